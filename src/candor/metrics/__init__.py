@@ -1,0 +1,1 @@
+"""Numbers from predictions: numpy and scipy only."""
