@@ -1,0 +1,71 @@
+"""The two ways of running a local model: sequence by sequence (plain) or over a prefix tree.
+
+Both give the same numbers; :mod:`candor.engines.local` takes the tree where a model family is proven on it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import torch
+
+from candor.engines.base import Tokens, TokenScores
+
+
+@dataclass(frozen=True, slots=True)
+class Sampled:
+    """One sampled completion, before it is decoded and probed.
+
+    Attributes:
+        tokens: token ids, the stop token included when one was sampled.
+        logprobs: per token, under the sampling distribution (temperature included; greedy counts as temperature 1).
+        raw_logprobs: per token, at temperature 1.
+        stopped: whether a stop token was sampled.
+    """
+
+    tokens: Tokens
+    logprobs: tuple[float, ...]
+    raw_logprobs: tuple[float, ...]
+    stopped: bool
+
+
+class ForwardPath(Protocol):
+    """Runs prompts once, then samples and scores what follows them."""
+
+    def prefill(self, prompts: Sequence[Tokens], *, grad: bool, reference: bool = False) -> Any:
+        """Run the prompts.
+
+        Args:
+            prompts: P token sequences, none empty.
+            grad: keep what a backward pass through the prompts needs.
+            reference: run the base model, without its adapter.
+
+        Returns:
+            An opaque prefix for ``sample`` and ``score``, valid until the weights change.
+        """
+        ...
+
+    def sample(
+        self,
+        prefix: Any,
+        group_size: int,
+        *,
+        temperature: float,
+        max_new_tokens: int,
+        stop_token_ids: frozenset[int],
+        generator: torch.Generator,
+    ) -> list[list[Sampled]]:
+        """Draw ``group_size`` completions after each prompt; temperature 0 is greedy."""
+        ...
+
+    def score(
+        self, prefix: Any, continuations: Sequence[Sequence[Tokens]], *, temperature: float
+    ) -> TokenScores:
+        """Score each prompt's continuations; differentiable if the prefix keeps gradients and they are enabled."""
+        ...
+
+    def refresh(self) -> None:
+        """Forget what was derived from the weights, because they have changed."""
+        ...
