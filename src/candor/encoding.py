@@ -1,0 +1,219 @@
+"""From prompts and answers to token ids: chat templates, cutting to fit, the answer grammar in context."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from candor.errors import ModelError, PromptError
+from candor.prompts import CONFIDENCES, LABEL_ANCHOR, Template
+from candor.types import LABELS, Example
+
+
+def prompt_text(template: Template, example: Example, tokenizer: Any, *, max_evidence: int | None = None) -> str:
+    """Return the text that is tokenised: the rendered prompt, in the tokenizer's chat template if it has one.
+
+    Raises:
+        PromptError: the chat template fails.
+    """
+    text = template.render(example, max_evidence=max_evidence)
+    if not getattr(tokenizer, "chat_template", None):
+        return text
+    try:
+        rendered = tokenizer.apply_chat_template(
+            [{"role": "user", "content": text}], tokenize=False, add_generation_prompt=True
+        )
+    except Exception as error:
+        # Chat templates are programs that come with a model; whatever they raise, the fix is the same.
+        raise PromptError(f"the tokenizer's chat template failed: {type(error).__name__}: {error}") from error
+    return str(rendered)
+
+
+def encode_text(tokenizer: Any, text: str) -> tuple[int, ...]:
+    """Token ids of a prompt's text, with the tokenizer's own leading special tokens unless the text has them."""
+    # A chat template writes its special tokens itself; adding them again would double the first one.
+    special = not getattr(tokenizer, "chat_template", None)
+    ids = tokenizer(text, add_special_tokens=special)["input_ids"]
+    end = getattr(tokenizer, "eos_token_id", None)
+    # Some tokenizers close every text with an end token, after which nothing can be answered.
+    if special and ids and end is not None and ids[-1] == end:
+        ids = ids[:-1]
+    return tuple(ids)
+
+
+@dataclass(frozen=True, slots=True)
+class EncodedPrompt:
+    """A prompt as token ids.
+
+    Attributes:
+        tokens: the ids.
+        evidence_dropped: evidence sentences left out, from the end, to make it fit.
+    """
+
+    tokens: tuple[int, ...]
+    evidence_dropped: int
+
+
+def encode(template: Template, example: Example, tokenizer: Any, *, max_tokens: int) -> EncodedPrompt:
+    """Render and tokenise, leaving out whole evidence sentences from the end until the prompt fits.
+
+    The claim and the form are never cut.
+
+    Args:
+        template: the prompt.
+        example: claim and evidence.
+        tokenizer: a Hugging Face tokenizer.
+        max_tokens: longest prompt in tokens.
+
+    Raises:
+        PromptError: the prompt does not fit even without evidence.
+    """
+
+    def tokens_with(shown: int) -> tuple[int, ...]:
+        return encode_text(tokenizer, prompt_text(template, example, tokenizer, max_evidence=shown))
+
+    total = len(example.evidence)
+    tokens = tokens_with(total)
+    if len(tokens) <= max_tokens:
+        return EncodedPrompt(tokens, 0)
+    for shown in reversed(range(total)):
+        tokens = tokens_with(shown)
+        if len(tokens) <= max_tokens:
+            return EncodedPrompt(tokens, total - shown)
+    raise PromptError(
+        f"example {example.id!r} of {example.dataset!r}: the prompt has {len(tokens)} tokens without any evidence "
+        f"and at most {max_tokens} fit; take a model with a longer context or a shorter template"
+    )
+
+
+def encode_continuation(tokenizer: Any, text: str) -> tuple[int, ...]:
+    """Token ids of a text as it stands at the start of an answer, behind a prompt's last line break.
+
+    Tokenizers that put a space in front of the first word tokenise an answer on its own differently from one that
+    follows a line break, so it is encoded behind a line break, which is then taken off.
+    """
+    anchor = tokenizer("\n", add_special_tokens=False)["input_ids"]
+    ids = tokenizer("\n" + text, add_special_tokens=False)["input_ids"]
+    if ids[: len(anchor)] != anchor:  # the line break melts into the text: then the text stands on its own
+        return tuple(tokenizer(text, add_special_tokens=False)["input_ids"])
+    return tuple(ids[len(anchor) :])
+
+
+def decode(tokenizer: Any, tokens: Sequence[int]) -> str:
+    """Text of an answer's tokens, without special tokens and with spaces left as they are."""
+    text = tokenizer.decode(list(tokens), skip_special_tokens=True, clean_up_tokenization_spaces=False)
+    return str(text)
+
+
+def tokens_covering(tokenizer: Any, tokens: Sequence[int], characters: int) -> int:
+    """Smallest n such that the text of ``tokens[:n]`` has at least ``characters`` characters."""
+    low, high = 0, len(tokens)
+    while low < high:
+        middle = (low + high) // 2
+        if len(decode(tokenizer, tokens[:middle])) >= characters:
+            high = middle
+        else:
+            low = middle + 1
+    return low
+
+
+def tokens_within(tokenizer: Any, tokens: Sequence[int], characters: int) -> int:
+    """Largest n such that the text of ``tokens[:n]`` has at most ``characters`` characters."""
+    low, high = 0, len(tokens)
+    while low < high:
+        middle = (low + high + 1) // 2
+        if len(decode(tokenizer, tokens[:middle])) <= characters:
+            low = middle
+        else:
+            high = middle - 1
+    return low
+
+
+@dataclass(frozen=True, slots=True)
+class AnswerGrammar:
+    """Every answer in the asked form, tokenised in context and closed with the end token.
+
+    Attributes:
+        answers: 3 x 101 token sequences; answer ``101 * k + i`` states label k with confidence i / 100.
+        label_start: for each answer, index of the first token that tells its label from the others.
+        label_end: for each answer, index of the first token behind its label.
+    """
+
+    answers: tuple[tuple[int, ...], ...]
+    label_start: tuple[int, ...]
+    label_end: tuple[int, ...]
+
+
+def answer_grammar(template: Template, tokenizer: Any) -> AnswerGrammar:
+    """Tokenise all answers of a template, for any tokenizer.
+
+    Raises:
+        ModelError: the tokenizer has no end token, or cannot tell two answers apart.
+    """
+    end = getattr(tokenizer, "eos_token_id", None)
+    if end is None:
+        raise ModelError("the tokenizer has no end-of-text token (eos_token), so no answer can end; set one")
+    answers, starts, ends = [], [], []
+    text_of_labels = [LABEL_ANCHOR + label.value for label in LABELS]
+    start = common_prefix_length([encode_continuation(tokenizer, text) for text in text_of_labels])
+    for label, label_text in zip(LABELS, text_of_labels, strict=True):
+        for confidence in CONFIDENCES:
+            text = template.render_answer(label, confidence)
+            tokens = encode_continuation(tokenizer, text)
+            cut = text.index(label_text) + len(label_text)
+            answers.append((*tokens, end))
+            starts.append(start)
+            ends.append(tokens_covering(tokenizer, tokens, cut))
+    if len(set(answers)) != len(answers):
+        raise ModelError("the tokenizer gives two different answers the same tokens; it may drop digits or dots")
+    return AnswerGrammar(tuple(answers), tuple(starts), tuple(ends))
+
+
+def common_prefix_length(sequences: Sequence[tuple[int, ...]]) -> int:
+    """Number of leading tokens that all sequences share; 0 for no sequences.
+
+    >>> common_prefix_length([(1, 2, 3), (1, 2, 4, 5)])
+    2
+    """
+    if not sequences:
+        return 0
+    first, last = min(sequences), max(sequences)
+    length = 0
+    for a, b in zip(first, last, strict=False):
+        if a != b:
+            break
+        length += 1
+    return length
+
+
+@dataclass(frozen=True, slots=True)
+class ProbeSite:
+    """Where the label probe of a completion is read.
+
+    Attributes:
+        choices: continuations of the prompt, one for each probed string: the completion's own tokens before its
+            label, then the label.
+        start: index of the first token in which the choices differ; its predecessors are no part of the probe.
+    """
+
+    choices: tuple[tuple[int, ...], ...]
+    start: int
+
+
+def probe_site(tokenizer: Any, tokens: Sequence[int], anchor: str, choices: Sequence[str]) -> ProbeSite:
+    """Find where a completion emits its label: behind the last ``anchor`` of its text.
+
+    Args:
+        tokenizer: made the tokens.
+        tokens: the completion; one without the anchor is probed as if it consisted of the anchor alone.
+        anchor: text before the label.
+        choices: the probed strings.
+    """
+    text = decode(tokenizer, tokens)
+    position = max(text.rfind(anchor), 0)
+    # Tokens up to the anchor stay, special ones too; one that straddles its start is encoded again with it.
+    kept = tokens_within(tokenizer, tokens, position)
+    lead = text[len(decode(tokenizer, tokens[:kept])) : position]
+    sites = tuple((*tokens[:kept], *encode_continuation(tokenizer, lead + anchor + choice)) for choice in choices)
+    return ProbeSite(sites, common_prefix_length(sites))
