@@ -19,8 +19,8 @@ The contract, checked on every implementation by ``tests/contract``:
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol, TypeAlias
 
@@ -28,6 +28,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from candor.tally import Tally
 from candor.types import Rollout
 
 Tokens: TypeAlias = tuple[int, ...]
@@ -82,11 +83,11 @@ class ObjectiveResult:
 
     Attributes:
         loss: scalar tensor; losses of the parts of a batch add up to the batch's loss.
-        stats: named figures that add up over the parts of a batch as the loss does.
+        tally: figures to log.
     """
 
     loss: torch.Tensor
-    stats: Mapping[str, float] = field(default_factory=dict)
+    tally: Tally
 
 
 Objective: TypeAlias = Callable[[TokenScores, slice], ObjectiveResult]
@@ -144,9 +145,18 @@ class Engine(Protocol):
         ...
 
     def rollout(
-        self, prompts: Sequence[Tokens], group_size: int, sampling: Sampling, probe: Probe
+        self,
+        prompts: Sequence[Tokens],
+        group_size: int,
+        sampling: Sampling,
+        probe: Probe,
+        *,
+        for_update: bool = False,
     ) -> list[list[Rollout]]:
-        """Sample ``group_size`` completions of each prompt, and probe each."""
+        """Sample ``group_size`` completions of each prompt, and probe each.
+
+        ``for_update`` says that an update on the same prompts follows, so that what was computed may be kept for it.
+        """
         ...
 
     def logprobs(
@@ -160,8 +170,8 @@ class Engine(Protocol):
         """Per-token log-probabilities of each prompt's continuations; ``reference`` means the base model's."""
         ...
 
-    def update(self, batch: Batch, objective: Objective, optimiser: OptimiserStep) -> dict[str, float]:
-        """Take one optimiser step. Returns ``loss``, ``grad_norm`` (before clipping) and the objective's stats."""
+    def update(self, batch: Batch, objective: Objective, optimiser: OptimiserStep) -> Tally:
+        """Take one optimiser step. Returns the objective's tally with ``loss`` and ``grad_norm`` (before clipping)."""
         ...
 
     def save(self, path: Path) -> None:

@@ -55,15 +55,25 @@ class ForwardPath(Protocol):
         temperature: float,
         max_new_tokens: int,
         stop_token_ids: frozenset[int],
-        generator: torch.Generator,
+        uniforms_P_G_T: torch.Tensor,
     ) -> list[list[Sampled]]:
-        """Draw ``group_size`` completions after each prompt; temperature 0 is greedy."""
+        """Draw ``group_size`` completions after each prompt.
+
+        Args:
+            prefix: from ``prefill``.
+            group_size: completions for each prompt.
+            temperature: at least 0; 0 is greedy.
+            max_new_tokens: longest completion, the stop token included.
+            stop_token_ids: tokens that end a completion.
+            uniforms_P_G_T: all the randomness there is, float64 in [0, 1): token t of completion g of prompt p is
+                the first token id at which the cumulative probability exceeds ``uniforms_P_G_T[p, g, t]``
+                (the last token id with a positive probability if rounding keeps the sum below it).
+                So completions depend neither on micro-batches nor on which path draws them.
+        """
         ...
 
-    def score(
-        self, prefix: Any, continuations: Sequence[Sequence[Tokens]], *, temperature: float
-    ) -> TokenScores:
-        """Score each prompt's continuations; differentiable if the prefix keeps gradients and they are enabled."""
+    def score(self, prefix: Any, continuations: Sequence[Sequence[Tokens]], *, temperature: float) -> TokenScores:
+        """Score each prompt's continuations (none empty); differentiable if the prefix keeps gradients and they are enabled."""
         ...
 
     def refresh(self) -> None:

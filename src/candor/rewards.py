@@ -1,0 +1,271 @@
+"""The reward of an answer: seven terms, pure functions on arrays, and their named presets.
+
+Every function broadcasts: ``label`` holds indices into :data:`candor.types.LABELS` (-1: no label could be read),
+``confidence`` numbers in [0, 1] (NaN: none could be read), ``gold`` label indices, ``probs`` the probed p(label)
+with the label axis last. What the study left open is settled by one rule, so that leaving something out never pays: on
+every term an answer without a label earns the least that any label could earn there, and an answer without a
+confidence the least that any confidence could earn with its label.
+
+The terms and the values of preset ``paper`` are those of the study (see ``recipes/README.md``).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Final, Literal, TypeAlias
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from pydantic import Field, model_validator
+
+from candor.config import Config
+from candor.types import LABELS, Label
+
+Array: TypeAlias = NDArray[np.float64]
+
+NO_LABEL: Final = -1
+_NA: Final = LABELS.index(Label.NA)
+
+TERMS: Final = ("accuracy", "shaping", "calibration", "alignment", "false_na", "consistency", "format")
+"""Names of the terms, as logged."""
+
+PRESETS: Final[dict[str, dict[str, Any]]] = {
+    # The study's values.
+    "paper": {
+        "correct": 2.0,
+        "wrong": -1.0,
+        "shaping": 0.1,
+        "calibration": 0.25,
+        "alignment": 0.15,
+        "alignment_form": "absolute",
+        "false_na": 2.0,
+        "consistency": 0.25,
+        "format": 0.25,
+        "warmup_steps": 50,
+    },
+    # Correctness plus Brier score of the stated confidence (RLCR, arXiv 2507.16806), and its format reward.
+    "rlcr": {
+        "correct": 1.0,
+        "wrong": 0.0,
+        "shaping": 0.0,
+        "calibration": 1.0,
+        "alignment": 0.0,
+        "alignment_form": "absolute",
+        "false_na": 0.0,
+        "consistency": 0.0,
+        "format": 1.0,
+        "warmup_steps": 0,
+    },
+    # Ours: proper scores only. False NA and consistency would move the best answer away from the likeliest label,
+    # an absolute alignment would make p the best confidence whether or not p is right.
+    "candor": {
+        "correct": 2.0,
+        "wrong": -1.0,
+        "shaping": 0.0,
+        "calibration": 1.0,
+        "alignment": 1.0,
+        "alignment_form": "quadratic",
+        "false_na": 0.0,
+        "consistency": 0.0,
+        "format": 1.0,
+        "warmup_steps": 0,
+    },
+}
+
+
+class RewardConfig(Config):
+    """Values of the terms. ``preset`` fills in what is not given; the resolved recipe spells out everything."""
+
+    preset: Literal["paper", "rlcr", "candor"] = "candor"
+    correct: float = Field(ge=-100, le=100, description="accuracy term of a right label")
+    wrong: float = Field(ge=-100, le=100, description="accuracy term of a wrong label or none")
+    shaping: float = Field(ge=0, le=100, description="times log p(gold)")
+    calibration: float = Field(ge=0, le=100, description="times minus (confidence - correct)^2")
+    alignment: float = Field(ge=0, le=100, description="times minus the distance of confidence and p(label)")
+    alignment_form: Literal["absolute", "quadratic"] = Field(description="distance: |c - p| or (c - p)^2")
+    false_na: float = Field(ge=0, le=100, description="cost of NA where gold is not NA and evidence is shown")
+    consistency: float = Field(ge=0, le=100, description="cost of a label that is not the likeliest by the probe")
+    format: float = Field(ge=0, le=100, description="cost of an answer that is not in the asked form")
+    warmup_steps: int = Field(ge=0, description="steps over which calibration and alignment ramp up from 0")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _fill_from_preset(cls, values: Any) -> Any:
+        if isinstance(values, Mapping):
+            preset = PRESETS.get(values.get("preset", "candor"), {})
+            return {**preset, **values}
+        return values
+
+
+def warmup(step: int, warmup_steps: int) -> float:
+    """Factor of the calibration and alignment terms at a step counted from 0, in [0, 1].
+
+    >>> [warmup(step, 50) for step in (0, 25, 50, 80)]
+    [0.0, 0.5, 1.0, 1.0]
+    """
+    return 1.0 if warmup_steps == 0 else min(1.0, step / warmup_steps)
+
+
+def accuracy_term(label: ArrayLike, gold: ArrayLike, *, correct: float, wrong: float) -> Array:
+    """``correct`` where the label is the gold one, ``wrong`` elsewhere; no label is wrong.
+
+    >>> accuracy_term([0, 1, -1], [0, 0, 2], correct=2.0, wrong=-1.0).tolist()
+    [2.0, -1.0, -1.0]
+    """
+    return _floats(np.where(np.asarray(label) == np.asarray(gold), correct, wrong))
+
+
+def shaping_term(gold: ArrayLike, probs: ArrayLike, *, weight: float) -> Array:
+    """``weight * log p(gold)``, p at least the smallest normal float. The same for all answers that share a probe.
+
+    >>> shaping_term([1], [[0.5, 0.25, 0.25]], weight=0.1).round(4).tolist()
+    [-0.1386]
+    """
+    return _floats(weight * np.log(np.maximum(_pick(probs, gold), np.finfo(np.float64).tiny)))
+
+
+def calibration_term(label: ArrayLike, confidence: ArrayLike, gold: ArrayLike, *, weight: float) -> Array:
+    """``-weight * (confidence - [label = gold])^2``; without a label or a confidence ``-weight``, the least.
+
+    >>> calibration_term([0, 0, -1], [0.5, np.nan, 0.0], [0, 0, 0], weight=0.25).tolist()
+    [-0.0625, -0.25, -0.25]
+    """
+    label, confidence = np.asarray(label), np.asarray(confidence, dtype=np.float64)
+    square = (confidence - (label == np.asarray(gold))) ** 2
+    return _floats(-weight * np.where((label == NO_LABEL) | np.isnan(confidence), 1.0, square))
+
+
+def alignment_term(
+    label: ArrayLike,
+    confidence: ArrayLike,
+    probs: ArrayLike,
+    *,
+    weight: float,
+    form: Literal["absolute", "quadratic"],
+) -> Array:
+    """``-weight * |confidence - p(label)|`` or its square; what is missing costs the most it could.
+
+    >>> alignment_term([0, 0], [0.5, np.nan], [[0.8, 0.1, 0.1]] * 2, weight=1.0, form="absolute").round(3).tolist()
+    [-0.3, -0.8]
+    """
+    label, confidence = np.asarray(label), np.asarray(confidence, dtype=np.float64)
+    probs = np.asarray(probs, dtype=np.float64)
+    emitted = _pick(probs, np.maximum(label, 0))
+    farthest = np.maximum(emitted, 1.0 - emitted)
+    farthest_of_all = np.maximum(probs.max(-1), 1.0 - probs.min(-1))
+    distance = np.where(np.isnan(confidence), farthest, np.abs(confidence - emitted))
+    distance = np.where(label == NO_LABEL, farthest_of_all, distance)
+    return _floats(-weight * (distance if form == "absolute" else distance**2))
+
+
+def false_na_term(label: ArrayLike, gold: ArrayLike, has_evidence: ArrayLike, *, weight: float) -> Array:
+    """``-weight`` for NA where gold is not NA and the prompt shows evidence; no label costs the same there.
+
+    >>> false_na_term([2, 2, 2, -1], [0, 0, 2, 0], [True, False, True, True], weight=2.0).tolist()
+    [-2.0, -0.0, -0.0, -2.0]
+    """
+    label = np.asarray(label)
+    withheld = (label == _NA) | (label == NO_LABEL)
+    return _floats(-weight * (withheld & (np.asarray(gold) != _NA) & np.asarray(has_evidence)))
+
+
+def consistency_term(label: ArrayLike, probs: ArrayLike, *, weight: float) -> Array:
+    """``-weight`` for a label less likely by the probe than another, or for none; ties are consistent.
+
+    >>> consistency_term([0, 1, -1], [[0.4, 0.4, 0.2], [0.6, 0.3, 0.1], [1.0, 0.0, 0.0]], weight=0.25).tolist()
+    [-0.0, -0.25, -0.25]
+    """
+    label, probs = np.asarray(label), np.asarray(probs, dtype=np.float64)
+    below = _pick(probs, np.maximum(label, 0)) < probs.max(-1)
+    return _floats(-weight * (below | (label == NO_LABEL)))
+
+
+def format_term(clean: ArrayLike, *, weight: float) -> Array:
+    """``-weight`` for an answer that is not exactly in the asked form.
+
+    >>> format_term([True, False], weight=0.25).tolist()
+    [-0.0, -0.25]
+    """
+    return _floats(-weight * ~np.asarray(clean, dtype=bool))
+
+
+def _floats(values: ArrayLike) -> Array:
+    return np.asarray(values, dtype=np.float64)
+
+
+def _pick(probs: ArrayLike, index: ArrayLike) -> Array:
+    """``probs[..., index]`` with broadcasting over the leading axes."""
+    probs, index = np.asarray(probs, dtype=np.float64), np.asarray(index)
+    shape = np.broadcast_shapes(probs.shape[:-1], index.shape)
+    probs = np.broadcast_to(probs, (*shape, probs.shape[-1]))
+    picked: Array = np.take_along_axis(probs, np.broadcast_to(index, shape)[..., None], axis=-1)[..., 0]
+    return picked
+
+
+@dataclass(frozen=True, slots=True)
+class Rewards:
+    """Terms of some answers, each with the broadcast shape of the arguments of :func:`score`.
+
+    Attributes:
+        terms: from the term's name to its values, in the order of :data:`TERMS`.
+    """
+
+    terms: dict[str, Array]
+
+    @property
+    def total(self) -> Array:
+        """Sum of all terms."""
+        return np.sum(list(self.terms.values()), axis=0)
+
+    @property
+    def label_part(self) -> Array:
+        """What the label decides: accuracy, shaping, false NA, consistency."""
+        return np.sum([self.terms[name] for name in ("accuracy", "shaping", "false_na", "consistency")], axis=0)
+
+    @property
+    def confidence_part(self) -> Array:
+        """What the confidence decides, given the label: calibration and alignment."""
+        return np.sum([self.terms[name] for name in ("calibration", "alignment")], axis=0)
+
+
+def score(
+    config: RewardConfig,
+    *,
+    label: ArrayLike,
+    confidence: ArrayLike,
+    clean: ArrayLike,
+    gold: ArrayLike,
+    has_evidence: ArrayLike,
+    probs: ArrayLike,
+    step: int,
+) -> Rewards:
+    """Score answers.
+
+    Args:
+        config: weights of the terms.
+        label: emitted label indices, -1 for none.
+        confidence: stated confidences, NaN for none.
+        clean: whether the answer is exactly in the asked form.
+        gold: gold label indices.
+        has_evidence: whether the prompt shows evidence.
+        probs: probed p(label), label axis last, rows summing to 1.
+        step: training step from 0, for the warm-up.
+
+    Returns:
+        All terms, broadcast to one shape.
+    """
+    ramp = warmup(step, config.warmup_steps)
+    terms = {
+        "accuracy": accuracy_term(label, gold, correct=config.correct, wrong=config.wrong),
+        "shaping": shaping_term(gold, probs, weight=config.shaping),
+        "calibration": calibration_term(label, confidence, gold, weight=ramp * config.calibration),
+        "alignment": alignment_term(
+            label, confidence, probs, weight=ramp * config.alignment, form=config.alignment_form
+        ),
+        "false_na": false_na_term(label, gold, has_evidence, weight=config.false_na),
+        "consistency": consistency_term(label, probs, weight=config.consistency),
+        "format": format_term(clean, weight=config.format),
+    }
+    broadcast = np.broadcast_arrays(*terms.values())
+    return Rewards({name: np.array(values) for name, values in zip(terms, broadcast, strict=True)})
