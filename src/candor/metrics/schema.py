@@ -1,0 +1,278 @@
+"""The shape of results, exactly: what ``compare`` writes and what every report is built from.
+
+Every key below is always there; a figure that cannot be had is ``None`` with a reason. NaN and infinity are never
+written. ``docs/results.md`` says what each figure means.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Final, Literal
+
+from typing_extensions import TypedDict
+
+from candor.errors import PredictionError
+
+SCHEMA: Final = 1
+"""Raised when a key changes its meaning or goes away; new keys do not raise it."""
+
+Interval = tuple[float, float]
+Role = Literal["in_domain", "out_of_domain"]
+
+
+class Figure(TypedDict):
+    """One value with its uncertainty: ``interval`` is [low, high] at the level in ``settings``."""
+
+    value: float | None
+    interval: Interval | None
+    n: int
+    reason: str | None
+
+
+class Difference(TypedDict):
+    """Trained minus base on the same rows; ``p`` and ``p_holm`` only for the names in ``settings.tested``."""
+
+    value: float | None
+    interval: Interval | None
+    interval_bca: Interval | None
+    p: float | None
+    p_holm: float | None
+    n: int
+    reason: str | None
+
+
+class Test(TypedDict):
+    """One classical test; ``paired`` is false where the test ignores that both files answer the same examples."""
+
+    name: str
+    method: str
+    paired: bool
+    statistic: float | None
+    p: float | None
+    n: int
+    detail: dict[str, float]
+    reason: str | None
+
+
+class FileHeader(TypedDict):
+    """Where one side of a comparison comes from; ``None`` where its file does not say."""
+
+    path: str
+    sha256: str
+    format: Literal["candor", "study"]
+    model: str | None
+    template: str | None
+    template_sha256: str | None
+    dataset: str | None
+    split: str | None
+    seed: int | None
+    created_by: str | None
+    source: str | None
+
+
+class Settings(TypedDict):
+    """How the figures were computed."""
+
+    resamples: int
+    seed: int
+    level: float
+    bins: int
+    log_score_clip: float
+    tested: list[str]
+    significance: float
+
+
+class Dropped(TypedDict):
+    """Rows that stand in a file and not in the figures."""
+
+    side: Literal["base", "trained", "both"]
+    reason: str
+    n: int
+
+
+class Rows(TypedDict):
+    """What was counted."""
+
+    base: int
+    trained: int
+    used: int
+    groups: int
+    invalid: dict[Literal["base", "trained"], int]
+    without_confidence: dict[Literal["base", "trained"], int]
+    gold: dict[Literal["PASS", "FAIL", "NA"], int]
+    dropped: list[Dropped]
+
+
+class ReliabilityBin(TypedDict):
+    """Answers whose confidence lies in (low, high]; ``interval`` is Wilson's around ``accuracy``."""
+
+    low: float
+    high: float
+    n: int
+    confidence: float
+    accuracy: float
+    interval: Interval
+
+
+class RiskCoverage(TypedDict):
+    """One point per distinct confidence, highest first: accept every answer at least as confident."""
+
+    threshold: list[float]
+    coverage: list[float]
+    risk: list[float]
+    oracle_risk: list[float]
+
+
+class Histogram(TypedDict):
+    """Counts of confidences between ``edges`` (one more edge than counts)."""
+
+    edges: list[float]
+    correct: list[int]
+    incorrect: list[int]
+    by_label: dict[Literal["PASS", "FAIL", "NA"], list[int]]
+    by_gold: dict[Literal["PASS", "FAIL", "NA"], list[int]]
+
+
+class Curves(TypedDict):
+    """What the figures are drawn from; bins without an answer are left out of ``reliability``."""
+
+    reliability: list[ReliabilityBin]
+    risk_coverage: RiskCoverage
+    histogram: Histogram
+
+
+class Recalibration(TypedDict):
+    """The base model's confidence after a fit on validation; ``trained_minus`` says whether training beats it."""
+
+    method: Literal["none", "temperature", "platt", "isotonic"]
+    parameters: dict[str, float]
+    n_fit: int
+    metrics: dict[str, Figure]
+    trained_minus: dict[str, Difference]
+    reason: str | None
+
+
+class ThresholdSide(TypedDict):
+    """The abstention threshold of one model; ``bound`` is the upper bound on the risk that selected it."""
+
+    threshold: float | None
+    validation_n: int
+    validation_accepted: int
+    validation_errors: int
+    bound: float | None
+    coverage: Figure
+    risk: Figure
+    reason: str | None
+
+
+class Threshold(TypedDict):
+    """Accept answers at least this confident, and the error stays at most ``risk`` with ``confidence``."""
+
+    risk: float
+    confidence: float
+    base: ThresholdSide
+    trained: ThresholdSide
+
+
+class Comparison(TypedDict):
+    """Base against trained on one dataset: what ``candor compare --json`` writes."""
+
+    schema: int
+    kind: Literal["comparison"]
+    conventions: Literal["candor", "paper"]
+    dataset: str
+    role: Role | None
+    base: FileHeader
+    trained: FileHeader
+    settings: Settings
+    rows: Rows
+    metrics: dict[Literal["base", "trained", "bayes"], dict[str, Figure]]
+    differences: dict[str, Difference]
+    tests: dict[str, Test]
+    confusion: dict[Literal["base", "trained", "bayes"], list[list[int]]]
+    curves: dict[Literal["base", "trained", "bayes", "base_probe", "trained_probe"], Curves]
+    recalibration: list[Recalibration]
+    threshold: Threshold | None
+    allowed: list[str]
+    warnings: list[str]
+
+
+class Verdict(TypedDict):
+    """A claim judged by rule; ``holds`` is ``None`` where the run cannot say."""
+
+    claim: int
+    title: str
+    holds: bool | None
+    text: str
+    evidence: list[str]
+    against: list[str]
+
+
+class RunResults(TypedDict):
+    """A run's ``results.json``: one comparison per dataset, in the order of the recipe, and the verdicts.
+
+    ``run`` is what the run says of itself (name, recipe, seed, versions); reports print it as it is.
+    """
+
+    schema: int
+    kind: Literal["run"]
+    run: dict[str, Any]
+    comparisons: list[Comparison]
+    verdicts: list[Verdict]
+    warnings: list[str]
+
+
+class SeedFigure(TypedDict):
+    """One figure over several seeds; ``interval`` is Student's over the seeds, ``sd`` has n - 1."""
+
+    values: list[float | None]
+    mean: float | None
+    sd: float | None
+    interval: Interval | None
+    p: float | None
+    n: int
+    reason: str | None
+
+
+class SeedComparison(TypedDict):
+    """One dataset over several seeds; ``p`` of a difference is Student's against 0, and ``None`` for the rest."""
+
+    dataset: str
+    role: Role | None
+    metrics: dict[Literal["base", "trained", "bayes"], dict[str, SeedFigure]]
+    differences: dict[str, SeedFigure]
+
+
+class SeedResults(TypedDict):
+    """Several runs of one recipe that differ in their seed alone."""
+
+    schema: int
+    kind: Literal["seeds"]
+    runs: list[dict[str, Any]]
+    comparisons: list[SeedComparison]
+    warnings: list[str]
+
+
+_KINDS: Final[dict[str, Any]] = {"comparison": Comparison, "run": RunResults, "seeds": SeedResults}
+
+
+def check_results(results: Mapping[str, Any]) -> None:
+    """Refuse results that do not have the documented shape.
+
+    Raises:
+        PredictionError: names the first key that is missing, unknown or of the wrong type.
+    """
+    from pydantic import TypeAdapter, ValidationError
+
+    kind = results.get("kind")
+    if results.get("schema") != SCHEMA or kind not in _KINDS:
+        raise PredictionError(
+            f"not results of schema {SCHEMA}: schema is {results.get('schema')!r}, kind is {kind!r} "
+            f"(known kinds: {', '.join(_KINDS)}); write them again with this version of candor"
+        )
+    try:
+        TypeAdapter(_KINDS[str(kind)]).validate_python(dict(results))
+    except ValidationError as error:
+        first = error.errors()[0]
+        place = ".".join(str(part) for part in first["loc"])
+        raise PredictionError(f"results: {place}: {first['msg']}") from error
