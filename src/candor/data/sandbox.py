@@ -87,8 +87,8 @@ _BOUNDS = range(12, 38)
 _MAX_DISTANCE = 9
 PRECISION: dict[str, tuple[float, float]] = {
     "exactly": (0.6, 0.03),
-    "about": (3.0, 0.05),
-    "roughly": (7.0, 0.08),
+    "about": (3.5, 0.05),
+    "roughly": (8.0, 0.08),
 }
 """Standard deviation of the true number around the stated one (millions), and p(NA)."""
 _SOURCED, _UNSOURCED = "The revision says", "An unsourced edit says"
