@@ -122,8 +122,7 @@ _TEMPLATES: Final[dict[str, Template]] = {
         ),
         Template(
             name="verdict-rationale",
-            instructions=_TASK
-            + "Answer with exactly these three lines and nothing else; leave the last one empty:\n"
+            instructions=_TASK + "Answer with exactly these three lines and nothing else; leave the last one empty:\n"
             "LABEL=PASS or FAIL or NA\n"
             "CONF=a number with two decimals\n"
             "RATIONALE=\n\n",

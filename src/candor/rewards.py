@@ -20,6 +20,7 @@ from numpy.typing import ArrayLike, NDArray
 from pydantic import Field, model_validator
 
 from candor.config import Config
+from candor.tally import Tally
 from candor.types import LABELS, Label
 
 Array: TypeAlias = NDArray[np.float64]
@@ -216,17 +217,20 @@ class Rewards:
     @property
     def total(self) -> Array:
         """Sum of all terms."""
-        return np.sum(list(self.terms.values()), axis=0)
+        return self._sum(*self.terms)
 
     @property
     def label_part(self) -> Array:
         """What the label decides: accuracy, shaping, false NA, consistency."""
-        return np.sum([self.terms[name] for name in ("accuracy", "shaping", "false_na", "consistency")], axis=0)
+        return self._sum("accuracy", "shaping", "false_na", "consistency")
 
     @property
     def confidence_part(self) -> Array:
         """What the confidence decides, given the label: calibration and alignment."""
-        return np.sum([self.terms[name] for name in ("calibration", "alignment")], axis=0)
+        return self._sum("calibration", "alignment")
+
+    def _sum(self, *names: str) -> Array:
+        return _floats(np.sum([self.terms[name] for name in names], axis=0))
 
 
 def score(
@@ -269,3 +273,20 @@ def score(
     }
     broadcast = np.broadcast_arrays(*terms.values())
     return Rewards({name: np.array(values) for name, values in zip(terms, broadcast, strict=True)})
+
+
+def tally_rewards(tally: Tally, terms: Mapping[str, Array], correct: Array, gold: NDArray[np.int64]) -> None:
+    """Note every term's mean, the total's and the accuracy, overall and by gold label.
+
+    Args:
+        tally: takes the means ``reward``, ``reward_<term>``, ``accuracy``, and each with ``_<LABEL>`` behind it.
+        terms: from a term's name to the values of some answers.
+        correct: whether (or how probably) each answer's label is right.
+        gold: gold label index of each.
+    """
+    figures = {"accuracy": correct, "reward": np.sum(list(terms.values()), axis=0)}
+    figures.update({f"reward_{name}": values for name, values in terms.items()})
+    for name, values in figures.items():
+        tally.add(name, values)
+        for index, label in enumerate(LABELS):
+            tally.add(f"{name}_{label.value}", values[gold == index])

@@ -1,0 +1,153 @@
+"""Loading a causal language model and its tokenizer, and putting an adapter on it."""
+
+from __future__ import annotations
+
+import logging
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from candor.engines.config import LoraConfig, ModelConfig
+from candor.errors import ModelError
+
+logger = logging.getLogger(__name__)
+
+
+def choose_device(name: str) -> torch.device:
+    """Return the device called ``name``; ``auto`` is the GPU if there is one.
+
+    Raises:
+        ModelError: there is no such device.
+    """
+    if name == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        device = torch.device(name)
+    except RuntimeError as error:
+        raise ModelError(f"model.device: no device {name!r}; take auto, cpu, cuda or cuda:N") from error
+    if device.type == "cuda" and not torch.cuda.is_available():
+        raise ModelError(f"model.device: {name!r} was asked for, but torch sees no GPU; take auto or cpu")
+    return device
+
+
+def choose_dtype(name: str, device: torch.device) -> torch.dtype:
+    """Return the dtype of the base weights: ``auto`` is bfloat16 on a GPU, float32 elsewhere."""
+    if name == "auto":
+        return torch.bfloat16 if device.type == "cuda" else torch.float32
+    return torch.bfloat16 if name == "bfloat16" else torch.float32
+
+
+def load_tokenizer(name: str, *, revision: str | None = None) -> Any:
+    """Load a tokenizer from a folder or the hub.
+
+    Raises:
+        ModelError: there is none; says what was tried.
+    """
+    from transformers import AutoTokenizer
+
+    try:
+        return AutoTokenizer.from_pretrained(name, revision=revision)
+    except Exception as error:
+        raise _not_loaded("tokenizer", name, error) from error
+
+
+def load_model(config: ModelConfig, device: torch.device) -> Any:
+    """Load the base model's weights onto ``device``. Quantised mixture weights (MXFP4) are unpacked to the dtype.
+
+    Raises:
+        ModelError: there is no such model, or it cannot be loaded.
+    """
+    from transformers import AutoConfig, AutoModelForCausalLM
+
+    dtype = choose_dtype(config.dtype, device)
+    try:
+        model_config = AutoConfig.from_pretrained(config.name, revision=config.revision)
+        extra: dict[str, Any] = {}
+        quantisation = getattr(model_config, "quantization_config", None) or {}
+        if quantisation.get("quant_method") == "mxfp4":
+            from transformers import Mxfp4Config
+
+            extra["quantization_config"] = Mxfp4Config(dequantize=True)
+        model = AutoModelForCausalLM.from_pretrained(
+            config.name, revision=config.revision, config=model_config, dtype=dtype, **extra
+        )
+    except Exception as error:
+        raise _not_loaded("model", config.name, error) from error
+    model.requires_grad_(False)
+    return model.to(device).eval()
+
+
+def add_adapter(model: Any, config: LoraConfig, *, seed: int) -> Any:
+    """Put a fresh LoRA adapter on the model; it changes nothing until it is trained.
+
+    Args:
+        model: a causal language model.
+        config: rank, scale and targets.
+        seed: of the adapter's random half.
+
+    Raises:
+        ModelError: a target names no module of the model.
+    """
+    from peft import LoraConfig as PeftLoraConfig
+    from peft import get_peft_model
+
+    peft_config = PeftLoraConfig(
+        r=config.rank,
+        lora_alpha=config.alpha,
+        lora_dropout=0.0,
+        target_modules=config.targets,
+        target_parameters=config.parameters or None,
+        task_type="CAUSAL_LM",
+    )
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        try:
+            adapted = get_peft_model(model, peft_config, autocast_adapter_dtype=True)
+        except ValueError as error:
+            raise ModelError(f"model.lora: {error}") from error
+    return as_float32(adapted)
+
+
+def load_adapter(model: Any, path: Path) -> Any:
+    """Put a saved PEFT adapter on the model.
+
+    Raises:
+        ModelError: the folder holds no adapter that fits the model.
+    """
+    from peft import PeftModel
+
+    if not (path / "adapter_config.json").is_file():
+        raise ModelError(f"{path}: no adapter here (no adapter_config.json); give the adapter folder of a run")
+    try:
+        return as_float32(PeftModel.from_pretrained(model, str(path), is_trainable=True))
+    except Exception as error:
+        raise ModelError(f"{path}: the adapter does not fit the model: {error}") from error
+
+
+def as_float32(adapted: Any) -> Any:
+    """Keep adapters in float32 whatever the base weights: small updates vanish in bfloat16."""
+    for parameter in adapted.parameters():
+        if parameter.requires_grad:
+            parameter.data = parameter.data.float()
+    return adapted
+
+
+def longest_sequence(model: Any, tokenizer: Any, asked: int | None) -> int:
+    """Longest sequence in tokens: what is asked for, but no more than the model was made for."""
+    made_for = int(getattr(model.config, "max_position_embeddings", 0) or 0)
+    limits = [value for value in (made_for, int(getattr(tokenizer, "model_max_length", 0) or 0)) if value > 0]
+    limit = min(limits) if limits else asked
+    if limit is None:
+        raise ModelError("model.max_length: neither model nor tokenizer says how long a sequence may be; set it")
+    return limit if asked is None else min(asked, limit)
+
+
+def _not_loaded(what: str, name: str, error: Exception) -> ModelError:
+    first_line = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+    if Path(name).is_dir():
+        return ModelError(f"model.name: the folder {name} holds no {what} that can be loaded: {first_line}")
+    return ModelError(
+        f"model.name: no {what} {name!r}: no such folder, and the hub did not give it ({first_line}); "
+        "check the name, the network, or give a folder with a downloaded model"
+    )

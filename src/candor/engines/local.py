@@ -1,0 +1,398 @@
+"""The local engine: torch, transformers and PEFT on one machine."""
+
+from __future__ import annotations
+
+import logging
+import math
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Final, Literal
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from candor.encoding import ProbeSite, decode, probe_site
+from candor.engines import parallel
+from candor.engines.base import Batch, Objective, OptimiserStep, Probe, Sampling, Tokens
+from candor.engines.config import EngineConfig, ModelConfig
+from candor.engines.forward import ForwardPath, Sampled
+from candor.engines.loading import (
+    add_adapter,
+    choose_device,
+    load_adapter,
+    load_model,
+    load_tokenizer,
+    longest_sequence,
+)
+from candor.engines.microbatch import split_by_tokens
+from candor.engines.plain import PlainPath
+from candor.engines.prefix_tree import PROVEN_MODEL_TYPES, PrefixTreePath
+from candor.errors import EngineError, ModelError, NumericsError
+from candor.files import atomic_folder, read_json, write_json
+from candor.tally import Tally
+from candor.types import Rollout
+
+logger = logging.getLogger(__name__)
+
+STATE_FILE: Final = "state.json"
+OPTIMISER_FILE: Final = "optimiser.pt"
+ADAPTER_FOLDER: Final = "adapter"
+
+
+class LocalEngine:
+    """Implements :class:`~candor.engines.base.Engine`."""
+
+    def __init__(
+        self,
+        model: Any,
+        tokenizer: Any,
+        *,
+        config: EngineConfig | None = None,
+        max_length: int | None = None,
+        name: str = "",
+    ) -> None:
+        """Take a causal language model, with an adapter on it if it is to be trained.
+
+        Args:
+            model: a causal language model or a ``PeftModel``.
+            tokenizer: its tokenizer.
+            config: path, micro-batches and AdamW's constants.
+            max_length: longest sequence in tokens.
+            name: the model's name, for the manifest.
+
+        Raises:
+            ModelError: the model drops activations at random, so that rollouts and updates could not agree.
+        """
+        # Numbers too small to matter make the backward pass on CPUs some fifty times slower.
+        torch.set_flush_denormal(True)
+        self._config = config or EngineConfig()
+        self._model = model.eval()
+        self._tokenizer = tokenizer
+        self._name = name
+        self._max_length = longest_sequence(model, tokenizer, max_length)
+        self._step = 0
+        self._path = self._choose_path()
+        self._kept: tuple[tuple[Tokens, ...], Any] | None = None
+        self._parameters = [parameter for parameter in model.parameters() if parameter.requires_grad]
+        self._optimiser = (
+            torch.optim.AdamW(
+                self._parameters,
+                lr=0.0,
+                betas=self._config.adam_betas,
+                eps=self._config.adam_eps,
+                weight_decay=self._config.weight_decay,
+            )
+            if self._parameters
+            else None
+        )
+        _refuse_dropout(model)
+
+    @classmethod
+    def from_config(
+        cls,
+        model: ModelConfig,
+        config: EngineConfig | None = None,
+        *,
+        seed: int = 0,
+        adapter: Path | bool = True,
+    ) -> LocalEngine:
+        """Load a model as a recipe describes it.
+
+        Args:
+            model: which model, dtype, device, adapter.
+            config: how it is run.
+            seed: of a fresh adapter.
+            adapter: a PEFT folder to continue from; ``True`` for a fresh one; ``False`` for the base alone.
+        """
+        device = parallel.local_device(choose_device(model.device))
+        tokenizer = load_tokenizer(model.name, revision=model.revision)
+        network = load_model(model, device)
+        if isinstance(adapter, Path):
+            network = load_adapter(network, adapter)
+        elif adapter:
+            network = add_adapter(network, model.lora, seed=seed)
+        return cls(network, tokenizer, config=config, max_length=model.max_length, name=model.name)
+
+    # ---------------------------------------------------------------------------------------------- what it is
+
+    @property
+    def tokenizer(self) -> Any:
+        """The model's tokenizer."""
+        return self._tokenizer
+
+    @property
+    def max_length(self) -> int:
+        """Longest sequence in tokens."""
+        return self._max_length
+
+    @property
+    def stop_token_ids(self) -> frozenset[int]:
+        """The tokenizer's end token and all that the model's generation settings name."""
+        ids = {self._tokenizer.eos_token_id}
+        named = getattr(getattr(self._model, "generation_config", None), "eos_token_id", None)
+        ids.update(named if isinstance(named, list) else [named])
+        stop = frozenset(int(token) for token in ids if token is not None)
+        if not stop:
+            raise ModelError("the tokenizer has no end-of-text token (eos_token), so no answer can end; set one")
+        return stop
+
+    def describe(self) -> dict[str, Any]:
+        """Model, device, dtype, parameters and path, for the manifest."""
+        parameters = list(self._model.parameters())
+        device = next(iter(parameters)).device
+        return {
+            "model": self._name,
+            "model_type": self._model.config.model_type,
+            "parameters": sum(p.numel() for p in parameters if not p.requires_grad),
+            "trained_parameters": sum(p.numel() for p in self._parameters),
+            "dtype": str(next((p.dtype for p in parameters if not p.requires_grad), parameters[0].dtype)),
+            "device": torch.cuda.get_device_name(device) if device.type == "cuda" else str(device),
+            "path": "tree" if isinstance(self._path, PrefixTreePath) else "plain",
+            "processes": parallel.world_size(),
+            "max_length": self._max_length,
+        }
+
+    def _choose_path(self) -> ForwardPath:
+        model_type = self._model.config.model_type
+        if self._config.path == "plain":
+            return PlainPath(self._model)
+        if model_type in PROVEN_MODEL_TYPES:
+            return PrefixTreePath(self._model)
+        if self._config.path == "tree":
+            raise ModelError(
+                f"engine.path: the prefix tree is not proven for model type {model_type!r}; take auto or plain "
+                f"(proven: {', '.join(sorted(PROVEN_MODEL_TYPES))})"
+            )
+        logger.warning(
+            "model type %r is not proven on the prefix tree; running it plainly, which is slower", model_type
+        )
+        return PlainPath(self._model)
+
+    # ------------------------------------------------------------------------------------------------ sampling
+
+    def rollout(
+        self,
+        prompts: Sequence[Tokens],
+        group_size: int,
+        sampling: Sampling,
+        probe: Probe,
+        *,
+        for_update: bool = False,
+    ) -> list[list[Rollout]]:
+        """Sample and probe; under torchrun each process does its share and all get everything."""
+        self._check_prompts(prompts, sampling.max_new_tokens)
+        uniforms_P_G_T = _uniforms(sampling, len(prompts), group_size)
+        share = parallel.share(len(prompts))
+        parts = self._parts([len(prompt) + group_size * sampling.max_new_tokens for prompt in prompts], share)
+        self._kept = None
+        rollouts: list[list[Rollout]] = []
+        for part in parts:
+            mine = tuple(prompts[part])
+            # One part is the whole share: what its prefill computed serves the update too. Of several parts none
+            # can be kept, or the memory that the split saves would be needed after all.
+            keep = for_update and len(parts) == 1
+            prefix = self._path.prefill(mine, grad=keep)
+            if keep:
+                self._kept = (mine, prefix)
+            groups = self._path.sample(
+                prefix,
+                group_size,
+                temperature=sampling.temperature,
+                max_new_tokens=sampling.max_new_tokens,
+                stop_token_ids=self.stop_token_ids,
+                uniforms_P_G_T=uniforms_P_G_T[part],
+            )
+            rollouts.extend(self._probed(prefix, groups, probe))
+        return parallel.gather(rollouts)
+
+    def _probed(self, prefix: Any, groups: list[list[Sampled]], probe: Probe) -> list[list[Rollout]]:
+        sites: dict[Tokens, ProbeSite] = {}
+        for sampled in (s for group in groups for s in group):
+            if sampled.tokens not in sites:
+                sites[sampled.tokens] = probe_site(self._tokenizer, sampled.tokens, probe.anchor, probe.choices)
+        # Completions of one group mostly emit their label at the same place: each place is scored once.
+        choices = [list({c: None for s in group for c in sites[s.tokens].choices}) for group in groups]
+        with torch.no_grad():
+            raw_P_C_T = self._path.score(prefix, choices, temperature=1.0).raw_logprobs_P_C_T.double().cpu().numpy()
+        rollouts = []
+        for group, group_choices, raw_C_T in zip(groups, choices, raw_P_C_T, strict=True):
+            row_of = {choice: row for row, choice in enumerate(group_choices)}
+            rollouts.append(
+                [
+                    Rollout(
+                        tokens=s.tokens,
+                        text=decode(self._tokenizer, s.tokens),
+                        logprobs=s.logprobs,
+                        raw_logprobs=s.raw_logprobs,
+                        probe_logprobs=tuple(
+                            float(raw_C_T[row_of[choice], sites[s.tokens].start :].sum())
+                            for choice in sites[s.tokens].choices
+                        ),
+                        stopped=s.stopped,
+                    )
+                    for s in group
+                ]
+            )
+        return rollouts
+
+    # ------------------------------------------------------------------------------------------------- scoring
+
+    @torch.no_grad()
+    def logprobs(
+        self,
+        prompts: Sequence[Tokens],
+        continuations: Sequence[Sequence[Tokens]],
+        *,
+        temperature: float = 1.0,
+        reference: bool = False,
+    ) -> list[list[NDArray[np.float64]]]:
+        """Score continuations without gradients."""
+        _check_continuations(prompts, continuations)
+        self._check_prompts(prompts, max(len(tokens) for group in continuations for tokens in group))
+        scored: list[list[NDArray[np.float64]]] = []
+        for part in self._parts(_sizes(prompts, continuations), parallel.share(len(prompts))):
+            prefix = self._path.prefill(tuple(prompts[part]), grad=False, reference=reference)
+            scores = self._path.score(prefix, continuations[part], temperature=temperature)
+            values_P_C_T = scores.logprobs_P_C_T.double().cpu().numpy()
+            for group, values_C_T in zip(continuations[part], values_P_C_T, strict=True):
+                scored.append([values_C_T[c, : len(tokens)] for c, tokens in enumerate(group)])
+        return parallel.gather(scored)
+
+    # ------------------------------------------------------------------------------------------------ training
+
+    def update(self, batch: Batch, objective: Objective, optimiser: OptimiserStep) -> Tally:
+        """One AdamW step; micro-batches and processes add up to the same gradient."""
+        if self._optimiser is None:
+            raise EngineError("nothing to train: the model was loaded without an adapter")
+        _check_continuations(batch.prompts, batch.continuations)
+        tally = Tally()
+        total_loss = 0.0
+        self._optimiser.zero_grad(set_to_none=True)
+        share = parallel.share(len(batch.prompts))
+        kept, self._kept = self._kept, None
+        if kept is not None and kept[0] == tuple(batch.prompts[share]):
+            parts = [share]
+        else:
+            kept, parts = None, self._parts(_sizes(batch.prompts, batch.continuations), share)
+        for part in parts:
+            prefix = kept[1] if kept else self._path.prefill(tuple(batch.prompts[part]), grad=True)
+            scores = self._path.score(prefix, batch.continuations[part], temperature=batch.temperature)
+            result = objective(scores, part)
+            loss = float(result.loss.detach())
+            if not math.isfinite(loss):
+                self._optimiser.zero_grad(set_to_none=True)
+                raise NumericsError(f"the loss of prompts {part.start} to {part.stop - 1} of the batch is {loss}")
+            result.loss.backward()
+            total_loss += loss
+            tally.merge(result.tally)
+        for parameter in self._parameters:
+            if parameter.grad is None:
+                parameter.grad = torch.zeros_like(parameter)
+        parallel.sum_gradients(self._parameters)
+        norm = float(torch.nn.utils.clip_grad_norm_(self._parameters, optimiser.max_grad_norm))
+        if not math.isfinite(norm):
+            self._optimiser.zero_grad(set_to_none=True)
+            raise NumericsError(f"the gradient's norm is {norm}")
+        for group in self._optimiser.param_groups:
+            group["lr"] = optimiser.learning_rate
+        self._optimiser.step()
+        self._optimiser.zero_grad(set_to_none=True)
+        self._path.refresh()
+        self._step += 1
+        together = Tally()
+        for other in parallel.gather([tally]):
+            together.merge(other)
+        together.add("loss", sum(parallel.gather([total_loss])))
+        together.add("grad_norm", norm)
+        return together
+
+    # --------------------------------------------------------------------------------------------------- state
+
+    def save(self, path: Path) -> None:
+        """Write adapter, optimiser, random state and step into the folder ``path``, whole or not at all."""
+        if self._optimiser is None:
+            raise EngineError("nothing to save: the model was loaded without an adapter")
+        with atomic_folder(path) as folder:
+            self._write_adapter(folder / ADAPTER_FOLDER)
+            torch.save(
+                {"optimiser": self._optimiser.state_dict(), "random": torch.get_rng_state()}, folder / OPTIMISER_FILE
+            )
+            write_json(folder / STATE_FILE, {"step": self._step})
+
+    def load(self, path: Path) -> None:
+        """Restore what ``save`` wrote."""
+        from peft import load_peft_weights, set_peft_model_state_dict
+
+        if self._optimiser is None:
+            raise EngineError("nothing to restore into: the model was loaded without an adapter")
+        self._step = int(read_json(path / STATE_FILE)["step"])
+        device = str(self._parameters[0].device)
+        set_peft_model_state_dict(self._model, load_peft_weights(str(path / ADAPTER_FOLDER), device=device))
+        state = torch.load(path / OPTIMISER_FILE, map_location=device, weights_only=True)
+        self._optimiser.load_state_dict(state["optimiser"])
+        torch.set_rng_state(state["random"].cpu())
+        self._kept = None
+        self._path.refresh()
+
+    def save_adapter(self, path: Path) -> None:
+        """Write the adapter alone, as a folder that ``PeftModel.from_pretrained`` reads."""
+        with atomic_folder(path) as folder:
+            self._write_adapter(folder)
+
+    def _write_adapter(self, folder: Path) -> None:
+        self._model.save_pretrained(str(folder))
+        # PEFT adds a model card with nothing in it.
+        (folder / "README.md").unlink(missing_ok=True)
+
+    # -------------------------------------------------------------------------------------------------- helpers
+
+    def _parts(self, sizes: Sequence[int], share: slice) -> list[slice]:
+        """Contiguous parts of this process's share of the batch, groups whole."""
+        return split_by_tokens(sizes, share, self._config.micro_batch_tokens, self._model)
+
+    def _check_prompts(self, prompts: Sequence[Tokens], new_tokens: int) -> None:
+        if not prompts:
+            raise EngineError("no prompts were given")
+        for index, prompt in enumerate(prompts):
+            if not prompt:
+                raise EngineError(f"prompt {index} has no tokens")
+            if len(prompt) + new_tokens > self._max_length:
+                raise EngineError(
+                    f"prompt {index} has {len(prompt)} tokens and {new_tokens} more may follow, but the model takes "
+                    f"{self._max_length}; shorten the prompt before it gets here"
+                )
+
+
+def _uniforms(sampling: Sampling, prompts: int, group_size: int) -> torch.Tensor:
+    if sampling.max_new_tokens < 1 or group_size < 1 or sampling.temperature < 0:
+        raise EngineError(
+            f"cannot sample {group_size} completions of {sampling.max_new_tokens} tokens at temperature "
+            f"{sampling.temperature}: the first two must be at least 1, the last at least 0"
+        )
+    generator = torch.Generator().manual_seed(sampling.seed)
+    return torch.rand(prompts, group_size, sampling.max_new_tokens, generator=generator, dtype=torch.float64)
+
+
+def _sizes(prompts: Sequence[Tokens], continuations: Sequence[Sequence[Tokens]]) -> list[int]:
+    """Upper bound of the tokens that each prompt's group takes."""
+    return [len(p) + sum(map(len, group)) for p, group in zip(prompts, continuations, strict=True)]
+
+
+def _check_continuations(prompts: Sequence[Tokens], continuations: Sequence[Sequence[Tokens]]) -> None:
+    if len(prompts) != len(continuations):
+        raise EngineError(f"{len(prompts)} prompts but continuations for {len(continuations)}")
+    for index, group in enumerate(continuations):
+        if not group or not all(group):
+            raise EngineError(f"prompt {index} has no continuation, or an empty one")
+
+
+def _refuse_dropout(model: Any) -> None:
+    for name, module in model.named_modules():
+        if isinstance(module, torch.nn.Dropout) and module.p > 0 and "lora" in name:
+            raise ModelError(f"{name} drops activations at random; set lora_dropout to 0")
+    config = model.config
+    rate: Literal[0] | float = getattr(config, "attention_dropout", 0) or 0
+    if rate:
+        # The model stays in evaluation mode, where dropout does nothing; said because it was trained otherwise.
+        logger.info("attention_dropout %s of the model's configuration has no effect here", rate)

@@ -1,0 +1,217 @@
+"""The enumerated objective: the expected reward over all answers of the grammar, and its exact gradient.
+
+The 3 x 101 answers share almost all of their tokens, so one forward pass over their prefix tree gives the probability
+of each. A policy gradient then needs no sampling, and has no sampling noise. What has no place in the grammar counts
+as an invalid answer. Where a model reasons before it answers, the reasoning is sampled and the verdict behind it
+enumerated.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from candor.encoding import AnswerGrammar
+from candor.engines.base import ObjectiveResult, TokenScores
+from candor.grpo import ZERO_SPREAD, clipped_surrogate, group_advantages
+from candor.objective import ObjectiveConfig
+from candor.prompts import CONFIDENCES
+from candor.rewards import NO_LABEL, RewardConfig, Rewards, score, tally_rewards
+from candor.tally import Tally
+from candor.types import LABELS
+
+K = len(LABELS)
+C = len(CONFIDENCES)
+
+
+@dataclass(frozen=True, slots=True)
+class AnswerProbs:
+    """Exact probabilities of all answers behind P prompts with R reasoning prefixes each.
+
+    Attributes:
+        log_answers_P_R_K_C: log-probability of every answer, end token included, at the batch's temperature.
+        raw_log_answers_P_R_K_C: the same at temperature 1.
+        log_labels_P_R_K: raw log-probability of each label where it is emitted (not normalised over the three).
+        log_reasoning_P_R_T: per-token log-probabilities of the reasoning at the batch's temperature, padded with 0.
+    """
+
+    log_answers_P_R_K_C: torch.Tensor
+    raw_log_answers_P_R_K_C: torch.Tensor
+    log_labels_P_R_K: torch.Tensor
+    log_reasoning_P_R_T: torch.Tensor
+
+
+def answer_probs(scores: TokenScores, grammar: AnswerGrammar, prefix_lengths_P_R: NDArray[np.int64]) -> AnswerProbs:
+    """Sum token scores to answers.
+
+    Args:
+        scores: of the continuations ``reasoning + answer``, for each prompt R times the grammar's answers in order.
+        grammar: the answers.
+        prefix_lengths_P_R: tokens of each reasoning prefix; 0 where there is none.
+    """
+    prompts, reasonings = prefix_lengths_P_R.shape
+    device = scores.mask_P_C_T.device
+    length = scores.mask_P_C_T.shape[-1]
+    shape = (prompts, reasonings, K * C, length)
+    position_T = torch.arange(length, device=device)
+    offset = torch.as_tensor(prefix_lengths_P_R, device=device)[:, :, None, None]
+    is_answer = position_T >= offset
+    start = torch.tensor(grammar.label_start, device=device)[:, None] + offset
+    end = torch.tensor(grammar.label_end, device=device)[:, None] + offset
+    is_label = (position_T >= start) & (position_T < end)
+    logprobs, raw = scores.logprobs_P_C_T.view(shape), scores.raw_logprobs_P_C_T.view(shape)
+    answers = (logprobs * is_answer).sum(-1).view(prompts, reasonings, K, C)
+    raw_answers = answers if raw is logprobs else (raw * is_answer).sum(-1).view(prompts, reasonings, K, C)
+    labels = (raw * is_label).sum(-1).view(prompts, reasonings, K, C)[..., 0]
+    reasoning = logprobs[:, :, 0] * ~is_answer[:, :, 0]
+    return AnswerProbs(answers, raw_answers, labels, reasoning)
+
+
+@dataclass(frozen=True, slots=True)
+class EnumeratedObjective:
+    """Expected reward over all answers; see ``docs/objective.md`` for the formulas.
+
+    Attributes:
+        config: terms and weights.
+        reward: the reward's terms.
+        grammar: all answers.
+        gold_P: gold label indices.
+        has_evidence_P: whether the prompt shows evidence.
+        prefix_lengths_P_R: tokens of each reasoning prefix.
+        reference_P_R_K_C: the base model's raw log-probabilities of all answers, or ``None``.
+        step: training step, for the reward's warm-up.
+    """
+
+    config: ObjectiveConfig
+    reward: RewardConfig
+    grammar: AnswerGrammar
+    gold_P: NDArray[np.int64]
+    has_evidence_P: NDArray[np.bool_]
+    prefix_lengths_P_R: NDArray[np.int64]
+    reference_P_R_K_C: NDArray[np.float64] | None
+    step: int
+
+    def __call__(self, scores: TokenScores, part: slice) -> ObjectiveResult:
+        """Loss of the prompts ``part``: mean over prompts and reasoning prefixes of the batch."""
+        prefix_lengths_P_R = self.prefix_lengths_P_R[part]
+        probs = answer_probs(scores, self.grammar, prefix_lengths_P_R)
+        log_answers = probs.log_answers_P_R_K_C.double()
+        answers = log_answers.exp()
+        mass = answers.sum((2, 3))
+        invalid = (1.0 - mass).clamp(min=0.0)
+        log_probe = probs.log_labels_P_R_K.double().log_softmax(-1)
+        rewards, invalid_rewards = self._rewards(log_probe.detach().exp().cpu().numpy(), part)
+
+        def tensor(values: NDArray[np.float64]) -> torch.Tensor:
+            return torch.as_tensor(values, dtype=log_answers.dtype, device=log_answers.device)
+
+        total, invalid_total = tensor(rewards.total), tensor(invalid_rewards.total)
+        expected = (answers * total).sum((2, 3)) + invalid * invalid_total
+        spread = (answers * (total - expected[..., None, None]) ** 2).sum((2, 3)) + invalid * (
+            invalid_total - expected
+        ) ** 2
+        log_confidence = log_answers.log_softmax(-1)
+        confidence = log_confidence.exp()
+        entropy_K = -(confidence * log_confidence).sum(-1)
+        label = answers.sum(-1) / mass[..., None]
+        if self.config.credit == "whole":
+            loss = -expected / self._scale(spread)
+        else:
+            label_reward = tensor(rewards.label_part[..., 0])
+            mean = (label * label_reward).sum(-1)
+            label_spread = (label * (label_reward - mean[..., None]) ** 2).sum(-1)
+            loss = -mean / self._scale(label_spread) + self.reward.format * invalid
+            weight = label.detach() if self.config.confidence_labels == "emitted" else torch.full_like(label, 1 / K)
+            earned = (confidence * tensor(rewards.confidence_part)).sum(-1) + self.config.confidence_entropy * entropy_K
+            loss = loss - self.config.confidence_weight * (weight * earned).sum(-1)
+        gold = torch.as_tensor(self.gold_P[part], device=log_answers.device)[:, None, None]
+        if self.config.log_gold:
+            loss = loss - self.config.log_gold * log_probe.gather(2, gold.expand(-1, loss.shape[1], -1))[..., 0]
+        if self.config.log_valid:
+            loss = loss - self.config.log_valid * mass.clamp(min=torch.finfo(mass.dtype).tiny).log()
+        kl = self._kl(probs.raw_log_answers_P_R_K_C.double(), part)
+        if kl is not None and self.config.kl:
+            loss = loss + self.config.kl * kl
+        loss = loss + self._reasoning_loss(probs.log_reasoning_P_R_T, expected)
+
+        tally = self._tally(answers.detach(), invalid.detach(), rewards, invalid_rewards, part)
+        tally.add("zero_variance", (spread.detach() < ZERO_SPREAD**2).double().cpu())
+        tally.add("entropy", -(answers * log_answers).sum((2, 3)).detach().cpu())
+        tally.add("entropy_confidence", (label * entropy_K).sum(-1).detach().cpu())
+        if kl is not None:
+            tally.add("kl", kl.detach().cpu())
+        return ObjectiveResult(loss.sum() / self.prefix_lengths_P_R.size, tally)
+
+    def _scale(self, variance: torch.Tensor) -> torch.Tensor | float:
+        return variance.detach().sqrt() + 1e-4 if self.config.divide_by_std else 1.0
+
+    def _rewards(self, probe_P_R_K: NDArray[np.float64], part: slice) -> tuple[Rewards, Rewards]:
+        """Rewards of all answers, shape P R K C, and of an invalid one, shape P R."""
+        gold, evidence = self.gold_P[part, None], self.has_evidence_P[part, None]
+        answers = score(
+            self.reward,
+            label=np.arange(K)[:, None],
+            confidence=np.array(CONFIDENCES),
+            clean=True,
+            gold=gold[..., None, None],
+            has_evidence=evidence[..., None, None],
+            probs=probe_P_R_K[:, :, None, None],
+            step=self.step,
+        )
+        invalid = score(
+            self.reward,
+            label=NO_LABEL,
+            confidence=np.nan,
+            clean=False,
+            gold=gold,
+            has_evidence=evidence,
+            probs=probe_P_R_K,
+            step=self.step,
+        )
+        return answers, invalid
+
+    def _kl(self, raw_log_answers: torch.Tensor, part: slice) -> torch.Tensor | None:
+        """Exact KL(policy || base) over the answers and the rest, at temperature 1."""
+        if self.reference_P_R_K_C is None:
+            return None
+        reference = torch.as_tensor(self.reference_P_R_K_C[part]).to(raw_log_answers)
+        answers = raw_log_answers.exp()
+        tiny = 1e-12  # the rest is a difference of numbers near 1, known to about that
+        rest = (1.0 - answers.sum((2, 3))).clamp(min=tiny)
+        reference_rest = (1.0 - reference.exp().sum((2, 3))).clamp(min=tiny)
+        return (answers * (raw_log_answers - reference)).sum((2, 3)) + rest * (rest / reference_rest).log()
+
+    def _reasoning_loss(self, log_reasoning_P_R_T: torch.Tensor, expected: torch.Tensor) -> torch.Tensor | float:
+        """Policy gradient on the sampled reasoning, whose reward is what its verdict can expect."""
+        if not self.prefix_lengths_P_R.any():
+            return 0.0
+        values = expected.detach().cpu().numpy()
+        advantages = group_advantages(values, divide_by_std=self.config.divide_by_std).values_P_G
+        advantages_P_R_T = torch.as_tensor(advantages).to(log_reasoning_P_R_T)[..., None]
+        surrogate, _ = clipped_surrogate(
+            log_reasoning_P_R_T, log_reasoning_P_R_T.detach(), advantages_P_R_T, clip=self.config.clip
+        )
+        return -surrogate.sum(-1)
+
+    def _tally(
+        self, answers: torch.Tensor, invalid: torch.Tensor, rewards: Rewards, invalid_rewards: Rewards, part: slice
+    ) -> Tally:
+        tally = Tally()
+        answers_P_R_K_C, invalid_P_R = answers.cpu().numpy(), invalid.cpu().numpy()
+        gold_P_R = np.broadcast_to(self.gold_P[part, None], invalid_P_R.shape)
+        terms = {
+            name: (answers_P_R_K_C * values).sum((2, 3)) + invalid_P_R * invalid_rewards.terms[name]
+            for name, values in rewards.terms.items()
+        }
+        labels_P_R_K = answers_P_R_K_C.sum(-1)
+        correct_P_R = np.take_along_axis(labels_P_R_K, gold_P_R[..., None], axis=-1)[..., 0]
+        tally_rewards(tally, terms, correct_P_R, gold_P_R)
+        tally.add("invalid", invalid_P_R)
+        confidence = (answers_P_R_K_C * np.array(CONFIDENCES)).sum((2, 3))
+        tally.add("confidence", confidence / np.maximum(labels_P_R_K.sum(-1), np.finfo(float).tiny))
+        for k, name in enumerate(LABELS):
+            tally.add(f"share_{name.value}", labels_P_R_K[..., k])
+        return tally

@@ -1,0 +1,84 @@
+"""What training maximises: the ``objective`` part of a recipe, and its presets."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Final, Literal
+
+from pydantic import Field, model_validator
+
+from candor.config import Config
+
+PRESETS: Final[dict[str, dict[str, Any]]] = {
+    "paper": {
+        "kind": "sampled",
+        "divide_by_std": True,
+        "credit": "whole",
+        "confidence_weight": 1.0,
+        "confidence_labels": "emitted",
+        "confidence_entropy": 0.0,
+        "log_gold": 0.0,
+        "log_valid": 0.0,
+        "kl": 0.0,
+    },
+    "candor": {
+        "kind": "enumerated",
+        "divide_by_std": False,
+        "credit": "split",
+        "confidence_weight": 40.0,
+        "confidence_labels": "emitted",
+        "confidence_entropy": 0.06,
+        "log_gold": 3.0,
+        "log_valid": 3.0,
+        "kl": 0.0,
+    },
+}
+PRESETS["rlcr"] = PRESETS["paper"]
+
+
+class ObjectiveConfig(Config):
+    """How rewards become a gradient. ``preset`` fills in what is not given; ``docs/objective.md`` has the formulas."""
+
+    preset: Literal["paper", "rlcr", "candor"] = "candor"
+    kind: Literal["sampled", "enumerated"] = Field(
+        description="sampled: clipped objective on sampled completions; enumerated: exact expectation over all answers"
+    )
+    clip: float = Field(default=0.2, gt=0, le=10, description="clip range of the importance ratio")
+    divide_by_std: bool = Field(description="divide advantages by the standard deviation of their group")
+    credit: Literal["whole", "split"] = Field(
+        description="whole: every token earns the whole reward; split: label tokens earn what the label decides, "
+        "confidence tokens what the confidence decides given the label"
+    )
+    confidence_weight: float = Field(ge=0, le=1000, description="weight of the confidence part where credit is split")
+    confidence_labels: Literal["emitted", "all"] = Field(
+        description="emitted: confidences are trained behind each label as often as it is emitted; all: equally "
+        "behind all three labels (enumerated, split)"
+    )
+    confidence_entropy: float = Field(
+        ge=0, le=10, description="entropy bonus of the confidence given the label (split), in units of the reward"
+    )
+    log_gold: float = Field(ge=0, le=100, description="weight of the differentiable log p(gold label)")
+    log_valid: float = Field(ge=0, le=100, description="weight of log(probability of all answers in form) (enumerated)")
+    kl: float = Field(ge=0, le=100, description="weight of the divergence from the base model")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _fill_from_preset(cls, values: Any) -> Any:
+        if isinstance(values, Mapping):
+            return {**PRESETS.get(values.get("preset", "candor"), {}), **values}
+        return values
+
+    @model_validator(mode="after")
+    def _terms_that_act(self) -> ObjectiveConfig:
+        if self.kind == "sampled":
+            idle = {
+                "log_valid": self.log_valid > 0,
+                "confidence_labels": self.confidence_labels == "all",
+                "confidence_entropy": self.confidence_entropy > 0 and self.credit == "whole",
+            }
+        else:
+            idle = {"confidence_entropy": self.confidence_entropy > 0 and self.credit == "whole"}
+        wrong = [name for name, is_idle in idle.items() if is_idle]
+        if wrong:
+            raise ValueError(f"{', '.join(wrong)}: no effect with kind={self.kind} and credit={self.credit}; leave out")
+        return self
