@@ -1,0 +1,161 @@
+"""The ``data:`` section of a recipe: which sources, how many examples of each, what to do when something is wrong."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any, Literal, TypeAlias
+
+from pydantic import BeforeValidator, Field, model_validator
+
+from candor.config import Config
+from candor.types import LABELS, Label
+
+SPLITS = ("train", "validation", "test")
+"""The order in which splits are filled; when labels run short the last one shrinks first."""
+
+OnBadRow: TypeAlias = Literal["error", "skip"]
+NaEvidence: TypeAlias = Literal["none", "random", "retrieved"]
+Part: TypeAlias = Literal["train", "dev", "test"]
+
+
+def _label(value: Any) -> Any:
+    if isinstance(value, Label) or value not in [label.value for label in LABELS]:
+        return value
+    return Label(value)
+
+
+def _label_keys(value: Any) -> Any:
+    if isinstance(value, Mapping) and any(isinstance(key, bool) for key in value):
+        raise ValueError(
+            "YAML reads an unquoted yes, no, true, false, on or off as a boolean; put such a key in quotes"
+        )
+    return value
+
+
+LabelName: TypeAlias = Annotated[Label, BeforeValidator(_label)]
+"""A label as written in a recipe: PASS, FAIL or NA."""
+
+Count: TypeAlias = Annotated[int, Field(ge=0, le=10_000_000)]
+Counts: TypeAlias = Count | dict[LabelName, Count]
+"""Examples per label, or one number: so many with the labels as they come."""
+
+_FilePath: TypeAlias = Annotated[Path, Field(strict=False)]
+
+
+class SandboxSource(Config):
+    """A domain of the built-in synthetic world. ``domain`` is the source's own name unless given."""
+
+    kind: Literal["sandbox"]
+    domain: str | None = None
+
+
+class FeverSource(Config):
+    """FEVER claims with annotated sentences of its Wikipedia dump.
+
+    ``na_evidence`` says what is shown with claims that have no annotated sentence: nothing (``none``, the published
+    study), sentences of random pages (``random``) or the best BM25 sentences for the claim (``retrieved``).
+    ``na_sentences`` is how many; ``matched`` draws the number from those of the annotated claims, so that it does
+    not give the label away.
+    """
+
+    kind: Literal["fever"]
+    na_evidence: NaEvidence = "retrieved"
+    na_sentences: Annotated[int, Field(ge=1, le=100)] | Literal["matched"] = "matched"
+    parts: Annotated[tuple[Literal["train", "dev"], ...], Field(strict=False, min_length=1)] = ("train", "dev")
+
+
+class VitamincSource(Config):
+    """VitaminC: one revised sentence per claim.
+
+    ``parts`` are all that are found unless given. ``revisions`` keeps the real or the synthetic ones alone; the
+    synthetic ones are made from FEVER claims. The archive of real pairs does not say which is which: leave ``all``.
+    """
+
+    kind: Literal["vitaminc"]
+    parts: Annotated[tuple[Part, ...], Field(strict=False, min_length=1)] | None = None
+    revisions: Literal["all", "real", "synthetic"] = "all"
+
+
+class ClimatefeverSource(Config):
+    """ClimateFEVER: five retrieved sentences per claim. Disputed claims become NA or are dropped."""
+
+    kind: Literal["climatefever"]
+    disputed: Literal["na", "drop"] = "na"
+
+
+class Columns(Config):
+    """Which columns (or JSON keys) of a table hold what.
+
+    ``evidence`` is one column (a string, a list of strings, in CSV also a JSON list) or several. Without ``id`` an
+    id is made from the row's content; without ``group`` the claim is the group.
+    """
+
+    claim: str = "claim"
+    evidence: str | Annotated[tuple[str, ...], Field(strict=False, min_length=1)] = "evidence"
+    label: str = "label"
+    id: str | None = None
+    group: str | None = None
+
+
+class TableSource(Config):
+    """One's own claims in a JSONL, JSON (a list), CSV or TSV file.
+
+    ``path`` is absolute, or relative to the working directory or else to the data folder. ``labels`` maps labels
+    as the file writes them (case does not matter) to PASS, FAIL and NA, on top of the usual names.
+    """
+
+    kind: Literal["table"]
+    path: _FilePath
+    columns: Columns = Columns()
+    labels: Annotated[dict[str, LabelName], BeforeValidator(_label_keys)] = Field(default_factory=dict)
+    format: Literal["auto", "jsonl", "json", "csv", "tsv"] = "auto"
+
+
+SourceConfig: TypeAlias = Annotated[
+    SandboxSource | FeverSource | VitamincSource | ClimatefeverSource | TableSource, Field(discriminator="kind")
+]
+
+
+class DataConfig(Config):
+    """The ``data:`` section of a recipe.
+
+    Attributes:
+        seed: decides which examples go where; the same seed and files give the same splits.
+        sources: by name; the name becomes the examples' ``dataset``.
+        train, validation, test: for each source the number of examples, per label or as they come.
+        on_shortage: ``error``, or ``shrink``: take what there is; test gives way first, then validation.
+        on_bad_row: ``error``, or ``skip``: leave the row out, count and list it.
+    """
+
+    seed: Annotated[int, Field(ge=0)] = 0
+    sources: Annotated[dict[str, SourceConfig], Field(min_length=1)]
+    train: dict[str, Counts] = Field(default_factory=dict)
+    validation: dict[str, Counts] = Field(default_factory=dict)
+    test: dict[str, Counts] = Field(default_factory=dict)
+    on_shortage: Literal["error", "shrink"] = "error"
+    on_bad_row: OnBadRow = "error"
+
+    @model_validator(mode="after")
+    def _splits_name_sources(self) -> DataConfig:
+        for split in SPLITS:
+            for name in self.counts(split):
+                if name not in self.sources:
+                    near = difflib.get_close_matches(name, self.sources, n=1)
+                    hint = f"; did you mean {near[0]!r}?" if near else f"; there are {', '.join(self.sources)}"
+                    raise ValueError(f"{split}.{name}: no source has that name{hint}")
+        return self
+
+    def counts(self, split: str) -> dict[str, Counts]:
+        """What a split asks of each source."""
+        counts: dict[str, Counts] = getattr(self, split)
+        return counts
+
+    def requested(self, source: str) -> int:
+        """How many examples of a source all splits ask for together."""
+        return sum(_total(self.counts(split).get(source, 0)) for split in SPLITS)
+
+
+def _total(counts: Counts) -> int:
+    return counts if isinstance(counts, int) else sum(counts.values())

@@ -1,0 +1,179 @@
+"""What loading a source gives: examples, and what is worth keeping about where they came from."""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, TypeAlias
+
+from candor.data.official import DataPath
+from candor.data.rows import BadRows, SkippedRow, delimited, json_lines, json_list
+from candor.errors import DataError
+from candor.files import sha256
+from candor.types import LABELS, Example
+
+MAX_LISTED = 1000
+"""Skipped rows listed one by one in notes; beyond that they are only counted."""
+
+Completion: TypeAlias = tuple[list[Example], list[tuple[str, SkippedRow]]]
+"""Examples with their evidence, and for those that cannot have any their id and why."""
+
+
+@dataclass(frozen=True, slots=True)
+class DataFile:
+    """A file that was read: its path (``archive!member``), hash on disk, and rows, bad ones included."""
+
+    path: str
+    sha256: str
+    rows: int
+
+
+@dataclass(frozen=True, slots=True)
+class LoadedSource:
+    """Examples of one source.
+
+    Attributes:
+        name: the source's name, and the ``dataset`` of its examples.
+        examples: all of them, in file order.
+        skipped: bad rows that were left out.
+        files: what was read.
+        seconds: time spent reading.
+        settings: choices and counts worth recording.
+        complete: fills in evidence that is too expensive to look up for examples that nobody asked for.
+    """
+
+    name: str
+    examples: tuple[Example, ...]
+    skipped: tuple[SkippedRow, ...] = ()
+    files: tuple[DataFile, ...] = ()
+    seconds: float = 0.0
+    settings: Mapping[str, Any] = field(default_factory=dict)
+    complete: Callable[[Sequence[Example]], Completion] | None = None
+
+    @property
+    def rows_per_second(self) -> float:
+        """Rows read per second, hashing the files included."""
+        return sum(file.rows for file in self.files) / self.seconds if self.seconds else 0.0
+
+    def notes(self) -> dict[str, Any]:
+        """Everything but the examples, as JSON values."""
+        labels = Counter(example.label for example in self.examples)
+        return {
+            **self.settings,
+            "examples": len(self.examples),
+            "labels": {label.value: labels[label] for label in LABELS},
+            "files": [{"path": file.path, "sha256": file.sha256, "rows": file.rows} for file in self.files],
+            "skipped_rows": len(self.skipped),
+            "skipped": [
+                {"file": row.file, "line": row.line, "reason": row.reason} for row in self.skipped[:MAX_LISTED]
+            ],
+        }
+
+
+class Loading:
+    """Reads the files of one source, and keeps count, time and bad rows."""
+
+    def __init__(self, name: str, bad_rows: BadRows) -> None:
+        self.name = name
+        self.bad_rows = bad_rows
+        self._files: list[DataFile] = []
+        self._started = time.perf_counter()
+
+    def read(self, path: DataPath, parse: Callable[[Any], Example | None], layout: str = "jsonl") -> Iterator[Example]:
+        """Yield the examples of a file; ``parse`` gives ``None`` for rows that the recipe leaves out by choice.
+
+        Raises:
+            DataError: the file cannot be read, has changed since it was fetched, holds no row, or holds a bad one.
+        """
+        file = str(path)
+        first_line: dict[str, int] = {}
+        digest = checked_sha256(path.path)
+        rows = 0
+
+        def counted(lines: Iterator[tuple[int, Any]]) -> Iterator[tuple[int, Any]]:
+            nonlocal rows
+            for rows, item in enumerate(lines, start=1):  # noqa: B007 - the count is what is wanted
+                yield item
+
+        with path.open() as stream:
+            readers: dict[str, Callable[[], Iterator[tuple[int, Any]]]] = {
+                "jsonl": lambda: json_lines(stream),
+                "json": lambda: json_list(stream),
+                "csv": lambda: delimited(stream, ","),
+                "tsv": lambda: delimited(stream, "\t"),
+            }
+            for line, example in self.bad_rows.parse(file, counted(readers[layout]()), parse):
+                if example is None:
+                    continue
+                if example.id in first_line:
+                    earlier = first_line[example.id]
+                    self.bad_rows.reject(file, line, f"id {example.id!r} is already that of line {earlier}")
+                    continue
+                first_line[example.id] = line
+                yield example
+        self._files.append(DataFile(file, digest, rows))
+        if rows == 0:
+            raise DataError("holds no row", file=file)
+
+    def done(
+        self,
+        examples: Sequence[Example],
+        settings: Mapping[str, Any],
+        complete: Callable[[Sequence[Example]], Completion] | None = None,
+    ) -> LoadedSource:
+        """The loaded source.
+
+        Raises:
+            DataError: no example is left.
+        """
+        if not examples:
+            first = f"; first: line {self.bad_rows.skipped[0].line}: {self.bad_rows.skipped[0].reason}"
+            raise DataError(
+                f"no usable row for source {self.name!r}{first if self.bad_rows.skipped else ''}",
+                file=", ".join(file.path for file in self._files),
+            )
+        return LoadedSource(
+            name=self.name,
+            examples=tuple(examples),
+            skipped=tuple(self.bad_rows.skipped),
+            files=tuple(self._files),
+            seconds=time.perf_counter() - self._started,
+            settings=settings,
+            complete=complete,
+        )
+
+
+def checked_sha256(path: Path) -> str:
+    """SHA-256 of a file, compared with the one kept beside it when it was fetched.
+
+    Raises:
+        DataError: the file is missing, or is not what was fetched.
+    """
+    try:
+        actual = sha256(path)
+    except FileNotFoundError as error:
+        raise DataError("no such file", file=path) from error
+    except OSError as error:
+        raise DataError(f"cannot be read ({error})", file=path) from error
+    kept = kept_sha256(path)
+    if kept is not None and kept != actual:
+        raise DataError(
+            f"has changed since it was fetched (SHA-256 {actual}, kept {kept}); "
+            f"delete it and fetch it again, or delete {checksum_path(path).name} to use it as it is",
+            file=path,
+        )
+    return actual
+
+
+def checksum_path(path: Path) -> Path:
+    """Where the checksum of a fetched file is kept."""
+    return path.with_name(f"{path.name}.sha256")
+
+
+def kept_sha256(path: Path) -> str | None:
+    """The checksum kept beside a fetched file, if there is one."""
+    kept = checksum_path(path)
+    return kept.read_text(encoding="ascii").split()[0] if kept.is_file() else None

@@ -1,0 +1,76 @@
+"""From a source of the recipe to examples."""
+
+from __future__ import annotations
+
+import dataclasses
+import time
+from pathlib import Path
+
+from candor.data import climatefever, fever, sandbox, table, vitaminc
+from candor.data.config import (
+    ClimatefeverSource,
+    OnBadRow,
+    SandboxSource,
+    SourceConfig,
+    TableSource,
+    VitamincSource,
+)
+from candor.data.loaded import LoadedSource
+from candor.data.rows import BadRows
+from candor.errors import DataError
+
+
+def load_source(
+    name: str,
+    config: SourceConfig,
+    *,
+    data_dir: Path | None = None,
+    on_bad_row: OnBadRow = "error",
+    seed: int = 0,
+    count: int | None = None,
+    complete: bool = True,
+) -> LoadedSource:
+    """Load all examples of a source.
+
+    Args:
+        name: becomes the examples' ``dataset``.
+        config: one of the source models of :mod:`candor.data.config`.
+        data_dir: where official files lie; tables may lie there too.
+        on_bad_row: ``error`` or ``skip``.
+        seed: decides what a sandbox generates and which pages fill ``na_evidence: random``.
+        count: how many examples a sandbox source makes; other sources load all they have.
+        complete: whether FEVER claims get their evidence at once. Without, the examples have none yet, and
+            ``LoadedSource.complete`` fills it in for those that are wanted.
+
+    Raises:
+        DataError: a file is missing, unreadable or holds a row that cannot be used.
+    """
+    bad_rows = BadRows(on_bad_row)
+    if isinstance(config, SandboxSource):
+        return _load_sandbox(name, config, seed, count)
+    if isinstance(config, VitamincSource):
+        loaded = vitaminc.load(name, config, data_dir, bad_rows)
+    elif isinstance(config, ClimatefeverSource):
+        loaded = climatefever.load(name, config, data_dir, bad_rows)
+    elif isinstance(config, TableSource):
+        loaded = table.load(name, config, data_dir, bad_rows)
+    else:
+        loaded = fever.load(name, config, data_dir, bad_rows, seed)
+    if complete and loaded.complete is not None:
+        examples, failed = loaded.complete(loaded.examples)
+        skipped = loaded.skipped + tuple(row for _, row in failed)
+        loaded = dataclasses.replace(loaded, examples=tuple(examples), skipped=skipped, complete=None)
+    return loaded
+
+
+def _load_sandbox(name: str, config: SandboxSource, seed: int, count: int | None) -> LoadedSource:
+    if count is None:
+        raise DataError(f"source {name!r} is a sandbox: say how many examples it is to make")
+    started = time.perf_counter()
+    domain = config.domain or name
+    examples = tuple(
+        dataclasses.replace(example, dataset=name, group=f"sandbox/{domain}:{example.group}")
+        for example in sandbox.generate(domain, count, seed)
+    )
+    settings = {"kind": config.kind, "domain": domain, "seed": seed}
+    return LoadedSource(name, examples, seconds=time.perf_counter() - started, settings=settings)

@@ -1,0 +1,327 @@
+"""Train, validation and test sets that share no claim and no group, whatever the sources."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, TypeAlias
+
+from candor.data.config import SPLITS, Counts, DataConfig, SandboxSource
+from candor.data.loaded import LoadedSource
+from candor.data.rows import SkippedRow
+from candor.data.sources import load_source
+from candor.data.text import digest, normalise_claim
+from candor.errors import SplitError
+from candor.types import LABELS, Example, Label
+
+Progress: TypeAlias = Callable[[str], None]
+"""Told in words what is being done."""
+
+Split: TypeAlias = dict[str, list[Example]]
+"""Examples by source."""
+
+_Kind: TypeAlias = tuple[str, Label | None]
+"""Source and label; no label means any."""
+
+_UNIT_CAPS = (1, 2, 4, 8, 16, 64, None)
+"""How many examples of one source and label a unit gives at most. Few spread a draw over many pages; all (``None``)
+leave the most units to the other splits. The first that meets the counts is taken."""
+
+_SANDBOX_MARGIN = 1.3
+"""A sandbox makes this many times what is asked; little more, so that training sees most of the world's claims."""
+_SANDBOX_GROWTH = 1.6
+_SANDBOX_LIMIT = 60
+"""Beyond so many times what is asked the world plainly has too few claims of its own."""
+
+
+@dataclass(frozen=True, slots=True)
+class Splits:
+    """Examples of each split by source, in seeded order, and JSON values for the manifest."""
+
+    train: Split
+    validation: Split
+    test: Split
+    notes: dict[str, Any] = field(default_factory=dict)
+
+    def items(self) -> list[tuple[str, Split]]:
+        """Name and examples of each split."""
+        return [("train", self.train), ("validation", self.validation), ("test", self.test)]
+
+
+@dataclass(frozen=True, slots=True)
+class _Shortage:
+    split: str
+    source: str
+    label: Label | None
+    asked: int
+    taken: int
+    available: int
+
+    def __str__(self) -> str:
+        kind = f"{self.label} examples" if self.label else "examples"
+        return (
+            f"{self.split}.{self.source} asks for {self.asked} {kind} and gets {self.taken}: the source has "
+            f"{self.available}, and what shares a claim or a group with an earlier split cannot be used"
+        )
+
+
+def make_splits(config: DataConfig, *, data_dir: Path | None = None, progress: Progress | None = None) -> Splits:
+    """Load the sources and draw the splits that the recipe asks for.
+
+    Examples that share a normalised claim or a group, directly or over others and across sources, form a unit, and
+    a unit feeds one split only. Units are taken in the order of a hash of seed, claim and id, so the same seed
+    gives the same splits whatever the order of rows and files. Counts per label are drawn from as many units as
+    possible. Splits are filled in the order train, validation, test.
+
+    Args:
+        config: the ``data:`` section of a recipe.
+        data_dir: where official files lie.
+        progress: told in words what is being done.
+
+    Raises:
+        SplitError: fewer examples than asked for and ``on_shortage: error``; names all shortages.
+        DataError: a source cannot be loaded.
+    """
+    say = progress or (lambda words: None)
+    sizes = {
+        name: int(config.requested(name) * _SANDBOX_MARGIN) + 50 for name in config.sources if config.requested(name)
+    }
+    if not sizes:
+        raise SplitError("the recipe asks for no examples; give counts under data.train, .validation or .test")
+    loaded = {}
+    for name in sizes:
+        say(f"loading {name}")
+        loaded[name] = _load(name, config, data_dir, sizes[name])
+    completer = _Completer(loaded)
+    while True:
+        pool = [example for source in loaded.values() for example in completer.usable(source)]
+        draw = _draw(pool, config)
+        growing = {
+            shortage.source
+            for shortage in draw.shortages
+            if isinstance(config.sources[shortage.source], SandboxSource)
+            and sizes[shortage.source] < _SANDBOX_LIMIT * config.requested(shortage.source)
+        }
+        for name in growing:
+            sizes[name] = int(sizes[name] * _SANDBOX_GROWTH)
+            loaded[name] = _load(name, config, data_dir, sizes[name])
+        if not growing and completer.complete(draw.chosen, say):
+            break
+    if draw.shortages and config.on_shortage == "error":
+        raise SplitError(
+            "; ".join(map(str, draw.shortages))
+            + ". Ask for fewer, or set data.on_shortage: shrink to take what there is"
+        )
+    splits = Splits(**{name: completer.filled(split) for name, split in draw.chosen.items()})
+    check_disjoint(dict(splits.items()))
+    notes = {
+        "seed": config.seed,
+        "sources": {
+            name: source.notes() | completer.notes(name) | {"rows_per_second": round(source.rows_per_second)}
+            for name, source in loaded.items()
+        },
+        "splits": {name: _split_notes(split) for name, split in splits.items()},
+        "shortages": [dataclasses.asdict(shortage) for shortage in draw.shortages],
+    }
+    return dataclasses.replace(splits, notes=notes)
+
+
+def check_disjoint(splits: Mapping[str, Mapping[str, Iterable[Example]]]) -> None:
+    """Make sure that no normalised claim and no group is in two splits, of whatever sources.
+
+    Raises:
+        SplitError: one is; names it, the splits and the examples.
+    """
+    seen: dict[tuple[str, str], tuple[str, Example]] = {}
+    for split, sources in splits.items():
+        for example in (example for examples in sources.values() for example in examples):
+            for key in _keys(example):
+                earlier_split, earlier = seen.setdefault(key, (split, example))
+                if earlier_split != split:
+                    raise SplitError(
+                        f"{split} and {earlier_split} share the {key[0]} {key[1]!r}: "
+                        f"{example.dataset}/{example.id} and {earlier.dataset}/{earlier.id}"
+                    )
+
+
+def _load(name: str, config: DataConfig, data_dir: Path | None, count: int) -> LoadedSource:
+    return load_source(
+        name,
+        config.sources[name],
+        data_dir=data_dir,
+        on_bad_row=config.on_bad_row,
+        seed=config.seed,
+        count=count,
+        complete=False,
+    )
+
+
+def _keys(example: Example) -> tuple[tuple[str, str], tuple[str, str]]:
+    return ("claim", normalise_claim(example.claim)), ("group", example.group)
+
+
+def _units(pool: Sequence[Example], seed: int) -> list[list[Example]]:
+    """Examples that must stay together, in seeded order; within a unit in seeded order, too."""
+    parent: dict[tuple[str, str], tuple[str, str]] = {}
+
+    def root(key: tuple[str, str]) -> tuple[str, str]:
+        while (above := parent.setdefault(key, key)) != key:
+            parent[key] = parent[above]
+            key = above
+        return key
+
+    keys = [_keys(example) for example in pool]
+    for claim, group in keys:
+        parent[root(claim)] = root(group)
+    units: dict[tuple[str, str], list[tuple[str, Example]]] = defaultdict(list)
+    for (claim, _), example in zip(keys, pool, strict=True):
+        order = digest(seed, claim[1], example.dataset, example.id)
+        units[root(claim)].append((order, example))
+    members = [sorted(unit, key=lambda item: item[0]) for unit in units.values()]
+    # The first hash of a unit of n is the smallest of n and would put large units first; hashing it again does not.
+    members.sort(key=lambda unit: digest(seed, unit[0][0]))
+    return [[example for _, example in unit] for unit in members]
+
+
+def _kinds(examples: Iterable[Example]) -> Iterator[_Kind]:
+    for example in examples:
+        yield example.dataset, example.label
+        yield example.dataset, None
+
+
+def _needs(counts: Mapping[str, Counts], by_label: bool) -> dict[_Kind, int]:
+    needs: dict[_Kind, int] = {}
+    for source, count in counts.items():
+        if isinstance(count, int) and not by_label:
+            needs[source, None] = count
+        elif not isinstance(count, int) and by_label:
+            needs.update({(source, label): number for label, number in count.items()})
+    return {kind: number for kind, number in needs.items() if number}
+
+
+@dataclass(frozen=True, slots=True)
+class _Draw:
+    chosen: dict[str, Split]
+    shortages: list[_Shortage]
+
+    @property
+    def missing(self) -> int:
+        return sum(shortage.asked - shortage.taken for shortage in self.shortages)
+
+
+def _draw(pool: Sequence[Example], config: DataConfig) -> _Draw:
+    """The draw that spreads over the most units among those that miss the fewest examples."""
+    units = _units(pool, config.seed)
+    available = Counter(_kinds(pool))
+    best: _Draw | None = None
+    for cap in _UNIT_CAPS:
+        draw = _draw_capped(units, config, available, cap)
+        if best is None or draw.missing < best.missing:
+            best = draw
+        if not best.missing:
+            break
+    assert best is not None
+    return best
+
+
+def _draw_capped(
+    units: Sequence[Sequence[Example]],
+    config: DataConfig,
+    available: Mapping[_Kind, int],
+    cap: int | None,
+) -> _Draw:
+    """Fill each split unit by unit, taking at most ``cap`` of one source and label from a unit.
+
+    What is asked for with labels as they come is drawn first, in whole units: a draw by label leaves behind units
+    that are poor in the labels it wanted most, and those are no fair sample any more.
+    """
+    chosen: dict[str, Split] = {split: {source: [] for source in config.counts(split)} for split in SPLITS}
+    split_of: dict[int, str] = {}
+    shortages: list[_Shortage] = []
+    for by_label in (False, True):
+        for split in SPLITS:
+            asked = _needs(config.counts(split), by_label)
+            needs = dict(asked)
+            for number, unit in enumerate(units):
+                if not needs:
+                    break
+                if split_of.get(number, split) != split:
+                    continue
+                taken: Counter[_Kind] = Counter()
+                for example in unit:
+                    kind = (example.dataset, example.label if by_label else None)
+                    if kind not in needs or (by_label and taken[kind] == cap):
+                        continue
+                    chosen[split][example.dataset].append(example)
+                    taken[kind] += 1
+                    needs[kind] -= 1
+                    if not needs[kind]:
+                        del needs[kind]
+                if taken:
+                    split_of[number] = split
+            shortages += [
+                _Shortage(split, *kind, asked[kind], asked[kind] - missing, available[kind])
+                for kind, missing in needs.items()
+            ]
+    return _Draw(chosen, shortages)
+
+
+class _Completer:
+    """Fills in the evidence of chosen examples, once each, and keeps those that cannot have any out of the draw."""
+
+    def __init__(self, loaded: Mapping[str, LoadedSource]) -> None:
+        self._loaded = loaded
+        self._completed: dict[str, dict[str, Example]] = defaultdict(dict)
+        self._failed: dict[str, dict[str, SkippedRow]] = defaultdict(dict)
+
+    def usable(self, source: LoadedSource) -> list[Example]:
+        failed = self._failed[source.name]
+        return [example for example in source.examples if example.id not in failed]
+
+    def complete(self, chosen: Mapping[str, Split], say: Progress) -> bool:
+        """Whether all chosen examples have their evidence now; if not, others have to be drawn."""
+        succeeded = True
+        for name, source in self._loaded.items():
+            if source.complete is None:
+                continue
+            wanted = [
+                example
+                for split in chosen.values()
+                for example in split.get(name, [])
+                if example.id not in self._completed[name]
+            ]
+            say(f"looking up evidence of {len(wanted)} {name} claims")
+            examples, failed = source.complete(wanted)
+            self._completed[name].update((example.id, example) for example in examples)
+            self._failed[name].update(failed)
+            succeeded = succeeded and not failed
+        return succeeded
+
+    def filled(self, split: Split) -> Split:
+        return {
+            name: [self._completed[name].get(example.id, example) for example in examples]
+            for name, examples in split.items()
+        }
+
+    def notes(self, name: str) -> dict[str, Any]:
+        return {
+            "without_evidence": [
+                {"id": example_id, "reason": row.reason} for example_id, row in sorted(self._failed[name].items())
+            ]
+        }
+
+
+def _split_notes(split: Split) -> dict[str, Any]:
+    return {
+        name: {
+            "examples": len(examples),
+            "labels": {label.value: sum(example.label is label for example in examples) for label in LABELS},
+            "evidence_sources": dict(sorted(Counter(example.evidence_source for example in examples).items())),
+            "groups": len({example.group for example in examples}),
+            "sha256": digest(*(dataclasses.astuple(example) for example in examples)),
+        }
+        for name, examples in split.items()
+    }

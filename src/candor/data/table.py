@@ -1,0 +1,98 @@
+"""Claims of one's own, in JSONL, JSON, CSV or TSV. A new dataset needs a few lines of a recipe and no code."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from candor.data.config import TableSource
+from candor.data.loaded import LoadedSource, Loading
+from candor.data.official import DataPath
+from candor.data.rows import (
+    OFFICIAL_LABELS,
+    BadRows,
+    RowError,
+    clean,
+    field,
+    identifier,
+    kind_of,
+    label,
+    record,
+    text,
+)
+from candor.data.text import claim_group, digest
+from candor.errors import DataError
+from candor.types import Example
+
+_FORMATS = {".jsonl": "jsonl", ".ndjson": "jsonl", ".json": "json", ".csv": "csv", ".tsv": "tsv"}
+
+
+def load(name: str, config: TableSource, data_dir: Path | None, bad_rows: BadRows) -> LoadedSource:
+    """Load a table of claims. Rows without an ``id`` column get one made from their content."""
+    loading = Loading(name, bad_rows)
+    path = _resolve(config.path, data_dir)
+    layout = _layout(path) if config.format == "auto" else config.format
+    labels = {**OFFICIAL_LABELS, **{key.casefold(): value for key, value in config.labels.items()}}
+    columns = config.columns
+    made_ids: dict[str, int] = {}
+
+    def parse(value: Any) -> Example:
+        row = record(value)
+        claim = text(row, columns.claim)
+        evidence = _evidence(row, columns.evidence, cells=layout in ("csv", "tsv"))
+        gold = label(field(row, columns.label), labels, columns.label)
+        if columns.id is not None:
+            example_id = identifier(row, columns.id)
+        else:
+            example_id = digest(claim, *evidence, gold)[:12]
+            repeats = made_ids[example_id] = made_ids.get(example_id, 0) + 1
+            example_id = example_id if repeats == 1 else f"{example_id}-{repeats}"
+        group = claim_group(claim) if columns.group is None else f"{path.name}:{identifier(row, columns.group)}"
+        return Example(example_id, name, claim, evidence, gold, group)
+
+    examples = list(loading.read(DataPath(path), parse, layout))
+    return loading.done(examples, {"kind": config.kind, "format": layout})
+
+
+def _resolve(path: Path, data_dir: Path | None) -> Path:
+    candidates = [path] if path.is_absolute() or data_dir is None else [path, data_dir / path]
+    for candidate in candidates:
+        if candidate.is_file():
+            return candidate
+    raise DataError(f"no such file; looked for {' and '.join(map(str, candidates))}", file=path)
+
+
+def _layout(path: Path) -> str:
+    suffix = Path(path.stem).suffix if path.suffix == ".gz" else path.suffix
+    if suffix.lower() not in _FORMATS:
+        raise DataError("format unknown from the file's name; set format: jsonl, json, csv or tsv", file=path)
+    return _FORMATS[suffix.lower()]
+
+
+def _evidence(row: Mapping[str, Any], columns: str | tuple[str, ...], *, cells: bool) -> tuple[str, ...]:
+    """Sentences of one column or several. Empty text and null are no sentence; a missing column is an error."""
+    sentences: list[str] = []
+    for column in (columns,) if isinstance(columns, str) else columns:
+        value = field(row, column)
+        if cells and value.lstrip().startswith("["):
+            value = _json_cell(value)
+        items = value if isinstance(value, list) else [value]
+        for item in items:
+            if item is None or (isinstance(item, str) and not item.strip()):
+                continue
+            if not isinstance(item, str):
+                raise RowError(f"{column!r} must be text or a list of texts, not {kind_of(item)}")
+            sentences.append(clean(item, column))
+    return tuple(sentences)
+
+
+def _json_cell(cell: str) -> Any:
+    """A cell's JSON list of texts; a sentence that merely begins with a bracket stays as it is."""
+    try:
+        value = json.loads(cell)
+    except ValueError:
+        return cell
+    is_texts = isinstance(value, list) and all(isinstance(item, str) for item in value)
+    return value if is_texts else cell
