@@ -1,1 +1,6 @@
 """Numbers from predictions: numpy and scipy only."""
+
+from candor.metrics.paired import Metric
+from candor.metrics.summary import summary
+
+__all__ = ["Metric", "summary"]

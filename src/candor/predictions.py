@@ -1,0 +1,175 @@
+"""Prediction files: one header line, then one prediction per line, so that a file can be judged on its own.
+
+The study's files (one JSON object with ``results``, plain or gzipped) are read by :mod:`candor.study`.
+"""
+
+from __future__ import annotations
+
+import gzip
+import json
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Final
+
+import candor
+from candor.errors import PredictionError
+from candor.files import write_jsonl
+from candor.types import LABELS, Label, Prediction, Validity
+
+SCHEMA: Final = 1
+"""Version of the file format, in the header."""
+
+_MAGIC: Final = "predictions"
+
+
+@dataclass(frozen=True, slots=True)
+class Header:
+    """What all predictions of a file have in common.
+
+    Attributes:
+        model: who answered.
+        template: name of the prompt template.
+        template_sha256: hash over every word of the template; files that differ here are not compared unasked.
+        dataset: name of the dataset.
+        split: ``train``, ``validation`` or ``test``.
+        seed: of the run.
+        created_by: candor's version.
+    """
+
+    model: str
+    template: str
+    template_sha256: str
+    dataset: str
+    split: str
+    seed: int
+    created_by: str = f"candor {candor.__version__}"
+
+
+@dataclass(frozen=True, slots=True)
+class PredictionFile:
+    """A prediction file's content."""
+
+    header: Header
+    predictions: tuple[Prediction, ...]
+
+
+def write_predictions(path: Path | str, header: Header, predictions: Sequence[Prediction]) -> None:
+    """Write a prediction file (JSONL), whole or not at all.
+
+    Raises:
+        PredictionError: an id occurs twice.
+    """
+    seen: set[str] = set()
+    for row in predictions:
+        if row.id in seen:
+            raise PredictionError(f"{path}: id {row.id!r} occurs twice; ids must be unique within a file")
+        seen.add(row.id)
+    first = {"candor": _MAGIC, "schema": SCHEMA, **asdict(header)}
+    write_jsonl(path, [first, *(asdict(row) for row in predictions)])
+
+
+def read_predictions(path: Path | str) -> PredictionFile:
+    """Read what :func:`write_predictions` wrote, plain or gzipped.
+
+    Raises:
+        PredictionError: the file is missing, has another format or holds a row that cannot be used; names the line.
+    """
+    lines = read_text(path).split("\n")
+    first = _object(lines[0], path, 1)
+    if first.get("candor") != _MAGIC:
+        raise PredictionError(f"{path}: not a prediction file (its first line is not candor's header)")
+    if first.get("schema") != SCHEMA:
+        raise PredictionError(
+            f"{path}: prediction format {first.get('schema')!r}, but this version of candor reads {SCHEMA}"
+        )
+    try:
+        header = Header(**{key: value for key, value in first.items() if key not in ("candor", "schema")})
+    except TypeError as error:
+        raise PredictionError(f"{path}:1: header: {error}") from error
+    rows: dict[str, Prediction] = {}
+    for number, line in enumerate(lines[1:], start=2):
+        if not line.strip():
+            continue
+        row = _prediction(_object(line, path, number), path, number)
+        if row.id in rows:
+            raise PredictionError(f"{path}:{number}: id {row.id!r} occurs twice; ids must be unique within a file")
+        rows[row.id] = row
+    return PredictionFile(header, tuple(rows.values()))
+
+
+def read_text(path: Path | str) -> str:
+    """Return a file's text, unpacked if it is gzipped, whatever its name.
+
+    Raises:
+        PredictionError: it is missing, or is neither text nor gzipped text.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise PredictionError(f"{path}: no such file")
+    data = path.read_bytes()
+    try:
+        return (gzip.decompress(data) if data[:2] == b"\x1f\x8b" else data).decode("utf-8")
+    except (OSError, EOFError, UnicodeDecodeError) as error:
+        raise PredictionError(f"{path}: neither text nor gzipped text ({error})") from error
+
+
+def is_prediction_file(text: str) -> bool:
+    """Whether a file's text starts with candor's header."""
+    try:
+        first = json.loads(text.split("\n", 1)[0])
+    except ValueError:
+        return False
+    return isinstance(first, dict) and first.get("candor") == _MAGIC
+
+
+def _object(line: str, path: Path | str, number: int) -> Mapping[str, Any]:
+    try:
+        value = json.loads(line)
+    except ValueError as error:
+        raise PredictionError(f"{path}:{number}: not JSON ({error})") from error
+    if not isinstance(value, dict):
+        raise PredictionError(f"{path}:{number}: not a JSON object")
+    return value
+
+
+def _prediction(row: Mapping[str, Any], path: Path | str, number: int) -> Prediction:
+    def refuse(message: str) -> PredictionError:
+        return PredictionError(f"{path}:{number}: {message}")
+
+    try:
+        label = None if row["label"] is None else Label(row["label"])
+        prediction = Prediction(
+            **{
+                **row,
+                "evidence": tuple(row["evidence"]),
+                "gold": Label(row["gold"]),
+                "label": label,
+                "validity": Validity(row["validity"]),
+                "label_probs": _three(row.get("label_probs")),
+                "posterior": _three(row.get("posterior")),
+            }
+        )
+    except KeyError as error:
+        raise refuse(f"the key {error} is missing") from error
+    except (TypeError, ValueError) as error:
+        raise refuse(str(error)) from error
+    if (label is None) != (prediction.validity is Validity.NONE):
+        raise refuse(f"validity is {prediction.validity.value!r}, but label is {row['label']!r}")
+    confidence = prediction.confidence
+    if confidence is not None and not (
+        isinstance(confidence, int | float) and math.isfinite(confidence) and 0.0 <= confidence <= 1.0
+    ):
+        raise refuse(f"confidence is {confidence!r}, not a number from 0 to 1")
+    return prediction
+
+
+def _three(values: Sequence[float] | None) -> tuple[float, float, float] | None:
+    if values is None:
+        return None
+    if len(values) != len(LABELS) or not all(math.isfinite(value) and 0.0 <= value <= 1.0 + 1e-6 for value in values):
+        raise ValueError(f"{values!r} are not {len(LABELS)} probabilities")
+    if abs(sum(values) - 1.0) > 1e-3:
+        raise ValueError(f"{values!r} do not sum to 1")
+    return (values[0], values[1], values[2])
