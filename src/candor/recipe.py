@@ -1,0 +1,309 @@
+"""A recipe: one YAML file that describes an experiment, with overrides from the command line.
+
+    recipe = load_recipe("recipes/demo.yaml", overrides=["train.steps=20"])
+
+An unknown key is an error that names its place and the nearest known one; a bad value is an error that names its
+range.
+"""
+
+from __future__ import annotations
+
+import difflib
+import re
+import types
+import typing
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, Literal, TypeAlias
+
+import yaml
+from pydantic import BaseModel, Field, ValidationError, field_validator, model_validator
+
+from candor import prompts
+from candor.config import Config
+from candor.data.config import DataConfig
+from candor.engines.config import EngineConfig, ModelConfig
+from candor.errors import PromptError, RecipeError
+from candor.objective import ObjectiveConfig
+from candor.rewards import RewardConfig
+
+ARM_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
+
+PARTS_WITH_PRESETS = ("reward", "objective")
+
+Stage: TypeAlias = Literal["data", "base", "train", "trained", "compare", "report"]
+STAGES: tuple[Stage, ...] = ("data", "base", "train", "trained", "compare", "report")
+"""Stages of a run, in order."""
+
+
+class PromptConfig(Config):
+    """Which words the model sees."""
+
+    template: str = Field(default="verdict", description="name of a prompt template")
+
+    @field_validator("template")
+    @classmethod
+    def _known(cls, name: str) -> str:
+        try:
+            prompts.get(name)
+        except PromptError as error:
+            raise ValueError(str(error)) from None
+        return name
+
+
+class SamplingConfig(Config):
+    """How completions are drawn in training."""
+
+    group_size: int = Field(default=8, ge=1, le=4096, description="completions of each prompt")
+    temperature: float = Field(default=1.0, gt=0, le=10)
+    max_new_tokens: int = Field(default=32, ge=1, le=65536, description="longest completion, its end included")
+    reasoning_tokens: int = Field(
+        default=0, ge=0, le=65536, description="enumerated objective: longest reasoning sampled before the verdict"
+    )
+
+
+class ScheduleConfig(Config):
+    """Learning rate over the steps."""
+
+    learning_rate: float = Field(default=1e-3, gt=0, le=1)
+    warmup_steps: int = Field(default=0, ge=0, description="steps over which it rises linearly from 0")
+    decay: Literal["none", "linear"] = Field(default="none", description="linear: falls to 0 at the last step")
+    decay_start: float = Field(default=0.4, ge=0, le=1, description="part of the steps after which it falls")
+
+
+class TrainConfig(Config):
+    """The training loop."""
+
+    steps: int = Field(default=160, ge=0)
+    prompts_per_step: int = Field(default=32, ge=1, le=65536)
+    optimiser: ScheduleConfig = Field(default_factory=ScheduleConfig)
+    max_grad_norm: float = Field(default=1.0, gt=0, le=1e6)
+    updates_per_batch: int = Field(default=1, ge=1, le=64, description="optimiser steps on each batch of rollouts")
+    checkpoint_every: int = Field(default=20, ge=1, description="steps between checkpoints")
+    keep_rollouts: int = Field(default=4, ge=0, description="rollouts of each step written to train/rollouts.jsonl")
+    kl_every: int = Field(default=10, ge=0, description="steps between measurements of the KL to the base; 0: never")
+    validate_every: int = Field(default=0, ge=0, description="steps between scores on validation; 0: never")
+    patience: int = Field(default=0, ge=0, description="stop after so many validations without improvement; 0: never")
+
+
+class EvaluationConfig(Config):
+    """Base and trained model on the same examples."""
+
+    max_new_tokens: int = Field(default=32, ge=1, le=65536, description="longest greedy answer, its end included")
+    batch_size: int = Field(default=64, ge=1, le=65536, description="prompts in one batch")
+    resamples: int = Field(default=10_000, ge=0, le=10_000_000, description="bootstrap resamples")
+    threshold_risk: float = Field(default=0.1, gt=0, lt=1, description="error allowed among accepted answers")
+    threshold_confidence: float = Field(default=0.9, gt=0, lt=1, description="confidence of that guarantee")
+
+
+class Recipe(Config):
+    """An experiment. ``arms`` are named variants of it: overrides of any other part, run side by side."""
+
+    name: str = Field(pattern=f"^{ARM_NAME.pattern}$", description="letters, digits, dots, dashes")
+    description: str = ""
+    seeds: list[int] = Field(default_factory=lambda: [0], min_length=1)
+    stages: list[Stage] = Field(default_factory=lambda: list(STAGES))
+    model: ModelConfig
+    engine: EngineConfig = Field(default_factory=EngineConfig)
+    prompt: PromptConfig = Field(default_factory=PromptConfig)
+    data: DataConfig
+    sampling: SamplingConfig = Field(default_factory=SamplingConfig)
+    reward: RewardConfig = Field(default_factory=lambda: RewardConfig.model_validate({}))
+    objective: ObjectiveConfig = Field(default_factory=lambda: ObjectiveConfig.model_validate({}))
+    train: TrainConfig = Field(default_factory=TrainConfig)
+    evaluation: EvaluationConfig = Field(default_factory=EvaluationConfig)
+    arms: dict[str, dict[str, Any]] = Field(default_factory=dict)
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Recipe:
+        if len(set(self.seeds)) != len(self.seeds) or min(self.seeds) < 0:
+            raise ValueError(f"seeds: {self.seeds} must be different and at least 0")
+        if self.train.patience and not self.train.validate_every:
+            raise ValueError("train.patience: needs train.validate_every above 0")
+        if self.train.validate_every and not self.data.validation:
+            raise ValueError("train.validate_every: needs examples under data.validation")
+        if self.objective.kind == "sampled" and self.sampling.reasoning_tokens:
+            raise ValueError("sampling.reasoning_tokens: no effect with objective.kind=sampled; use max_new_tokens")
+        if self.objective.kind == "enumerated" and self.train.updates_per_batch > 1:
+            raise ValueError("train.updates_per_batch: the enumerated objective is exact for one update only; set 1")
+        return self
+
+
+def load_recipe(path: Path | str, overrides: Sequence[str] = ()) -> Recipe:
+    """Read a recipe from a YAML file, or from a run's ``recipe.yaml``.
+
+    Args:
+        path: the file.
+        overrides: ``key=value`` with dots between keys, value as YAML: ``train.steps=20``.
+
+    Raises:
+        RecipeError: the file is missing, is not YAML, or holds something that a recipe does not.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise RecipeError(f"{path}: no such recipe file{_near_file(path)}")
+    try:
+        values = _load_yaml(path.read_text(encoding="utf-8"))
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise RecipeError(f"{path}: not readable as YAML: {' '.join(str(error).split())}") from error
+    if not isinstance(values, dict):
+        raise RecipeError(f"{path}: a recipe is a mapping of keys to values, but this file holds none")
+    return recipe_from(values, overrides, place=str(path))
+
+
+def recipe_from(values: Mapping[str, Any], overrides: Sequence[str] = (), *, place: str = "recipe") -> Recipe:
+    """Validate a recipe's values after applying ``key=value`` overrides.
+
+    Raises:
+        RecipeError: names the place and what would be right.
+    """
+    merged: dict[str, Any] = dict(values)
+    for override in overrides:
+        merged = _override(merged, _parse_override(override))
+    try:
+        recipe = Recipe.model_validate(merged)
+    except ValidationError as error:
+        raise RecipeError(f"{place}: {explain(error, Recipe)}") from error
+    for name, arm in recipe.arms.items():
+        _resolve_arm(merged, name, arm, place)
+    return recipe
+
+
+def resolve_arms(recipe: Recipe) -> dict[str, Recipe]:
+    """Return the recipe of every arm by name, without arms of its own; the recipe itself as ``""`` if it has none."""
+    values = dump(recipe)
+    if not recipe.arms:
+        return {"": recipe}
+    return {name: _resolve_arm(values, name, arm, recipe.name) for name, arm in recipe.arms.items()}
+
+
+def dump(recipe: Recipe) -> dict[str, Any]:
+    """Every value of the recipe, as YAML and JSON know them."""
+    return recipe.model_dump(mode="json")
+
+
+def to_yaml(recipe: Recipe) -> str:
+    """The resolved recipe as YAML that :func:`load_recipe` reads back."""
+    return yaml.safe_dump(dump(recipe), sort_keys=False, allow_unicode=True)
+
+
+def deep_merge(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
+    """Put ``over`` on ``base``: mappings are merged, everything else is replaced.
+
+    >>> deep_merge({"a": {"b": 1, "c": 2}}, {"a": {"b": 3}})
+    {'a': {'b': 3, 'c': 2}}
+    """
+    merged = dict(base)
+    for key, value in over.items():
+        known = merged.get(key)
+        merged[key] = deep_merge(known, value) if isinstance(known, Mapping) and isinstance(value, Mapping) else value
+    return merged
+
+
+def _resolve_arm(values: Mapping[str, Any], name: str, arm: Mapping[str, Any], place: str) -> Recipe:
+    if not ARM_NAME.fullmatch(name):
+        raise RecipeError(f"{place}: arms.{name}: the name of an arm is made of letters, digits, dots and dashes")
+    if "arms" in arm:
+        raise RecipeError(f"{place}: arms.{name}: an arm cannot have arms of its own")
+    merged = _override(values, arm)
+    merged["arms"] = {}
+    merged["name"] = f"{values['name']}-{name}"
+    try:
+        return Recipe.model_validate(merged)
+    except ValidationError as error:
+        raise RecipeError(f"{place}: arms.{name}: {explain(error, Recipe)}") from error
+
+
+def _override(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
+    """Merge, but let a part that names a preset start afresh: values of another preset are not its own."""
+    afresh = [part for part in PARTS_WITH_PRESETS if "preset" in (over.get(part) or {})]
+    return deep_merge({key: value for key, value in base.items() if key not in afresh}, over)
+
+
+def _parse_override(override: str) -> dict[str, Any]:
+    key, separator, text = override.partition("=")
+    if not separator or not all(part.strip() for part in key.split(".")):
+        raise RecipeError(f"-o {override}: expected key=value with dots between keys, e.g. -o train.steps=20")
+    try:
+        value = _load_yaml(text)
+    except yaml.YAMLError as error:
+        raise RecipeError(f"-o {override}: the value is not YAML: {' '.join(str(error).split())}") from error
+    for part in reversed(key.split(".")):
+        value = {part.strip(): value}
+    return typing.cast(dict[str, Any], value)
+
+
+class _Loader(yaml.SafeLoader):
+    """YAML as people write it: 1e-3 is a number, and a key given twice is a mistake."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        """Refuse a key that stands twice in one mapping."""
+        seen = set()
+        for key_node, _ in node.value:
+            key = self.construct_object(key_node, deep=True)  # type: ignore[no-untyped-call]
+            if key in seen:
+                raise yaml.constructor.ConstructorError(
+                    None, None, f"the key {key!r} is given twice", key_node.start_mark
+                )
+            seen.add(key)
+        return super().construct_mapping(node, deep)
+
+
+_Loader.add_implicit_resolver(  # type: ignore[no-untyped-call]
+    "tag:yaml.org,2002:float", re.compile(r"[-+]?\d+(?:\.\d*)?[eE][-+]?\d+"), list("-+0123456789")
+)
+
+
+def _load_yaml(text: str) -> Any:
+    return yaml.load(text, Loader=_Loader)
+
+
+# ------------------------------------------------------------------------------------------- explaining errors
+
+
+def explain(error: ValidationError, model: type[BaseModel]) -> str:
+    """Put pydantic's findings into words: each with its key, what is wrong and what would be right."""
+    findings = []
+    for item in error.errors():
+        key = ".".join(str(part) for part in item["loc"]) or "recipe"
+        if item["type"] == "extra_forbidden":
+            findings.append(f"unknown key {key}{_nearest_key(item['loc'], model)}")
+        elif item["type"] == "missing":
+            findings.append(f"{key} is missing")
+        elif item["type"] == "value_error":
+            findings.append(f"{key}: {item['ctx']['error']}")
+        else:
+            message = item["msg"][0].lower() + item["msg"][1:]
+            findings.append(f"{key}: {message}, not {item['input']!r}")
+    return "; ".join(findings)
+
+
+def _nearest_key(loc: tuple[int | str, ...], model: type[BaseModel]) -> str:
+    place: type[BaseModel] | None = model
+    for part in loc[:-1]:
+        place = _field_model(place, str(part))
+        if place is None:
+            return ""
+    known = list(place.model_fields) if place is not None else []
+    near = difflib.get_close_matches(str(loc[-1]), known, n=1, cutoff=0.5)
+    return f"; did you mean {near[0]}?" if near else f"; known here: {', '.join(known)}"
+
+
+def _field_model(place: type[BaseModel] | None, name: str) -> type[BaseModel] | None:
+    if place is None or name not in place.model_fields:
+        return None
+    kinds: list[Any] = [place.model_fields[name].annotation]
+    while kinds:
+        kind = kinds.pop()
+        if isinstance(kind, type) and issubclass(kind, BaseModel):
+            return kind
+        if typing.get_origin(kind) in (typing.Union, types.UnionType):
+            kinds.extend(typing.get_args(kind))
+    return None
+
+
+def _near_file(path: Path) -> str:
+    folder = path.parent if path.parent.is_dir() else Path("recipes")
+    found = [str(file) for file in sorted(folder.glob("*.y*ml"))]
+    near = difflib.get_close_matches(str(path), found, n=1, cutoff=0.5)
+    return f"; did you mean {near[0]}?" if near else f"; there are: {', '.join(found)}" if found else ""
