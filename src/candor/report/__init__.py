@@ -1,1 +1,1 @@
-"""Tables, figures and the page, from saved files only."""
+"""Tables, figures and the page, from saved files only: nothing here loads a model."""

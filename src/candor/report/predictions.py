@@ -1,0 +1,129 @@
+"""Individual predictions for the page: compact, capped, and safe to stand in a script element."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from candor.report.runs import Run
+
+CONFIDENT = 0.8
+"""Stated confidence from which a wrong answer counts as confidently wrong."""
+MAX_BYTES = 1_400_000
+"""Of the embedded predictions. With figures and tables the page then stays below 3 MB."""
+MAX_TEXT = 1_200
+"""Characters kept of a claim, a sentence of evidence or an output."""
+
+Row = Mapping[str, Any]
+
+
+def browsable(runs: Sequence[Run], *, max_bytes: int = MAX_BYTES) -> dict[str, Any]:
+    """The predictions of both models on each example, in the form that ``page.js`` reads.
+
+    When they do not fit, those where training changed the answer or left it confidently wrong are kept first,
+    then the others, each in file order and evenly over runs and datasets.
+
+    Args:
+        runs: whose base and trained predictions are paired by dataset and id.
+        max_bytes: of the JSON text.
+
+    Returns:
+        ``examples`` (id, dataset, claim, evidence, gold), ``runs`` (name, rows of ``[example, base, trained]``
+        with answers ``[label, confidence, raw or null]``), ``confident``, ``total`` and ``kept``.
+    """
+    queues = [_pairs(run, number) for number, run in enumerate(runs)]
+    total = sum(len(queue) for queue in queues)
+    ordered = sorted(
+        (
+            (0 if _telling(base, trained) else 1, place, number, base, trained)
+            for queue in queues
+            for place, (number, base, trained) in enumerate(queue)
+        ),
+        key=lambda item: item[:3],
+    )
+    examples: list[dict[str, Any]] = []
+    places: dict[tuple[str, ...], int] = {}
+    rows: list[list[tuple[int, list[Any]]]] = [[] for _ in runs]
+    size = 200 + sum(len(run.name) + 30 for run in runs)
+    kept = 0
+    for _, place, number, base, trained in ordered:
+        example = _example(base)
+        key = (example["dataset"], example["id"], example["claim"], example["gold"], *example["evidence"])
+        row = [places.get(key, len(examples)), _answer(base), _answer(trained)]
+        size += _bytes(row) + (0 if key in places else _bytes(example))
+        if size > max_bytes:
+            break
+        if key not in places:
+            places[key] = len(examples)
+            examples.append(example)
+        rows[number].append((place, row))
+        kept += 1
+    return {
+        "confident": CONFIDENT,
+        "total": total,
+        "kept": kept,
+        "examples": examples,
+        "runs": [
+            {"name": run.name, "rows": [row for _, row in sorted(mine, key=lambda item: item[0])]}
+            for run, mine in zip(runs, rows, strict=True)
+        ],
+    }
+
+
+def script_json(value: Any) -> str:
+    r"""JSON that cannot end or open anything inside an HTML script element.
+
+    >>> script_json("</script>")
+    '"\\u003c/script\\u003e"'
+    """
+    text = json.dumps(value, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
+    for character in "<>&\u2028\u2029":
+        text = text.replace(character, f"\\u{ord(character):04x}")
+    return text
+
+
+def _pairs(run: Run, number: int) -> list[tuple[int, Row, Row]]:
+    """Predictions of both stages on the same example, datasets taking turns."""
+    by_dataset = []
+    trained_by_dataset = run.predictions.get("trained", {})
+    for dataset, base_rows in run.predictions.get("base", {}).items():
+        trained = {str(row.get("id")): row for row in trained_by_dataset.get(dataset, ())}
+        by_dataset.append(
+            [(number, row, trained[str(row.get("id"))]) for row in base_rows if str(row.get("id")) in trained]
+        )
+    longest = max(map(len, by_dataset), default=0)
+    return [rows[place] for place in range(longest) for rows in by_dataset if place < len(rows)]
+
+
+def _telling(base: Row, trained: Row) -> bool:
+    confidence = trained.get("confidence")
+    confidently_wrong = (
+        trained.get("label") != trained.get("gold") and confidence is not None and confidence >= CONFIDENT
+    )
+    return base.get("label") != trained.get("label") or confidently_wrong
+
+
+def _example(row: Row) -> dict[str, Any]:
+    return {
+        "id": str(row.get("id")),
+        "dataset": str(row.get("dataset")),
+        "claim": _cut(row.get("claim")),
+        "evidence": [_cut(sentence) for sentence in row.get("evidence") or ()],
+        "gold": row.get("gold"),
+    }
+
+
+def _answer(row: Row) -> list[Any]:
+    confidence = row.get("confidence")
+    raw = None if row.get("validity", "clean") == "clean" else _cut(row.get("raw"))
+    return [row.get("label"), None if confidence is None else round(float(confidence), 3), raw]
+
+
+def _cut(text: Any) -> str:
+    text = "" if text is None else str(text)
+    return text if len(text) <= MAX_TEXT else f"{text[:MAX_TEXT]} … ({len(text) - MAX_TEXT} more characters)"
+
+
+def _bytes(value: Any) -> int:
+    return len(script_json(value).encode()) + 1

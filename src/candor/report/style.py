@@ -1,0 +1,170 @@
+"""Colours by role, and how a matplotlib figure becomes a file or a part of the page.
+
+A figure is drawn once, in the colours for white paper. For the page every one of these colours is replaced by
+a CSS variable of the same role, so that one drawing follows the page into dark mode.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from html import escape
+from pathlib import Path
+
+import matplotlib as mpl
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.backends.backend_svg import FigureCanvasSVG
+from matplotlib.figure import Figure
+
+from candor.files import atomic_path
+
+PAPER: dict[str, str] = {
+    "text": "#1d232b",
+    "muted": "#59636f",
+    "grid": "#dde1e7",
+    "base": "#6e7781",
+    "bayes": "#3d444d",
+    "right": "#0b72b1",
+    "wrong": "#d15d02",
+    "pass": "#018a65",
+    "fail": "#d25c01",
+    "na": "#a5508a",
+    "series1": "#0072b2",
+    "series2": "#d55e00",
+    "series3": "#008f68",
+    "series4": "#b0558f",
+    "series5": "#946a00",
+    "series6": "#2a8fc9",
+}
+"""Role to colour on paper. The hues are those of Okabe and Ito (2008), chosen to be told apart with any colour
+vision; some are darkened so that each has at least 3:1 contrast on white (WCAG 2.2, 1.4.11). All values differ,
+which is what makes replacing them by role possible."""
+
+SERIES = tuple(role for role in PAPER if role.startswith("series"))
+MARKERS = ("o", "s", "^", "D", "v", "P")
+LABEL_ROLES = {"PASS": "pass", "FAIL": "fail", "NA": "na"}
+
+PANEL_INCHES = (5.0, 3.5)
+"""A panel is 360 units wide (72 per inch), so its text keeps its size on a phone of that width."""
+
+_RC = {
+    "font.family": "sans-serif",
+    "font.size": 10.5,
+    "axes.titlesize": 11.5,
+    "axes.titleweight": "semibold",
+    "axes.titlelocation": "left",
+    "axes.titlepad": 8,
+    "axes.labelsize": 10.5,
+    "axes.labelcolor": PAPER["muted"],
+    "axes.titlecolor": PAPER["text"],
+    "axes.edgecolor": PAPER["muted"],
+    "axes.linewidth": 0.8,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.grid": True,
+    "axes.axisbelow": True,
+    "grid.color": PAPER["grid"],
+    "grid.linewidth": 0.8,
+    "xtick.color": PAPER["muted"],
+    "ytick.color": PAPER["muted"],
+    "xtick.labelsize": 10,
+    "ytick.labelsize": 10,
+    "xtick.major.size": 0,
+    "ytick.major.size": 0,
+    "text.color": PAPER["text"],
+    "legend.frameon": False,
+    "legend.fontsize": 10,
+    "legend.handlelength": 1.6,
+    "legend.columnspacing": 1.2,
+    "legend.borderaxespad": 0.2,
+    "lines.linewidth": 1.8,
+    "lines.markersize": 5,
+    "figure.facecolor": "none",
+    "axes.facecolor": "none",
+    "svg.fonttype": "none",
+    "svg.hashsalt": "candor",
+    "text.parse_math": False,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Drawing:
+    """A figure with the words that stand for it.
+
+    Attributes:
+        name: of its files, without ending; unique on a page.
+        title: one line.
+        description: what a reader who cannot see it should know.
+        figure: the matplotlib figure.
+    """
+
+    name: str
+    title: str
+    description: str
+    figure: Figure
+
+
+@contextlib.contextmanager
+def style() -> Iterator[None]:
+    """Context in which figures are created and rendered, whatever the user's matplotlib settings are."""
+    defaults = {key: value for key, value in mpl.rcParamsDefault.items() if key != "backend"}
+    with mpl.rc_context({**defaults, **_RC}):
+        yield
+
+
+def svg_text(drawing: Drawing) -> str:
+    """The drawing as a stand-alone SVG document in the colours of paper; the same drawing gives the same text."""
+    buffer = io.StringIO()
+    with style():
+        FigureCanvasSVG(drawing.figure).print_svg(buffer, metadata={"Date": None, "Creator": None})
+    return buffer.getvalue()
+
+
+def inline_svg(drawing: Drawing) -> str:
+    """The drawing as an ``<svg>`` element for a page that defines ``--fig-<role>`` for every role.
+
+    Ids are made unique to the drawing, coordinates are rounded to a hundredth of a unit, and fonts are left to
+    the page. Title and description are escaped; text inside was escaped by matplotlib.
+    """
+    svg = svg_text(drawing)
+    svg = svg[svg.index("<svg") :]
+    svg = re.sub(r"<metadata>.*?</metadata>", "", svg, flags=re.DOTALL)
+    svg = re.sub(r"<!--.*?-->", "", svg, flags=re.DOTALL)
+    for role, colour in PAPER.items():
+        svg = svg.replace(colour, f"var(--fig-{role})")
+    svg = re.sub(r"font: (?:(\d+) )?([\d.]+)px [^;\"]*", _font, svg)
+    svg = re.sub(r"\bid=\"([^\"]+)\"", rf'id="{drawing.name}-\1"', svg)
+    svg = re.sub(r"url\(#([^)]+)\)", rf"url(#{drawing.name}-\1)", svg)
+    svg = re.sub(r"xlink:href=\"#([^\"]+)\"", rf'href="#{drawing.name}-\1"', svg)
+    svg = re.sub(r"-?\d+\.\d{3,}", lambda match: f"{float(match[0]):.2f}".rstrip("0").rstrip("."), svg)
+    svg = re.sub(r"\s*\n\s*", " ", svg)
+    view_box = re.search(r'viewBox="([^"]+)"', svg)
+    body = svg[svg.index(">") + 1 :]
+    return (
+        f'<svg role="img" viewBox="{view_box[1] if view_box else ""}" '
+        f'aria-labelledby="{drawing.name}-title {drawing.name}-desc">'
+        f'<title id="{drawing.name}-title">{escape(drawing.title)}</title>'
+        f'<desc id="{drawing.name}-desc">{escape(drawing.description)}</desc>{body}'
+    )
+
+
+def _font(match: re.Match[str]) -> str:
+    weight = f"font-weight: {match[1]}; " if match[1] else ""
+    return f"{weight}font-size: {match[2]}px"
+
+
+def save(drawing: Drawing, folder: Path) -> list[Path]:
+    """Write ``<name>.svg`` and ``<name>.png`` (on white, 200 dots per inch) into ``folder``."""
+    svg_path, png_path = folder / f"{drawing.name}.svg", folder / f"{drawing.name}.png"
+    with atomic_path(svg_path) as temporary:
+        temporary.write_text(svg_text(drawing), encoding="utf-8")
+    with style(), atomic_path(png_path) as temporary:
+        canvas = FigureCanvasAgg(drawing.figure)
+        drawing.figure.set_dpi(200)
+        drawing.figure.patch.set_facecolor("white")
+        canvas.print_png(temporary)
+        drawing.figure.patch.set_facecolor("none")
+    return [svg_path, png_path]

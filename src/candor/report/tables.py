@@ -1,0 +1,310 @@
+"""The tables of a report: built once as plain cells, then shown as a terminal table, page or file."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from candor.metrics.names import METRICS
+from candor.report import wording
+from candor.report.arms import (
+    Arm,
+    Comparison,
+    Spread,
+    datasets_of,
+    difference,
+    figure,
+    is_significant,
+    overall,
+)
+
+HEADLINE = (
+    "na_recall",
+    "accuracy",
+    "macro_f1",
+    "pass_recall",
+    "fail_recall",
+    "auroc",
+    "brier",
+    "ece",
+    "aurc",
+    "confidence_std",
+    "invalid_rate",
+)
+"""Metrics of the main table; every other stands in the table of all figures."""
+TRANSFER = ("na_recall", "accuracy", "auroc", "brier")
+"""Metrics with a transfer matrix."""
+
+
+@dataclass(frozen=True, slots=True)
+class Cell:
+    """One cell.
+
+    Attributes:
+        text: the number.
+        note: what stands under it, smaller (its interval).
+        tone: ``better``, ``worse`` or nothing.
+        strong: whether it is emphasised (significant).
+    """
+
+    text: str
+    note: str = ""
+    tone: str = ""
+    strong: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """A header and as many cells as the table has columns after the first."""
+
+    header: str
+    cells: tuple[Cell, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Group:
+    """Rows under a common header; an empty title has none."""
+
+    title: str
+    rows: tuple[Row, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Table:
+    """A table: ``columns`` names all of them, the row header's first."""
+
+    name: str
+    caption: str
+    columns: tuple[str, ...]
+    groups: tuple[Group, ...]
+
+
+def comparison_table(items: Sequence[Comparison], metrics: Sequence[str] = HEADLINE) -> Table:
+    """Base, trained, difference, corrected p and, where known, Bayes: one group per dataset."""
+    has_bayes = any(item.get("metrics", {}).get("bayes") for item in items)
+    groups = []
+    for item in items:
+        rows = [
+            _comparison_row(item, metric, has_bayes=has_bayes)
+            for metric in metrics
+            if figure(item, "base", metric) or figure(item, "trained", metric)
+        ]
+        groups.append(Group(dataset_title(item), tuple(rows)))
+    columns = ("Metric", "Base", "Trained", "Difference", "p (Holm)", *(["Bayes"] if has_bayes else []))
+    return Table("results", _caption(items), columns, tuple(groups))
+
+
+def arms_table(arms: Sequence[Arm], metrics: Sequence[str] = HEADLINE) -> Table:
+    """Base, every arm and, where known, Bayes side by side: one group per dataset, means over seeds."""
+    datasets = datasets_of(arms)
+    has_bayes = any(item.get("metrics", {}).get("bayes") for arm in arms for name in datasets for item in arm.on(name))
+    groups = []
+    for dataset in datasets:
+        rows = []
+        for metric in metrics:
+            base = overall(arms, dataset, "base", metric)
+            trained = [_arm_cell(arm, dataset, metric) for arm in arms]
+            if base is None and all(cell.text == wording.NOTHING for cell in trained):
+                continue
+            cells = [spread_cell(metric, base), *trained]
+            if has_bayes:
+                cells.append(spread_cell(metric, overall(arms, dataset, "bayes", metric)))
+            rows.append(Row(wording.title(metric), tuple(cells)))
+        groups.append(Group(dataset, tuple(rows)))
+    columns = ("Metric", "Base", *(arm.name for arm in arms), *(["Bayes"] if has_bayes else []))
+    caption = (
+        "Means over seeds with lowest to highest below; then the mean difference to the base model, and in how many "
+        "of the seeds it is significant after Holm's correction."
+    )
+    return Table("results", caption, columns, tuple(groups))
+
+
+def transfer_table(arms: Sequence[Arm], metric: str) -> Table:
+    """What was trained on (rows) by what was evaluated on (columns): mean and spread over seeds of one metric."""
+    datasets = datasets_of(arms)
+    rows = [Row("nothing (base)", tuple(spread_cell(metric, overall(arms, d, "base", metric)) for d in datasets))]
+    for arm in arms:
+        cells = []
+        for dataset in datasets:
+            cell = spread_cell(metric, arm.spread(dataset, "trained", metric))
+            cells.append(Cell(cell.text, cell.note, strong=dataset in arm.trained_on))
+        rows.append(Row(_arm_title(arm), tuple(cells)))
+    bayes = [overall(arms, dataset, "bayes", metric) for dataset in datasets]
+    if any(bayes):
+        rows.append(Row("Bayes limit", tuple(spread_cell(metric, spread) for spread in bayes)))
+    return Table(
+        f"transfer-{wording.slug(metric)}",
+        f"{wording.title(metric)}, by what was trained on (rows) and evaluated on (columns)",
+        ("Trained on", *datasets),
+        (Group("", tuple(rows)),),
+    )
+
+
+def all_figures_table(items: Sequence[Comparison]) -> Table:
+    """Every figure of the results, headline metrics too."""
+    present = {name for item in items for side in item.get("metrics", {}).values() for name in side}
+    known = [name for name in METRICS if name in present]
+    unknown = sorted(present - set(known))
+    table = comparison_table(items, (*known, *unknown))
+    return Table("all-figures", table.caption, table.columns, table.groups)
+
+
+def recalibration_table(items: Sequence[Comparison]) -> Table | None:
+    """The base model's confidence after a fit on validation, and what training adds to it."""
+    metrics = ("brier", "ece", "log_score", "auroc")
+    groups = []
+    for item in items:
+        rows = []
+        for fit in item.get("recalibration", ()):
+            cells = []
+            for metric in metrics:
+                found = fit.get("metrics", {}).get(metric, {})
+                gain = fit.get("trained_minus", {}).get(metric, {}).get("value")
+                note = "" if gain is None else f"trained {wording.signed(metric, gain)}"
+                cells.append(Cell(wording.number(metric, found.get("value")), note))
+            rows.append(Row(f"base, {_FITS.get(fit['method'], fit['method'])}", tuple(cells)))
+        if rows:
+            trained = tuple(_figure_cell(metric, figure(item, "trained", metric)) for metric in metrics)
+            groups.append(Group(dataset_title(item), (*rows, Row("trained", trained))))
+    if not groups:
+        return None
+    caption = "The base model's confidence recalibrated on validation answers; below each, trained minus this."
+    return Table("recalibration", caption, ("Confidence", *map(wording.title, metrics)), tuple(groups))
+
+
+def threshold_table(items: Sequence[Comparison]) -> Table | None:
+    """The abstention threshold chosen on validation and what it does on the test rows."""
+    groups = []
+    caption = ""
+    for item in items:
+        chosen = item.get("threshold")
+        if not chosen:
+            continue
+        caption = (
+            f"The lowest confidence at which at most {chosen['risk']:.0%} of the accepted answers are wrong, with "
+            f"{chosen['confidence']:.0%} confidence, chosen on validation answers."
+        )
+        rows = []
+        for side in ("base", "trained"):
+            found = chosen[side]
+            bound = found["threshold"]
+            text = "none reaches it" if bound is None else f"{bound:.2f}"
+            cells = (Cell(text), *(_figure_cell("accuracy", found[key]) for key in ("coverage", "risk")))
+            rows.append(Row(side, cells))
+        groups.append(Group(dataset_title(item), tuple(rows)))
+    columns = ("Model", "Threshold", "Answers accepted, %", "Wrong among them, %")
+    return Table("threshold", caption, columns, tuple(groups)) if groups else None
+
+
+def confusion_tables(items: Sequence[Comparison]) -> list[Table]:
+    """Gold label by answer, base beside trained (and Bayes where known)."""
+    tables = []
+    for number, item in enumerate(items):
+        sides = [side for side in ("base", "trained", "bayes") if item.get("confusion", {}).get(side)]
+        rows = [
+            Row(f"gold {gold}", tuple(Cell(str(count)) for side in sides for count in item["confusion"][side][place]))
+            for place, gold in enumerate(("PASS", "FAIL", "NA"))
+        ]
+        columns = ("Gold", *(f"{side}: {answer}" for side in sides for answer in ("PASS", "FAIL", "NA", "no label")))
+        if sides:
+            tables.append(
+                Table(f"confusion-{number}", f"{dataset_title(item)}: answers", columns, (Group("", tuple(rows)),))
+            )
+    return tables
+
+
+def tests_table(items: Sequence[Comparison]) -> Table | None:
+    """The classical tests."""
+    groups = []
+    for item in items:
+        rows = [
+            Row(
+                name.replace("_", " "),
+                (
+                    Cell(str(test.get("method", ""))),
+                    Cell("paired" if test.get("paired") else "unpaired"),
+                    Cell(wording.NOTHING if test.get("statistic") is None else f"{test['statistic']:.4g}"),
+                    Cell(wording.p_value(test.get("p")), test.get("reason") or ""),
+                ),
+            )
+            for name, test in item.get("tests", {}).items()
+        ]
+        if rows:
+            groups.append(Group(dataset_title(item), tuple(rows)))
+    columns = ("Test", "Method", "Samples", "Statistic", "p")
+    return Table("tests", "Not corrected for multiple tests.", columns, tuple(groups)) if groups else None
+
+
+def dataset_title(item: Comparison) -> str:
+    """The dataset's name, with whether it was trained on."""
+    role = {"in_domain": " (trained on)", "out_of_domain": " (not trained on)"}.get(item.get("role") or "", "")
+    return f"{item['dataset']}{role}"
+
+
+def spread_cell(metric: str, spread: Spread | None) -> Cell:
+    """Mean over seeds; lowest to highest below where they differ."""
+    if spread is None:
+        return Cell(wording.NOTHING)
+    low, high = wording.number(metric, spread.low), wording.number(metric, spread.high)
+    return Cell(wording.number(metric, spread.mean), "" if low == high else f"{low} to {high}")
+
+
+_FITS = {"none": "as stated", "temperature": "temperature", "platt": "Platt", "isotonic": "isotonic"}
+
+
+def _figure_cell(metric: str, found: Mapping[str, Any]) -> Cell:
+    value = found.get("value")
+    note = wording.interval(metric, found.get("interval")) or (found.get("reason") or "" if value is None else "")
+    return Cell(wording.number(metric, value), note)
+
+
+def _comparison_row(item: Comparison, metric: str, *, has_bayes: bool) -> Row:
+    change = difference(item, metric)
+    significant = bool(is_significant(item, metric))
+    cells = [
+        _figure_cell(metric, figure(item, "base", metric)),
+        _figure_cell(metric, figure(item, "trained", metric)),
+        Cell(
+            wording.signed(metric, change.get("value")),
+            wording.interval(metric, change.get("interval"), sign=True),
+            tone=wording.tone(metric, change.get("value")) if significant else "",
+            strong=significant,
+        ),
+        Cell(wording.p_value(change.get("p_holm")), strong=significant),
+    ]
+    if has_bayes:
+        cells.append(Cell(wording.number(metric, figure(item, "bayes", metric).get("value"))))
+    return Row(wording.title(metric), tuple(cells))
+
+
+def _arm_cell(arm: Arm, dataset: str, metric: str) -> Cell:
+    cell = spread_cell(metric, arm.spread(dataset, "trained", metric))
+    items = arm.on(dataset)
+    change = Spread.of([difference(item, metric).get("value") for item in items])
+    if change is None:
+        return cell
+    tested = [is_significant(item, metric) for item in items]
+    hits, of = sum(map(bool, tested)), sum(value is not None for value in tested)
+    notes = [cell.note, f"{wording.signed(metric, change.mean)} to base"]
+    if of:
+        notes.append(("significant" if hits else "not significant") if of == 1 else f"significant in {hits} of {of}")
+    always = of > 0 and hits == of
+    tone = wording.tone(metric, change.mean) if always else ""
+    return Cell(cell.text, "\n".join(filter(None, notes)), tone=tone, strong=always)
+
+
+def _arm_title(arm: Arm) -> str:
+    names = wording.listed(arm.trained_on)
+    return f"{names} ({arm.name})" if names and names != arm.name else names or arm.name
+
+
+def _caption(items: Sequence[Comparison]) -> str:
+    if not items:
+        return "No results yet."
+    settings = items[0]["settings"]
+    return (
+        f"In brackets or below, the {settings['level']:.0%} interval. Differences are trained minus base on the same "
+        f"examples ({settings['resamples']:,} paired resamples); those significant at {settings['significance']:g} "
+        "after Holm's correction are bold."
+    )
