@@ -1,0 +1,367 @@
+"""Prompts, samples and scores on a prefix tree: every unique token runs once, forward and backward.
+
+Structured verdicts share almost everything: one instruction header for the whole batch, one prompt per group, and
+completions that differ in a few tokens. :class:`PrefixTreePath` runs the header once, each prompt's own tokens once,
+and completions merged where they agree; attention (:mod:`candor.engines.tree_attention`) lets every token see its
+ancestors and nothing else. The result is exact: same log-probabilities, same gradients as one sequence at a time.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+
+from candor.engines.base import Tokens, TokenScores
+from candor.engines.forward import Sampled
+from candor.engines.merged_lora import MergedLora
+from candor.engines.output_head import OutputHead
+from candor.engines.tree_attention import (
+    PASS_ARGUMENT,
+    GrowingKeyValues,
+    KeyValues,
+    StoredKeyValues,
+    TreePass,
+    tree_attention_enabled,
+)
+from candor.engines.tree_decode import Branches
+from candor.engines.tree_layout import ROOT, Rows, Trie, Visibility, common_prefix_length
+from candor.errors import EngineError, ModelError
+
+PROVEN_MODEL_TYPES = frozenset(
+    {"llama", "mistral", "qwen2", "qwen3", "qwen3_moe", "gemma2", "gemma3_text", "phi3", "gpt_oss"}
+)
+"""Families for which tests show the same log-probabilities and gradients as plain forwards."""
+
+_LENGTH_DEPENDENT_ROPE = frozenset({"dynamic", "longrope"})
+"""Position encodings that change with the longest sequence of a batch, so that tokens cannot be shared exactly."""
+
+
+def unsupported_reason(model: Any) -> str | None:
+    """Why a model (PEFT or transformers) cannot run on the tree, or ``None`` if it can."""
+    base = _base_model(model)
+    config = base.config
+    if config.model_type not in PROVEN_MODEL_TYPES:
+        return f"model type {config.model_type!r} is not proven on it"
+    rope = getattr(config, "rope_parameters", None) or {}
+    nested = [value for value in rope.values() if isinstance(value, dict)]
+    kinds = {str(part.get("rope_type", "default")) for part in [rope, *nested]}
+    if kinds & _LENGTH_DEPENDENT_ROPE:
+        return f"position encoding {sorted(kinds & _LENGTH_DEPENDENT_ROPE)} depends on the sequence length"
+    head = base.get_output_embeddings()
+    if type(head) is not torch.nn.Linear or (head.weight.requires_grad and model is not base):
+        return "its output layer is trained or is not a plain linear layer"
+    if any(getattr(module, "gradient_checkpointing", False) for module in base.modules()):
+        return "gradient checkpointing is on; prompts are split into micro-batches instead"
+    return None
+
+
+def supports(model: Any) -> bool:
+    """Whether a model can run on the tree."""
+    return unsupported_reason(model) is None
+
+
+def _base_model(model: Any) -> Any:
+    return model.get_base_model() if hasattr(model, "get_base_model") else model
+
+
+@dataclass(frozen=True, slots=True)
+class TreePrefix:
+    """P prompts that have been run once.
+
+    Attributes:
+        lengths_P: tokens of each prompt, the shared header included.
+        header_length: leading tokens that all prompts share.
+        key_values: per layer ``[P, Hk, K, d]``: header, then each prompt's own tokens, padded.
+        valid_P_K: true where there is a token.
+        last_hidden_P_D: hidden state of each prompt's last token.
+        version: of the weights it was made with.
+        reference: whether the base model ran, without its adapter.
+    """
+
+    lengths_P: torch.Tensor
+    header_length: int
+    key_values: StoredKeyValues
+    valid_P_K: torch.Tensor
+    last_hidden_P_D: torch.Tensor
+    version: int
+    reference: bool
+
+
+class PrefixTreePath:
+    """A forward path (:class:`candor.engines.forward.ForwardPath`) on a prefix tree.
+
+    Subnormal numbers are flushed to zero in the whole process: they make backward passes on a CPU tens of times
+    slower and carry nothing.
+
+    Args:
+        model: a PEFT model with LoRA, or a transformers causal language model.
+
+    Raises:
+        ModelError: the model is not proven on the tree; see :func:`unsupported_reason`.
+    """
+
+    def __init__(self, model: Any) -> None:
+        reason = unsupported_reason(model)
+        if reason is not None:
+            raise ModelError(f"this model cannot run on a prefix tree: {reason}; use the plain path")
+        torch.set_flush_denormal(True)
+        self._model = model
+        self._base = _base_model(model)
+        self._backbone = self._base.get_decoder()
+        head = self._base.get_output_embeddings()
+        config = self._base.config
+        self._head = OutputHead(head.weight, head.bias, getattr(config, "final_logit_softcapping", None))
+        self._heads_per_key = config.num_attention_heads // config.num_key_value_heads
+        self._lora = MergedLora(model)
+        self._version = 0
+
+    @property
+    def _device(self) -> torch.device:
+        return self._head.weight.device
+
+    def refresh(self) -> None:
+        """Forget what was derived from the weights, because they have changed. Earlier prefixes become invalid."""
+        self._lora.refresh()
+        self._version += 1
+
+    @contextlib.contextmanager
+    def _enabled(self, *, reference: bool, grad: bool) -> Iterator[None]:
+        with contextlib.ExitStack() as stack:
+            stack.enter_context(torch.set_grad_enabled(grad))
+            stack.enter_context(tree_attention_enabled(self._base))
+            if not reference:
+                stack.enter_context(self._lora.applied())
+            elif self._model is not self._base:
+                stack.enter_context(self._model.disable_adapter())
+            yield
+
+    def _run(
+        self, tokens: Any, positions: torch.Tensor, rows: Rows, visibility: Visibility, key_values: KeyValues
+    ) -> torch.Tensor:
+        """Hidden states ``[N, D]`` of N flat tokens."""
+        out = self._backbone(
+            input_ids=torch.as_tensor(tokens, device=self._device)[None],
+            position_ids=positions[None],
+            use_cache=False,
+            **{PASS_ARGUMENT: TreePass(rows, visibility, key_values)},
+        )
+        hidden: torch.Tensor = out.last_hidden_state[0]
+        return hidden
+
+    def _visibility(
+        self, visible: torch.Tensor, query_positions: torch.Tensor, key_positions: torch.Tensor
+    ) -> Visibility:
+        return Visibility(visible, query_positions, key_positions, self._heads_per_key, self._head.weight.dtype)
+
+    def _run_causal(
+        self, sequences: Sequence[Tokens], start: int, past: StoredKeyValues | None
+    ) -> tuple[torch.Tensor, Rows, StoredKeyValues]:
+        """Run sequences that follow ``start`` common tokens. Returns hidden states, layout, keys and values."""
+        rows = Rows.of([len(sequence) for sequence in sequences], self._device)
+        width = rows.shape[1]
+        positions = torch.arange(start + width, device=self._device)
+        queries = positions[start:]
+        # Padding follows a row's tokens, so causality alone hides it from them.
+        visibility = self._visibility((queries[:, None] >= positions)[None], queries[None], positions[None])
+        stored = StoredKeyValues(past)
+        tokens = [token for sequence in sequences for token in sequence]
+        hidden = self._run(tokens, start + rows.slots % width, rows, visibility, stored)
+        return hidden, rows, stored
+
+    def prefill(self, prompts: Sequence[Tokens], *, grad: bool, reference: bool = False) -> TreePrefix:
+        """Run the prompts' common header once, then each prompt's own tokens.
+
+        Args:
+            prompts: P token sequences, none empty.
+            grad: keep what a backward pass through the prompts needs.
+            reference: run the base model, without its adapter.
+
+        Raises:
+            EngineError: there is no prompt, or one is empty.
+        """
+        if not prompts or not all(prompts):
+            raise EngineError("a prefix needs at least one prompt, and every prompt at least one token")
+        # Every prompt keeps a token of its own, whose hidden state predicts the first token of a completion.
+        start = min(common_prefix_length(prompts), min(map(len, prompts)) - 1)
+        header = None
+        with self._enabled(reference=reference, grad=grad):
+            if start:
+                _, _, header = self._run_causal([prompts[0][:start]], 0, None)
+            hidden, rows, stored = self._run_causal([prompt[start:] for prompt in prompts], start, header)
+        last = torch.as_tensor(np.cumsum(rows.lengths) - 1, device=self._device)
+        return TreePrefix(
+            lengths_P=torch.as_tensor([len(prompt) for prompt in prompts], device=self._device),
+            header_length=start,
+            key_values=stored,
+            valid_P_K=torch.cat([rows.valid.new_ones(len(prompts), start), rows.valid], dim=1),
+            last_hidden_P_D=hidden.index_select(0, last),
+            version=self._version,
+            reference=reference,
+        )
+
+    def _check(self, prefix: TreePrefix) -> None:
+        if prefix.version != self._version:
+            raise EngineError("the weights have changed since these prompts were run; run them again")
+
+    def score(
+        self, prefix: TreePrefix, continuations: Sequence[Sequence[Tokens]], *, temperature: float
+    ) -> TokenScores:
+        """Score each prompt's continuations, which may share tokens in any way.
+
+        Args:
+            prefix: P prompts, from :meth:`prefill` with the current weights.
+            continuations: for each prompt any number of token sequences.
+            temperature: above 0; logits are divided by it.
+
+        Returns:
+            Scores, differentiable if the prefix keeps gradients and gradients are enabled.
+
+        Raises:
+            EngineError: the numbers of prompts differ, the temperature is not positive or the weights have changed.
+        """
+        self._check(prefix)
+        if len(continuations) != len(prefix.lengths_P):
+            raise EngineError(f"{len(continuations)} lists of continuations for {len(prefix.lengths_P)} prompts")
+        if temperature <= 0:
+            raise EngineError(f"temperature {temperature} must be above 0 to score")
+        tries = _build_tries(continuations)
+        grad = torch.is_grad_enabled() and prefix.last_hidden_P_D.requires_grad
+        with self._enabled(reference=prefix.reference, grad=grad):
+            hidden = self._run_tries(prefix, tries)
+            sources, tokens, paths, mask = _gather_edges(tries)
+            at_temperature, raw = self._head.token_logprobs(
+                hidden,
+                torch.from_numpy(sources).to(self._device),
+                torch.from_numpy(tokens).to(self._device),
+                temperature,
+            )
+            index = torch.from_numpy(paths).to(self._device)
+            mask_P_C_T = torch.from_numpy(mask).to(self._device)
+            return TokenScores(
+                _along_paths(at_temperature, index, mask_P_C_T), _along_paths(raw, index, mask_P_C_T), mask_P_C_T
+            )
+
+    def _run_tries(self, prefix: TreePrefix, tries: Sequence[Trie]) -> torch.Tensor:
+        """Hidden states of all nodes of all tries, then of the prompts' last tokens: ``[N + P, D]``."""
+        rows = Rows.of([len(trie.tokens) for trie in tries], self._device)
+        if not len(rows.slots):
+            return prefix.last_hidden_P_D
+        count, width = rows.shape
+        ancestors = np.zeros((count, width, width), dtype=np.bool_)
+        depths = np.zeros((count, width), dtype=np.int64)
+        for row, trie in enumerate(tries):
+            size = len(trie.tokens)
+            ancestors[row, :size, :size] = trie.ancestors
+            depths[row, :size] = trie.depths
+        visible = torch.cat(
+            [prefix.valid_P_K[:, None].expand(-1, width, -1), torch.from_numpy(ancestors).to(self._device)], dim=2
+        )
+        queries = prefix.lengths_P[:, None] + torch.from_numpy(depths).to(self._device)
+        slots = torch.arange(prefix.valid_P_K.shape[1], device=self._device)
+        keys = torch.cat([slots.expand(count, -1), queries], dim=1)
+        hidden = self._run(
+            np.concatenate([trie.tokens for trie in tries]),
+            queries.reshape(-1)[rows.slots],
+            rows,
+            self._visibility(visible, queries, keys),
+            StoredKeyValues(prefix.key_values, keep=False),
+        )
+        return torch.cat([hidden, prefix.last_hidden_P_D])
+
+    @torch.no_grad()
+    def sample(
+        self,
+        prefix: TreePrefix,
+        group_size: int,
+        *,
+        temperature: float,
+        max_new_tokens: int,
+        stop_token_ids: frozenset[int],
+        uniforms_P_G_T: torch.Tensor,
+    ) -> list[list[Sampled]]:
+        """Draw completions; those that agree so far are run as one branch.
+
+        Args:
+            prefix: P prompts, from :meth:`prefill` with the current weights.
+            group_size: completions per prompt, at least 1.
+            temperature: logits are divided by it; 0 is greedy.
+            max_new_tokens: longest completion, its stop token included; at least 1.
+            stop_token_ids: tokens that end a completion.
+            uniforms_P_G_T: float64 random numbers in [0, 1), one for each token that may be drawn.
+
+        Raises:
+            EngineError: a value is out of range or the weights have changed.
+        """
+        self._check(prefix)
+        if group_size < 1 or max_new_tokens < 1 or temperature < 0:
+            raise EngineError(
+                f"cannot sample {group_size} completions of {max_new_tokens} tokens at temperature {temperature}"
+            )
+        shape = (len(prefix.lengths_P), group_size, max_new_tokens)
+        if uniforms_P_G_T.shape != shape:
+            raise EngineError(f"random numbers of shape {tuple(uniforms_P_G_T.shape)} where {shape} are needed")
+        branches = Branches(temperature, stop_token_ids, uniforms_P_G_T)
+        key_values = GrowingKeyValues(prefix.key_values, chunk=64, length=prefix.valid_P_K.shape[1])
+        slots = torch.arange(key_values.length, device=self._device).expand(len(prefix.lengths_P), -1)
+        own_positions = slots[:, :0]
+        with self._enabled(reference=prefix.reference, grad=False):
+            logits = self._head.logits(prefix.last_hidden_P_D)
+            while branches.advance(logits):
+                rows = Rows.of(branches.counts_P, self._device)
+                width = rows.shape[1]
+                queries = (prefix.lengths_P + branches.step - 1)[:, None].expand(-1, width)
+                own_positions = torch.cat([own_positions, queries], dim=1)
+                own = torch.from_numpy(branches.visible_columns()).to(self._device)
+                visible = torch.cat([prefix.valid_P_K[:, None].expand(-1, width, -1), own], dim=2)
+                hidden = self._run(
+                    branches.tokens,
+                    queries.reshape(-1)[rows.slots],
+                    rows,
+                    self._visibility(visible, queries, torch.cat([slots, own_positions], dim=1)),
+                    key_values,
+                )
+                key_values.advance(width)
+                logits = self._head.logits(hidden)
+        return branches.completions()
+
+
+def _build_tries(continuations: Sequence[Sequence[Tokens]]) -> list[Trie]:
+    """One trie per prompt; prompts in a row with equal continuations (a grammar) share one."""
+    tries: list[Trie] = []
+    previous: Sequence[Tokens] | None = None
+    for current in continuations:
+        same = previous is not None and (current is previous or list(current) == list(previous))
+        tries.append(tries[-1] if same else Trie.build(current))
+        previous = current
+    return tries
+
+
+def _gather_edges(
+    tries: Sequence[Trie],
+) -> tuple[np.ndarray[Any, Any], np.ndarray[Any, Any], np.ndarray[Any, Any], np.ndarray[Any, Any]]:
+    """Edges of all tries: source in ``_run_tries``' order, token; and the padded paths ``[P, C, T]`` with mask."""
+    nodes = sum(len(trie.tokens) for trie in tries)
+    shape = (len(tries), max(len(t.paths) for t in tries), max(t.paths.shape[1] for t in tries))
+    paths, mask = np.zeros(shape, dtype=np.int64), np.zeros(shape, dtype=np.bool_)
+    sources, tokens, node_offset, edge_offset = [], [], 0, 0
+    for row, trie in enumerate(tries):
+        sources.append(np.where(trie.edge_sources == ROOT, nodes + row, trie.edge_sources + node_offset))
+        tokens.append(trie.edge_tokens)
+        count, width = trie.paths.shape
+        paths[row, :count, :width] = np.where(trie.mask, trie.paths + edge_offset, 0)
+        mask[row, :count, :width] = trie.mask
+        node_offset += len(trie.tokens)
+        edge_offset += len(trie.edge_tokens)
+    return np.concatenate(sources), np.concatenate(tokens), paths, mask
+
+
+def _along_paths(edges: torch.Tensor, paths: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
+    """Values of edges ``[E]`` along paths ``[P, C, T]``, 0 where masked."""
+    if not len(edges):
+        return edges.new_zeros(paths.shape)
+    return edges.index_select(0, paths.flatten()).view(paths.shape).masked_fill(~mask, 0.0)
