@@ -210,8 +210,9 @@ class EnumeratedObjective:
         correct_P_R = np.take_along_axis(labels_P_R_K, gold_P_R[..., None], axis=-1)[..., 0]
         tally_rewards(tally, terms, correct_P_R, gold_P_R)
         tally.add("invalid", invalid_P_R)
-        confidence = (answers_P_R_K_C * np.array(CONFIDENCES)).sum((2, 3))
-        tally.add("confidence", confidence / np.maximum(labels_P_R_K.sum(-1), np.finfo(float).tiny))
+        stated = answers_P_R_K_C.sum(2)
+        tally.add("confidence", np.broadcast_to(CONFIDENCES, stated.shape), stated)
+        tally.add("confidence_squared", np.broadcast_to(np.square(CONFIDENCES), stated.shape), stated)
         for k, name in enumerate(LABELS):
             tally.add(f"share_{name.value}", labels_P_R_K[..., k])
         return tally

@@ -215,9 +215,7 @@ def parse(text: str, template: Template) -> Answer:
     clean = _clean_pattern(template.answer).fullmatch(text)
     if clean is not None:
         return Answer(Label(clean["label"]), float(clean["confidence"]), Validity.CLEAN)
-    label_match = None
-    for label_match in _LABEL_ANYWHERE.finditer(text):  # noqa: B007 - the last one counts
-        pass
+    label_match = _last_label(text)
     if label_match is None:
         return Answer(None, None, Validity.NONE)
     confidence_match = _CONFIDENCE_ANYWHERE.search(text, label_match.end())
@@ -225,3 +223,20 @@ def parse(text: str, template: Template) -> Answer:
     if confidence is not None and confidence > 1.0:
         confidence = None
     return Answer(Label(label_match["label"]), confidence, Validity.READABLE)
+
+
+def label_position(text: str) -> tuple[int, int] | None:
+    r"""Where the label that :func:`parse` reads stands, as start and end in characters; ``None`` if there is none.
+
+    >>> label_position("LABEL=NA\nCONF=0.40")
+    (6, 8)
+    """
+    match = _last_label(text)
+    return None if match is None else match.span("label")
+
+
+def _last_label(text: str) -> re.Match[str] | None:
+    found = None
+    for found in _LABEL_ANYWHERE.finditer(text):  # noqa: B007 - the last one counts
+        pass
+    return found

@@ -81,7 +81,7 @@ class TrainConfig(Config):
     updates_per_batch: int = Field(default=1, ge=1, le=64, description="optimiser steps on each batch of rollouts")
     checkpoint_every: int = Field(default=20, ge=1, description="steps between checkpoints")
     keep_rollouts: int = Field(default=4, ge=0, description="rollouts of each step written to train/rollouts.jsonl")
-    kl_every: int = Field(default=10, ge=0, description="steps between measurements of the KL to the base; 0: never")
+    kl_every: int = Field(default=1, ge=0, description="steps between measurements of the KL to the base; 0: never")
     validate_every: int = Field(default=0, ge=0, description="steps between scores on validation; 0: never")
     patience: int = Field(default=0, ge=0, description="stop after so many validations without improvement; 0: never")
 
@@ -240,7 +240,7 @@ class _Loader(yaml.SafeLoader):
         """Refuse a key that stands twice in one mapping."""
         seen = set()
         for key_node, _ in node.value:
-            key = self.construct_object(key_node, deep=True)  # type: ignore[no-untyped-call]
+            key = self.construct_object(key_node, deep=True)
             if key in seen:
                 raise yaml.constructor.ConstructorError(
                     None, None, f"the key {key!r} is given twice", key_node.start_mark
@@ -249,7 +249,7 @@ class _Loader(yaml.SafeLoader):
         return super().construct_mapping(node, deep)
 
 
-_Loader.add_implicit_resolver(  # type: ignore[no-untyped-call]
+_Loader.add_implicit_resolver(
     "tag:yaml.org,2002:float", re.compile(r"[-+]?\d+(?:\.\d*)?[eE][-+]?\d+"), list("-+0123456789")
 )
 

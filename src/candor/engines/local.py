@@ -27,7 +27,7 @@ from candor.engines.loading import (
 )
 from candor.engines.microbatch import split_by_tokens
 from candor.engines.plain import PlainPath
-from candor.engines.prefix_tree import PROVEN_MODEL_TYPES, PrefixTreePath
+from candor.engines.prefix_tree import PrefixTreePath, unsupported_reason
 from candor.errors import EngineError, ModelError, NumericsError
 from candor.files import atomic_folder, read_json, write_json
 from candor.tally import Tally
@@ -154,19 +154,14 @@ class LocalEngine:
         }
 
     def _choose_path(self) -> ForwardPath:
-        model_type = self._model.config.model_type
         if self._config.path == "plain":
             return PlainPath(self._model)
-        if model_type in PROVEN_MODEL_TYPES:
+        reason = unsupported_reason(self._model)
+        if reason is None:
             return PrefixTreePath(self._model)
         if self._config.path == "tree":
-            raise ModelError(
-                f"engine.path: the prefix tree is not proven for model type {model_type!r}; take auto or plain "
-                f"(proven: {', '.join(sorted(PROVEN_MODEL_TYPES))})"
-            )
-        logger.warning(
-            "model type %r is not proven on the prefix tree; running it plainly, which is slower", model_type
-        )
+            raise ModelError(f"engine.path: the model cannot run on the prefix tree: {reason}; take auto or plain")
+        logger.warning("the model runs plainly, which is slower than on the prefix tree: %s", reason)
         return PlainPath(self._model)
 
     # ------------------------------------------------------------------------------------------------ sampling
@@ -283,7 +278,7 @@ class LocalEngine:
             if not math.isfinite(loss):
                 self._optimiser.zero_grad(set_to_none=True)
                 raise NumericsError(f"the loss of prompts {part.start} to {part.stop - 1} of the batch is {loss}")
-            result.loss.backward()
+            torch.autograd.backward(result.loss)
             total_loss += loss
             tally.merge(result.tally)
         for parameter in self._parameters:

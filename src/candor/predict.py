@@ -1,0 +1,77 @@
+"""A model's greedy answers to examples, with the label probabilities behind them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import numpy as np
+
+from candor import prompts
+from candor.encoding import EncodedPrompt, answer_grammar, encode
+from candor.engines.base import Engine, Sampling
+from candor.scoring import label_probs
+from candor.steps import LABEL_PROBE
+from candor.types import Example, Prediction, Rollout, Validity
+
+OnBatch = Callable[[int], None]
+"""Told how many more examples have been answered."""
+
+
+def predict(
+    engine: Engine,
+    examples: Sequence[Example],
+    template: prompts.Template,
+    *,
+    max_new_tokens: int,
+    batch_size: int,
+    on_batch: OnBatch | None = None,
+) -> list[Prediction]:
+    """Answer every example greedily.
+
+    Args:
+        engine: the model.
+        examples: what is asked.
+        template: the prompt.
+        max_new_tokens: longest answer, its end included.
+        batch_size: prompts in one batch.
+        on_batch: told of progress.
+
+    Returns:
+        One prediction for each example, in order.
+    """
+    room = max(max_new_tokens, *map(len, answer_grammar(template, engine.tokenizer).answers))
+    encoded = [encode(template, e, engine.tokenizer, max_tokens=engine.max_length - room) for e in examples]
+    # Prompts of like length waste no padding; each answer depends on its own prompt alone, so order is free.
+    order = sorted(range(len(examples)), key=lambda index: len(encoded[index].tokens))
+    predictions: dict[int, Prediction] = {}
+    for at in range(0, len(order), batch_size):
+        indices = order[at : at + batch_size]
+        rollouts = engine.rollout([encoded[i].tokens for i in indices], 1, Sampling(0.0, max_new_tokens), LABEL_PROBE)
+        for index, (rollout,) in zip(indices, rollouts, strict=True):
+            predictions[index] = _prediction(examples[index], encoded[index], rollout, template)
+        if on_batch:
+            on_batch(len(indices))
+    return [predictions[index] for index in range(len(examples))]
+
+
+def _prediction(example: Example, encoded: EncodedPrompt, rollout: Rollout, template: prompts.Template) -> Prediction:
+    answer = prompts.parse(rollout.text, template)
+    validity = answer.validity
+    if validity is Validity.CLEAN and not rollout.stopped:
+        validity = Validity.READABLE  # it reads well so far, but it did not end
+    p_pass, p_fail, p_na = label_probs(np.array(rollout.probe_logprobs)).tolist()
+    return Prediction(
+        id=example.id,
+        dataset=example.dataset,
+        group=example.group,
+        claim=example.claim,
+        evidence=example.evidence,
+        gold=example.label,
+        raw=rollout.text,
+        label=answer.label,
+        confidence=answer.confidence,
+        validity=validity,
+        label_probs=(p_pass, p_fail, p_na),
+        evidence_dropped=encoded.evidence_dropped,
+        posterior=example.posterior,
+    )

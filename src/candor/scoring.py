@@ -1,0 +1,165 @@
+"""From sampled completions to rewards and token advantages: what a sampled training step needs."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from candor.encoding import tokens_covering
+from candor.grpo import group_advantages, label_advantages
+from candor.objective import ObjectiveConfig
+from candor.prompts import Answer, Template, label_position, parse
+from candor.rewards import NO_LABEL, RewardConfig, Rewards, score, tally_rewards
+from candor.tally import Tally
+from candor.types import LABELS, Example, Rollout, Validity
+
+
+@dataclass(frozen=True, slots=True)
+class ScoredRollouts:
+    """Completions of P prompts, G each, read and rewarded.
+
+    Attributes:
+        answers_P_G: what could be read.
+        rewards: terms of shape P G.
+        label_P_G: emitted label indices, -1 for none.
+        gold_P: gold label indices.
+    """
+
+    answers_P_G: list[list[Answer]]
+    rewards: Rewards
+    label_P_G: NDArray[np.int64]
+    gold_P: NDArray[np.int64]
+
+
+def gold_indices(examples: Sequence[Example]) -> NDArray[np.int64]:
+    """Index of each example's gold label."""
+    return np.array([LABELS.index(example.label) for example in examples], dtype=np.int64)
+
+
+def label_probs(probe_logprobs: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Softmax over the probed labels, last axis."""
+    shifted = np.exp(probe_logprobs - probe_logprobs.max(-1, keepdims=True))
+    normalised: NDArray[np.float64] = shifted / shifted.sum(-1, keepdims=True)
+    return normalised
+
+
+def score_rollouts(
+    rollouts_P_G: Sequence[Sequence[Rollout]],
+    examples_P: Sequence[Example],
+    has_evidence_P: NDArray[np.bool_],
+    *,
+    template: Template,
+    reward: RewardConfig,
+    step: int,
+) -> ScoredRollouts:
+    """Read every completion and score it.
+
+    Args:
+        rollouts_P_G: completions of each prompt.
+        examples_P: what the prompts were made from.
+        has_evidence_P: whether each prompt shows evidence (after cutting).
+        template: gives the form of the answer.
+        reward: weights of the terms.
+        step: training step from 0.
+    """
+    answers_P_G = [[parse(rollout.text, template) for rollout in group] for group in rollouts_P_G]
+    label_P_G = np.array(
+        [[NO_LABEL if a.label is None else LABELS.index(a.label) for a in group] for group in answers_P_G]
+    )
+    confidence_P_G = np.array(
+        [[np.nan if a.confidence is None else a.confidence for a in group] for group in answers_P_G]
+    )
+    # A completion that ran into the length limit is not in the asked form, however its beginning reads.
+    clean_P_G = np.array(
+        [
+            [a.validity is Validity.CLEAN and r.stopped for a, r in zip(answers, group, strict=True)]
+            for answers, group in zip(answers_P_G, rollouts_P_G, strict=True)
+        ]
+    )
+    gold_P = gold_indices(examples_P)
+    rewards = score(
+        reward,
+        label=label_P_G,
+        confidence=confidence_P_G,
+        clean=clean_P_G,
+        gold=gold_P[:, None],
+        has_evidence=has_evidence_P[:, None],
+        probs=label_probs(np.array([[r.probe_logprobs for r in group] for group in rollouts_P_G])),
+        step=step,
+    )
+    return ScoredRollouts(answers_P_G, rewards, label_P_G, gold_P)
+
+
+def token_advantages(
+    scored: ScoredRollouts, rollouts_P_G: Sequence[Sequence[Rollout]], objective: ObjectiveConfig, tokenizer: Any
+) -> tuple[torch.Tensor, NDArray[np.bool_]]:
+    """Advantage of every token, shape P G T (padded with 0), and which groups are constant, shape P.
+
+    With whole credit every token of a completion has its group advantage. With split credit the tokens up to the end
+    of the label have the advantage of what the label decides, and those behind it the advantage of what the
+    confidence decides among completions with the same label, plus its entropy bonus. The form counts with the label:
+    an answer without a label has no confidence to blame.
+    """
+    whole = group_advantages(scored.rewards.total, divide_by_std=objective.divide_by_std)
+    length = max(len(rollout.tokens) for group in rollouts_P_G for rollout in group)
+    advantages_P_G_T = np.zeros((*scored.label_P_G.shape, length))
+    if objective.credit == "split":
+        label_rewards = scored.rewards.label_part + scored.rewards.terms["format"]
+        label_P_G = group_advantages(label_rewards, divide_by_std=objective.divide_by_std).values_P_G
+        ends_P_G = np.array([[_label_end(r, tokenizer) for r in group] for group in rollouts_P_G])
+        behind = [
+            [sum(r.logprobs[end:]) for r, end in zip(group, ends, strict=True)]
+            for group, ends in zip(rollouts_P_G, ends_P_G.tolist(), strict=True)
+        ]
+        surprise_P_G = -np.array(behind)
+        confidence_rewards = scored.rewards.confidence_part + objective.confidence_entropy * surprise_P_G
+        confidence_P_G = objective.confidence_weight * label_advantages(confidence_rewards, scored.label_P_G)
+    for p, group in enumerate(rollouts_P_G):
+        for g, rollout in enumerate(group):
+            count = len(rollout.tokens)
+            if objective.credit == "whole":
+                advantages_P_G_T[p, g, :count] = whole.values_P_G[p, g]
+            else:
+                advantages_P_G_T[p, g, : ends_P_G[p, g]] = label_P_G[p, g]
+                advantages_P_G_T[p, g, ends_P_G[p, g] : count] = confidence_P_G[p, g]
+    return torch.from_numpy(advantages_P_G_T), whole.constant_P
+
+
+def _label_end(rollout: Rollout, tokenizer: Any) -> int:
+    """Index of the first token behind the label; all tokens where there is no label."""
+    position = label_position(rollout.text)
+    return len(rollout.tokens) if position is None else tokens_covering(tokenizer, rollout.tokens, position[1])
+
+
+def padded_logprobs(rollouts_P_G: Sequence[Sequence[Rollout]]) -> torch.Tensor:
+    """Log-probabilities under the sampling policy, shape P G T, padded with 0."""
+    length = max(len(rollout.logprobs) for group in rollouts_P_G for rollout in group)
+    padded = np.zeros((len(rollouts_P_G), len(rollouts_P_G[0]), length))
+    for p, group in enumerate(rollouts_P_G):
+        for g, rollout in enumerate(group):
+            padded[p, g, : len(rollout.logprobs)] = rollout.logprobs
+    return torch.from_numpy(padded)
+
+
+def tally_rollouts(
+    scored: ScoredRollouts, rollouts_P_G: Sequence[Sequence[Rollout]], constant_P: NDArray[np.bool_]
+) -> Tally:
+    """Figures of the sampled completions, to log."""
+    tally = Tally()
+    gold_P_G = np.broadcast_to(scored.gold_P[:, None], scored.label_P_G.shape)
+    tally_rewards(tally, scored.rewards.terms, (scored.label_P_G == gold_P_G).astype(float), gold_P_G)
+    tally.add("invalid", scored.label_P_G == NO_LABEL)
+    tally.add("zero_variance", constant_P)
+    stated = [a.confidence for group in scored.answers_P_G for a in group if a.confidence is not None]
+    tally.add("confidence", stated)
+    tally.add("confidence_squared", np.square(stated))
+    for index, label in enumerate(LABELS):
+        tally.add(f"share_{label.value}", scored.label_P_G == index)
+    tally.add("completion_tokens", [len(r.tokens) for group in rollouts_P_G for r in group])
+    tally.add("stopped", [r.stopped for group in rollouts_P_G for r in group])
+    return tally

@@ -1,0 +1,138 @@
+"""One training step up to its update: what is scored, and the objective on it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Final
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from candor import prompts
+from candor.encoding import AnswerGrammar, EncodedPrompt, probe_site
+from candor.engines.base import Batch, Engine, Objective, Probe, Sampling, Tokens
+from candor.enumerated import EnumeratedObjective
+from candor.grpo import SampledObjective
+from candor.recipe import Recipe
+from candor.scoring import gold_indices, padded_logprobs, score_rollouts, tally_rollouts, token_advantages
+from candor.seeding import derive_seed
+from candor.tally import Tally
+from candor.types import LABELS, Example, Rollout
+
+LABEL_PROBE: Final = Probe(prompts.LABEL_ANCHOR, tuple(label.value for label in LABELS))
+
+
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """What every step needs, computed once."""
+
+    recipe: Recipe
+    engine: Engine
+    template: prompts.Template
+    grammar: AnswerGrammar
+    examples: Sequence[Example]
+    encoded: Sequence[EncodedPrompt]
+    seed: int
+
+
+@dataclass(slots=True)
+class StepBatch:
+    """Some examples, their prompts, and what a step found out about them."""
+
+    examples_P: list[Example]
+    prompts_P: list[Tokens]
+    has_evidence_P: NDArray[np.bool_]
+    tally: Tally = field(default_factory=Tally)
+    rollouts_P_G: list[list[Rollout]] = field(default_factory=list)
+
+
+def sampled_step(run: Prepared, batch: StepBatch, step: int) -> tuple[Batch, Objective]:
+    """Sample completions, score them, and put their advantages on their tokens."""
+    recipe, engine = run.recipe, run.engine
+    sampling = Sampling(
+        recipe.sampling.temperature, recipe.sampling.max_new_tokens, derive_seed(run.seed, "step", step)
+    )
+    batch.rollouts_P_G = engine.rollout(
+        batch.prompts_P, recipe.sampling.group_size, sampling, LABEL_PROBE, for_update=True
+    )
+    scored = score_rollouts(
+        batch.rollouts_P_G,
+        batch.examples_P,
+        batch.has_evidence_P,
+        template=run.template,
+        reward=recipe.reward,
+        step=step,
+    )
+    advantages_P_G_T, constant_P = token_advantages(scored, batch.rollouts_P_G, recipe.objective, engine.tokenizer)
+    batch.tally.merge(tally_rollouts(scored, batch.rollouts_P_G, constant_P))
+    completions = [[rollout.tokens for rollout in group] for group in batch.rollouts_P_G]
+    labels = probe_site(engine.tokenizer, (), LABEL_PROBE.anchor, LABEL_PROBE.choices)
+    objective = SampledObjective(
+        old_logprobs_P_G_T=padded_logprobs(batch.rollouts_P_G),
+        reference_P_G_T=reference_logprobs(run, batch.prompts_P, completions, step),
+        advantages_P_G_T=advantages_P_G_T,
+        gold_P=torch.from_numpy(scored.gold_P),
+        label_start=labels.start,
+        clip=recipe.objective.clip,
+        log_gold=recipe.objective.log_gold,
+        kl=recipe.objective.kl,
+    )
+    extra = list(labels.choices) if recipe.objective.log_gold else []
+    return Batch(batch.prompts_P, [group + extra for group in completions], sampling.temperature), objective
+
+
+def enumerated_step(run: Prepared, batch: StepBatch, step: int) -> tuple[Batch, Objective]:
+    """Take every answer behind every prompt, after sampled reasoning where the recipe asks for some."""
+    recipe = run.recipe
+    prefixes_P_R: list[list[Tokens]] = [[()] for _ in batch.prompts_P]
+    if recipe.sampling.reasoning_tokens:
+        seed = derive_seed(run.seed, "step", step)
+        sampling = Sampling(recipe.sampling.temperature, recipe.sampling.reasoning_tokens, seed)
+        batch.rollouts_P_G = run.engine.rollout(
+            batch.prompts_P, recipe.sampling.group_size, sampling, LABEL_PROBE, for_update=True
+        )
+        prefixes_P_R = [[reasoning_of(run.engine, rollout) for rollout in group] for group in batch.rollouts_P_G]
+    answers = [
+        list(run.grammar.answers) if group == [()] else [p + a for p in group for a in run.grammar.answers]
+        for group in prefixes_P_R
+    ]
+    reference = reference_logprobs(run, batch.prompts_P, answers, step)
+    shape = (len(batch.prompts_P), len(prefixes_P_R[0]), len(LABELS), -1)
+    objective = EnumeratedObjective(
+        config=recipe.objective,
+        reward=recipe.reward,
+        grammar=run.grammar,
+        gold_P=gold_indices(batch.examples_P),
+        has_evidence_P=batch.has_evidence_P,
+        prefix_lengths_P_R=np.array([[len(prefix) for prefix in group] for group in prefixes_P_R]),
+        reference_P_R_K_C=None if reference is None else reference.sum(-1).numpy().reshape(shape),
+        step=step,
+    )
+    return Batch(batch.prompts_P, answers, recipe.sampling.temperature), objective
+
+
+def reasoning_of(engine: Engine, rollout: Rollout) -> Tokens:
+    """A completion's own tokens before its label; all but the end token if it never comes to one."""
+    site = probe_site(engine.tokenizer, rollout.tokens, LABEL_PROBE.anchor, ("",))
+    anchor = probe_site(engine.tokenizer, (), LABEL_PROBE.anchor, ("",)).choices[0]
+    if LABEL_PROBE.anchor in rollout.text:
+        return site.choices[0][: len(site.choices[0]) - len(anchor)]
+    return rollout.tokens[:-1] if rollout.stopped else rollout.tokens
+
+
+def reference_logprobs(
+    run: Prepared, prompts_P: Sequence[Tokens], continuations: Sequence[Sequence[Tokens]], step: int
+) -> torch.Tensor | None:
+    """The base model's log-probabilities, padded with 0, where the step needs or measures the KL; else ``None``."""
+    every = run.recipe.train.kl_every
+    if not run.recipe.objective.kl and not (every and step % every == 0):
+        return None
+    scored = run.engine.logprobs(prompts_P, continuations, reference=True)
+    padded = torch.zeros(len(scored), max(map(len, scored)), max(len(row) for group in scored for row in group))
+    padded = padded.double()
+    for p, group in enumerate(scored):
+        for c, row in enumerate(group):
+            padded[p, c, : len(row)] = torch.from_numpy(row)
+    return padded

@@ -1,0 +1,166 @@
+"""The training loop, top to bottom.
+
+How it departs from textbook GRPO, where a recipe does not say otherwise: every step samples the current weights; the
+enumerated objective replaces samples by exact expectations over all answers; randomness is a function of seed and
+step, so a run that was killed goes on from its last checkpoint and ends with the same weights, bit for bit on a CPU.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from candor import prompts
+from candor.encoding import AnswerGrammar, answer_grammar, encode
+from candor.engines.base import Engine, OptimiserStep
+from candor.errors import NumericsError
+from candor.recipe import Recipe, ScheduleConfig
+from candor.seeding import derive_seed
+from candor.steps import Prepared, StepBatch, enumerated_step, sampled_step
+from candor.training_log import TrainingLog
+from candor.types import Example
+
+OnStep = Callable[[int, dict[str, Any]], None]
+"""Told the number of finished steps and the last one's row."""
+
+Validate = Callable[[Engine], float]
+"""Scores the current weights on validation; higher is better."""
+
+
+def train(
+    recipe: Recipe,
+    engine: Engine,
+    examples: Sequence[Example],
+    folder: Path,
+    *,
+    seed: int,
+    on_step: OnStep | None = None,
+    validate: Validate | None = None,
+) -> None:
+    """Train the engine's adapter; leaves ``adapter/`` and ``train/metrics.jsonl`` in ``folder``.
+
+    Goes on from the last checkpoint in ``folder`` if there is one.
+
+    Args:
+        recipe: everything that a person chose.
+        engine: the model, with an adapter.
+        examples: training set.
+        folder: the run's folder.
+        seed: decides order and samples.
+        on_step: told of every finished step.
+        validate: scores the weights every ``train.validate_every`` steps.
+
+    Raises:
+        NumericsError: a loss or gradient is not finite; says at which step and what to try.
+    """
+    run = prepare(recipe, engine, examples, seed)
+    log = TrainingLog(folder)
+    start = log.resume(engine)
+    if log.finished:
+        return
+    for step in range(start, recipe.train.steps):
+        started = time.perf_counter()
+        batch = draw_batch(run, step)
+        make = sampled_step if recipe.objective.kind == "sampled" else enumerated_step
+        engine_batch, objective = make(run, batch, step)
+        rolled_out = time.perf_counter()
+        rate = learning_rate(recipe.train.optimiser, step, recipe.train.steps)
+        try:
+            for _ in range(recipe.train.updates_per_batch):
+                updated = engine.update(engine_batch, objective, OptimiserStep(rate, recipe.train.max_grad_norm))
+                batch.tally.merge(updated)
+        except NumericsError as error:
+            raise NumericsError(
+                f"step {step}: {error}; the step's examples were {', '.join(e.id for e in batch.examples_P[:8])}, ... "
+                f"Try a lower train.optimiser.learning_rate (now {rate:g}) or train.max_grad_norm"
+            ) from error
+        row = {"step": step, **figures(batch), "learning_rate": rate}
+        row["seconds_rollout"], row["seconds_update"] = rolled_out - started, time.perf_counter() - rolled_out
+        if validate and recipe.train.validate_every and (step + 1) % recipe.train.validate_every == 0:
+            row["validation_score"] = validate(engine)
+            row["seconds_validate"] = time.perf_counter() - started - row["seconds_rollout"] - row["seconds_update"]
+        log.append(row, rollout_rows(batch, recipe.train.keep_rollouts, step))
+        done = step + 1 == recipe.train.steps or log.out_of_patience(recipe.train.patience)
+        if done or (step + 1) % recipe.train.checkpoint_every == 0 or "validation_score" in row:
+            log.checkpoint(engine, step + 1)
+        if on_step:
+            on_step(step + 1, row)
+        if done:
+            break
+    log.finish(engine)
+
+
+def figures(batch: StepBatch) -> dict[str, Any]:
+    """A step's means, the spread of its stated confidences, and how many tokens it saw."""
+    means = dict(batch.tally.means())
+    squared = means.pop("confidence_squared", None)
+    if squared is not None:
+        means["confidence_std"] = math.sqrt(max(0.0, squared - means["confidence"] ** 2))
+    means["tokens"] = sum(map(len, batch.prompts_P)) + sum(len(r.tokens) for g in batch.rollouts_P_G for r in g)
+    return means
+
+
+def prepare(recipe: Recipe, engine: Engine, examples: Sequence[Example], seed: int) -> Prepared:
+    """Tokenise the training set once."""
+    template = prompts.get(recipe.prompt.template)
+    grammar = answer_grammar(template, engine.tokenizer)
+    room = engine.max_length - answer_room(recipe, grammar)
+    encoded = [encode(template, example, engine.tokenizer, max_tokens=room) for example in examples]
+    return Prepared(recipe, engine, template, grammar, examples, encoded, seed)
+
+
+def answer_room(recipe: Recipe, grammar: AnswerGrammar) -> int:
+    """Tokens to leave free behind a prompt."""
+    enumerated = max(map(len, grammar.answers)) + recipe.sampling.reasoning_tokens
+    return max(enumerated, recipe.sampling.max_new_tokens, recipe.evaluation.max_new_tokens)
+
+
+def draw_batch(run: Prepared, step: int) -> StepBatch:
+    """The step's examples: the training set in a fresh order each time it has been gone through."""
+    size = run.recipe.train.prompts_per_step
+    indices = []
+    for position in range(step * size, (step + 1) * size):
+        epoch, place = divmod(position, len(run.examples))
+        indices.append(epoch_order(run.seed, epoch, len(run.examples))[place])
+    return StepBatch(
+        examples_P=[run.examples[i] for i in indices],
+        prompts_P=[run.encoded[i].tokens for i in indices],
+        has_evidence_P=np.array([len(run.examples[i].evidence) > run.encoded[i].evidence_dropped for i in indices]),
+    )
+
+
+def epoch_order(seed: int, epoch: int, count: int) -> list[int]:
+    """Order of the training set in its n-th epoch."""
+    order: list[int] = np.random.default_rng(derive_seed(seed, "epoch", epoch)).permutation(count).tolist()
+    return order
+
+
+def learning_rate(schedule: ScheduleConfig, step: int, steps: int) -> float:
+    """Learning rate of a step counted from 0."""
+    rate = schedule.learning_rate
+    if schedule.warmup_steps:
+        rate *= min(1.0, (step + 1) / schedule.warmup_steps)
+    if schedule.decay == "linear":
+        rate *= min(1.0, (1.0 - step / steps) / (1.0 - schedule.decay_start or 1.0))
+    return rate
+
+
+def rollout_rows(batch: StepBatch, count: int, step: int) -> list[dict[str, Any]]:
+    """A few of the step's completions, to read."""
+    pairs = zip(batch.examples_P, batch.rollouts_P_G, strict=False)
+    return [
+        {
+            "step": step,
+            "id": e.id,
+            "dataset": e.dataset,
+            "gold": e.label.value,
+            "text": g[0].text,
+            "logprob": sum(g[0].logprobs),
+        }
+        for e, g in list(pairs)[:count]
+    ]
