@@ -9,7 +9,7 @@ from typing import Any
 
 from candor.report.runs import Run
 
-_SEED = re.compile(r"(?:^|[-_./])(?:seed|s)[-_=]?\d+$|/\d+$", re.IGNORECASE)
+_SEED = re.compile(r"^\d+$|/\d+$|(?:^|[-_./])(?:seed|s)[-_=]?\d+$", re.IGNORECASE)
 
 Comparison = Mapping[str, Any]
 
@@ -100,9 +100,8 @@ def arms_of(runs: Sequence[Run]) -> list[Arm]:
     """
     grouped: dict[str, list[Run]] = {}
     for run in runs:
-        grouped.setdefault(_SEED.sub("", run.name) or run.name, []).append(run)
-    if len(grouped) == 1 and len(runs) > 1 and all(_SEED.fullmatch(run.name) for run in runs):
-        grouped = {"trained": list(runs)}
+        name = _SEED.sub("", run.name) if len(runs) > 1 else run.name
+        grouped.setdefault(name or "trained", []).append(run)
     return [Arm(name, tuple(members)) for name, members in grouped.items()]
 
 

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 from candor.report.runs import Run
+from candor.types import Prediction, Validity
 
 CONFIDENT = 0.8
 """Stated confidence from which a wrong answer counts as confidently wrong."""
@@ -14,8 +15,6 @@ MAX_BYTES = 1_400_000
 """Of the embedded predictions. With figures and tables the page then stays below 3 MB."""
 MAX_TEXT = 1_200
 """Characters kept of a claim, a sentence of evidence or an output."""
-
-Row = Mapping[str, Any]
 
 
 def browsable(runs: Sequence[Run], *, max_bytes: int = MAX_BYTES) -> dict[str, Any]:
@@ -83,45 +82,39 @@ def script_json(value: Any) -> str:
     return text
 
 
-def _pairs(run: Run, number: int) -> list[tuple[int, Row, Row]]:
+def _pairs(run: Run, number: int) -> list[tuple[int, Prediction, Prediction]]:
     """Predictions of both stages on the same example, datasets taking turns."""
     by_dataset = []
     trained_by_dataset = run.predictions.get("trained", {})
     for dataset, base_rows in run.predictions.get("base", {}).items():
-        trained = {str(row.get("id")): row for row in trained_by_dataset.get(dataset, ())}
-        by_dataset.append(
-            [(number, row, trained[str(row.get("id"))]) for row in base_rows if str(row.get("id")) in trained]
-        )
+        trained = {row.id: row for row in trained_by_dataset.get(dataset, ())}
+        by_dataset.append([(number, row, trained[row.id]) for row in base_rows if row.id in trained])
     longest = max(map(len, by_dataset), default=0)
     return [rows[place] for place in range(longest) for rows in by_dataset if place < len(rows)]
 
 
-def _telling(base: Row, trained: Row) -> bool:
-    confidence = trained.get("confidence")
-    confidently_wrong = (
-        trained.get("label") != trained.get("gold") and confidence is not None and confidence >= CONFIDENT
-    )
-    return base.get("label") != trained.get("label") or confidently_wrong
+def _telling(base: Prediction, trained: Prediction) -> bool:
+    confidence = trained.confidence
+    confidently_wrong = trained.label != trained.gold and confidence is not None and confidence >= CONFIDENT
+    return base.label != trained.label or confidently_wrong
 
 
-def _example(row: Row) -> dict[str, Any]:
+def _example(row: Prediction) -> dict[str, Any]:
     return {
-        "id": str(row.get("id")),
-        "dataset": str(row.get("dataset")),
-        "claim": _cut(row.get("claim")),
-        "evidence": [_cut(sentence) for sentence in row.get("evidence") or ()],
-        "gold": row.get("gold"),
+        "id": row.id,
+        "dataset": row.dataset,
+        "claim": _cut(row.claim),
+        "evidence": [_cut(sentence) for sentence in row.evidence],
+        "gold": row.gold,
     }
 
 
-def _answer(row: Row) -> list[Any]:
-    confidence = row.get("confidence")
-    raw = None if row.get("validity", "clean") == "clean" else _cut(row.get("raw"))
-    return [row.get("label"), None if confidence is None else round(float(confidence), 3), raw]
+def _answer(row: Prediction) -> list[Any]:
+    confidence = None if row.confidence is None else round(row.confidence, 3)
+    return [row.label, confidence, None if row.validity is Validity.CLEAN else _cut(row.raw)]
 
 
-def _cut(text: Any) -> str:
-    text = "" if text is None else str(text)
+def _cut(text: str) -> str:
     return text if len(text) <= MAX_TEXT else f"{text[:MAX_TEXT]} … ({len(text) - MAX_TEXT} more characters)"
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -11,6 +12,8 @@ import yaml
 
 from candor.errors import RunError
 from candor.files import read_json, read_jsonl
+from candor.predictions import read_predictions
+from candor.types import Prediction
 
 STAGES = ("base", "trained")
 
@@ -26,7 +29,7 @@ class Run:
         recipe: ``recipe.yaml`` as read, and its text.
         manifest, audit: the JSON files of that name; empty when missing.
         steps: rows of ``train/metrics.jsonl``.
-        predictions: rows by stage (``base``, ``trained``) and dataset.
+        predictions: by stage (``base``, ``trained``) and dataset.
     """
 
     name: str
@@ -37,7 +40,7 @@ class Run:
     manifest: Mapping[str, Any] = field(default_factory=dict)
     audit: Mapping[str, Any] = field(default_factory=dict)
     steps: Sequence[Mapping[str, Any]] = ()
-    predictions: Mapping[str, Mapping[str, Sequence[Mapping[str, Any]]]] = field(default_factory=dict)
+    predictions: Mapping[str, Mapping[str, Sequence[Prediction]]] = field(default_factory=dict)
 
 
 def load_run(folder: Path | str, *, name: str | None = None) -> Run:
@@ -49,7 +52,8 @@ def load_run(folder: Path | str, *, name: str | None = None) -> Run:
 
     Raises:
         RunError: the folder is missing, or holds neither results nor predictions nor training metrics.
-        DataError: a file is there and cannot be read; names file and line.
+        DataError: a JSON file is there and cannot be read; names file and line.
+        PredictionError: the same of a prediction file.
     """
     folder = Path(folder)
     if not folder.is_dir():
@@ -73,21 +77,25 @@ def load_run(folder: Path | str, *, name: str | None = None) -> Run:
     return run
 
 
-def find_runs(folder: Path | str) -> list[Run]:
-    """The run at ``folder``, or every run folder below it, sorted by path.
+def find_runs(*folders: Path | str) -> list[Run]:
+    """Every run at the folders or below them, in the order given, then by path.
 
-    A folder is a run when it holds ``recipe.yaml`` or ``results.json``; nothing is looked for inside a run.
+    A folder is a run when it holds ``recipe.yaml`` or ``results.json``; nothing is looked for inside a run. A lone
+    run is called by its folder's name, several by their paths below what they have in common.
 
     Raises:
-        RunError: there is no run in it.
+        RunError: there is no run in one of them.
     """
-    folder = Path(folder)
-    found = _run_folders(folder)
-    if not found:
-        raise RunError(f"{folder}: no run folder (one with recipe.yaml or results.json) here or below")
-    if found == [folder]:
-        return [load_run(folder)]
-    return [load_run(path, name=path.relative_to(folder).as_posix()) for path in found]
+    found: list[Path] = []
+    for folder in folders:
+        below = _run_folders(Path(folder))
+        if not below:
+            raise RunError(f"{folder}: no run folder (one with recipe.yaml or results.json) here or below")
+        found += [path for path in below if path not in found]
+    if len(found) == 1:
+        return [load_run(found[0])]
+    common = Path(os.path.commonpath([path.resolve() for path in found]))
+    return [load_run(path, name=path.resolve().relative_to(common).as_posix()) for path in found]
 
 
 def _run_folders(folder: Path) -> list[Path]:
@@ -121,7 +129,5 @@ def _recipe(path: Path, text: str) -> Mapping[str, Any]:
     return value if isinstance(value, dict) else {}
 
 
-def _predictions(folder: Path) -> Mapping[str, Sequence[Mapping[str, Any]]]:
-    if not folder.is_dir():
-        return {}
-    return {path.stem: [_row(row, path) for row in read_jsonl(path)] for path in sorted(folder.glob("*.jsonl"))}
+def _predictions(folder: Path) -> Mapping[str, Sequence[Prediction]]:
+    return {path.stem: read_predictions(path).predictions for path in sorted(folder.glob("*.jsonl"))}

@@ -43,6 +43,26 @@ PAPER: dict[str, str] = {
 vision; some are darkened so that each has at least 3:1 contrast on white (WCAG 2.2, 1.4.11). All values differ,
 which is what makes replacing them by role possible."""
 
+DARK: dict[str, str] = {
+    "text": "#e7eaee",
+    "muted": "#a4aeba",
+    "grid": "#2c343e",
+    "base": "#9aa5b1",
+    "bayes": "#d5dae0",
+    "right": "#56b4e9",
+    "wrong": "#e69f00",
+    "pass": "#2fc497",
+    "fail": "#ff9a52",
+    "na": "#e08cc4",
+    "series1": "#56b4e9",
+    "series2": "#ff8a3d",
+    "series3": "#2fc497",
+    "series4": "#e08cc4",
+    "series5": "#f0d642",
+    "series6": "#9ad0f5",
+}
+"""The same roles on the page's dark ground."""
+
 SERIES = tuple(role for role in PAPER if role.startswith("series"))
 MARKERS = ("o", "s", "^", "D", "v", "P")
 LABEL_ROLES = {"PASS": "pass", "FAIL": "fail", "NA": "na"}

@@ -1,0 +1,290 @@
+"""From results and training logs to the figures of a report."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from candor.report import plots, wording
+from candor.report.arms import Arm, Comparison, Spread, datasets_of, difference
+from candor.report.plots import Effect, Histogram, Series
+from candor.report.runs import Run
+from candor.report.style import LABEL_ROLES, SERIES, Drawing
+
+EFFECTS = ("na_recall", "accuracy", "macro_f1", "auroc", "brier", "ece")
+"""Metrics with a forest plot."""
+
+TERMS = {
+    "accuracy": "Accuracy term",
+    "shaping": "Shaping term",
+    "calibration": "Calibration term",
+    "alignment": "Alignment term",
+    "false_na": "False-NA term",
+    "consistency": "Consistency term",
+    "format": "Format term",
+}
+
+Points = tuple[list[float], list[float], list[float], list[float]]
+"""x, y, and the low and high ends of intervals where there are some."""
+
+
+@dataclass(frozen=True, slots=True)
+class FigureGroup:
+    """Figures that belong together, with what could not be drawn and why.
+
+    Attributes:
+        title: of the group; may be empty.
+        drawings: in order.
+        missing: sentences.
+    """
+
+    title: str
+    drawings: tuple[Drawing, ...]
+    missing: tuple[str, ...] = ()
+
+
+def role_of(place: int) -> str:
+    """Colour of the arm at this place; colours repeat after six."""
+    return SERIES[place % len(SERIES)]
+
+
+def calibration_figures(arms: Sequence[Arm]) -> list[FigureGroup]:
+    """Reliability, risk-coverage and confidence distribution, a group per dataset."""
+    groups = []
+    for dataset in datasets_of(arms):
+        name = wording.slug(dataset)
+        drawings = []
+        curves = _curves(arms, dataset, _reliability)
+        if curves:
+            drawings.append(plots.reliability(f"reliability-{name}", f"Reliability on {dataset}", curves))
+        curves = _curves(arms, dataset, _risk_coverage)
+        if curves:
+            drawings.append(plots.risk_coverage(f"risk-coverage-{name}", f"Risk and coverage on {dataset}", curves))
+        for arm in arms:
+            file = f"confidence-{name}-{wording.slug(arm.name)}" if len(arms) > 1 else f"confidence-{name}"
+            histograms = _histograms(arm, dataset, arm.name if len(arms) > 1 else "trained")
+            if histograms:
+                drawings.append(plots.confidence_distribution(file, f"Confidence on {dataset}", histograms))
+        missing = () if drawings else (f"{dataset}: no answers with a confidence, so nothing to draw.",)
+        groups.append(FigureGroup(dataset, tuple(drawings), missing))
+    return groups
+
+
+def effect_figures(arms: Sequence[Arm]) -> FigureGroup:
+    """A forest plot per metric: a row per dataset and arm; over several seeds, mean with lowest and highest."""
+    drawings = []
+    for metric in EFFECTS:
+        effects = [
+            effect
+            for dataset in datasets_of(arms)
+            for place, arm in enumerate(arms)
+            if (effect := _effect(arm, dataset, metric, role_of(place), named=len(arms) > 1)) is not None
+        ]
+        if effects:
+            known = wording.info(metric)
+            better = {"up": "higher is better", "down": "lower is better", "neither": ""}[known.better]
+            unit = "points" if known.percent else "trained minus base"
+            drawings.append(
+                plots.forest(
+                    f"effect-{wording.slug(metric)}",
+                    known.title,
+                    effects,
+                    xlabel=", ".join(filter(None, (unit, better))),
+                    percent=known.percent,
+                )
+            )
+    return FigureGroup("", tuple(drawings), () if drawings else ("No differences in the results.",))
+
+
+def training_figures(arms: Sequence[Arm]) -> list[FigureGroup]:
+    """Curves of all arms in common panels, then for each arm its reward terms by gold label."""
+    logged = [arm for arm in arms if any(run.steps for run in arm.runs)]
+    if not logged:
+        return [FigureGroup("", (), ("No training log (train/metrics.jsonl) in these runs.",))]
+    groups = [_overview(logged)]
+    for arm in logged:
+        prefix = f"{wording.slug(arm.name)}-" if len(logged) > 1 else ""
+        title = "Each term by gold label" + (f": {arm.name}" if len(logged) > 1 else "")
+        groups.append(_by_label(arm, prefix, title))
+    return groups
+
+
+def training_warnings(runs: Sequence[Run]) -> list[str]:
+    """What the training loop itself warned of, with the step at which it began."""
+    return [
+        f"{run.name}, step {row.get('step', '?')}: {text}" if len(runs) > 1 else f"Step {row.get('step', '?')}: {text}"
+        for run in runs
+        for row in run.steps
+        for text in row.get("warnings") or ()
+    ]
+
+
+def _curves(arms: Sequence[Arm], dataset: str, read: Callable[[Mapping[str, Any]], Points]) -> list[Series]:
+    """Base, every arm, Bayes; of several seeds the first is in the legend and the others are faint."""
+    series: list[Series] = []
+
+    def add(name: str, role: str, side: str, items: Sequence[Comparison], *, dashed: bool = False) -> None:
+        seen: list[Points] = []
+        for item in items:
+            points = read(item.get("curves", {}).get(side, {}))
+            if points[0] and points not in seen:
+                x, y, low, high = points
+                faint = bool(seen)
+                if faint or dashed:
+                    low, high = [], []
+                series.append(Series("" if faint else name, role, x, y, low, high, dashed=dashed, faint=faint))
+                seen.append(points)
+
+    everything = [item for arm in arms for item in arm.on(dataset)]
+    add("base", "base", "base", everything)
+    for place, arm in enumerate(arms):
+        add(arm.name if len(arms) > 1 else "trained", role_of(place), "trained", arm.on(dataset))
+    if len(arms) == 1:
+        add("trained, probed p", "series3", "trained_probe", everything[:1], dashed=True)
+    add("Bayes limit", "bayes", "bayes", everything[:1], dashed=True)
+    return series
+
+
+def _reliability(curves: Mapping[str, Any]) -> Points:
+    bins = curves.get("reliability", [])
+    return (
+        [item["confidence"] for item in bins],
+        [item["accuracy"] for item in bins],
+        [item["interval"][0] for item in bins],
+        [item["interval"][1] for item in bins],
+    )
+
+
+def _risk_coverage(curves: Mapping[str, Any]) -> Points:
+    found = curves.get("risk_coverage", {})
+    return found.get("coverage", []), found.get("risk", []), [], []
+
+
+def _histograms(arm: Arm, dataset: str, name: str) -> list[Histogram]:
+    """Base beside trained, of the first seed."""
+    curves: Mapping[str, Any] = next((item.get("curves", {}) for item in arm.on(dataset)), {})
+    sides = {"base": "base", "trained": name}
+    return [
+        Histogram(title, found["edges"], found["correct"], found["incorrect"])
+        for side, title in sides.items()
+        if (found := curves.get(side, {}).get("histogram"))
+    ]
+
+
+def _effect(arm: Arm, dataset: str, metric: str, role: str, *, named: bool) -> Effect | None:
+    items = arm.on(dataset)
+    spread = Spread.of([difference(item, metric).get("value") for item in items])
+    if spread is None:
+        return None
+    interval = (spread.low, spread.high) if spread.n > 1 else _interval(items, metric)
+    trained_on = " (trained on)" if dataset in arm.trained_on and not named else ""
+    return Effect(f"{dataset}, {arm.name}" if named else f"{dataset}{trained_on}", role, spread.mean, interval)
+
+
+def _interval(items: Sequence[Comparison], metric: str) -> tuple[float, float] | None:
+    ends = _first(difference(item, metric).get("interval") for item in items)
+    return None if ends is None else (ends[0], ends[1])
+
+
+def _overview(arms: Sequence[Arm]) -> FigureGroup:
+    single = len(arms) == 1
+    drawings: list[Drawing | None] = []
+    missing: list[str] = []
+
+    def add(name: str, title: str, curves: Sequence[Series], **options: Any) -> None:
+        if curves:
+            marks = _marks(arms) if single else ()
+            drawings.append(plots.training(f"training-{name}", title, curves, marks=marks, **options))
+        else:
+            missing.append(title)
+
+    by_label = _label_curves(arms[0], "accuracy") if single else []
+    add(
+        "accuracy",
+        "Accuracy of sampled answers",
+        [*_arm_curves(arms, "accuracy"), *by_label],
+        ylabel="share right",
+        percent=True,
+    )
+    add("cumulative-reward", "Cumulative reward", _arm_curves(arms, "reward", cumulative=True), ylabel="sum of means")
+    add("reward", "Mean reward", [*_arm_curves(arms, "reward")], ylabel="reward")
+    add("zero-variance", "Groups without variance", _arm_curves(arms, "zero_variance"), ylabel="share", percent=True)
+    add("invalid", "Invalid answers", _arm_curves(arms, "invalid"), ylabel="share", percent=True)
+    for key, title, ylabel in (
+        ("entropy", "Entropy", "nats"),
+        ("kl", "Divergence from the base model", "nats"),
+        ("grad_norm", "Gradient norm", "before clipping"),
+        ("learning_rate", "Learning rate", ""),
+        ("ratio_clipped", "Clipped importance ratios", "share"),
+    ):
+        add(wording.slug(key), title, _arm_curves(arms, key), ylabel=ylabel, percent=key == "ratio_clipped")
+    note = (f"Not in the training log: {wording.listed(missing).lower()}.",) if missing else ()
+    return FigureGroup("", tuple(item for item in drawings if item is not None), note)
+
+
+def _by_label(arm: Arm, prefix: str, title: str) -> FigureGroup:
+    drawings, missing = [], []
+    for term, name in TERMS.items():
+        curves = _label_curves(arm, f"reward_{term}") or _arm_curves([arm], f"reward_{term}")
+        if curves:
+            drawings.append(plots.training(f"{prefix}term-{wording.slug(term)}", name, curves, ylabel="mean reward"))
+        else:
+            missing.append(name.lower())
+    note = (f"Not in the training log: {wording.listed(missing)}.",) if missing else ()
+    return FigureGroup(title, tuple(drawings), note)
+
+
+def _label_curves(arm: Arm, key: str) -> list[Series]:
+    return [
+        Series(f"gold {label}", role, *curve)
+        for label, role in LABEL_ROLES.items()
+        if (curve := _mean_curve(arm.runs, f"{key}_{label}")) is not None
+    ]
+
+
+def _arm_curves(arms: Sequence[Arm], key: str, *, cumulative: bool = False) -> list[Series]:
+    """The mean over seeds of each arm, smoothed, over each seed's own values, faint."""
+    faint, means = [], []
+    for place, arm in enumerate(arms):
+        role = role_of(place)
+        for run in arm.runs:
+            steps, values = _logged(run, key)
+            if values and not cumulative:
+                faint.append(Series("", role, steps, values, faint=True))
+        curve = _mean_curve(arm.runs, key, cumulative=cumulative)
+        if curve is not None:
+            means.append(Series(arm.name if len(arms) > 1 else "all" if key == "accuracy" else "", role, *curve))
+    return [*faint, *means]
+
+
+def _mean_curve(runs: Sequence[Run], key: str, *, cumulative: bool = False) -> tuple[list[float], list[float]] | None:
+    by_step: dict[float, list[float]] = {}
+    for run in runs:
+        total = 0.0
+        for step, value in zip(*_logged(run, key), strict=True):
+            total += value
+            by_step.setdefault(step, []).append(total if cumulative else value)
+    if not by_step:
+        return None
+    steps = sorted(by_step)
+    values = [sum(by_step[step]) / len(by_step[step]) for step in steps]
+    return steps, values if cumulative else plots.smoothed(values, max(1, len(values) // 16))
+
+
+def _logged(run: Run, key: str) -> tuple[list[float], list[float]]:
+    """Steps and values where the log has a number under ``key``."""
+    rows = [row for row in run.steps if isinstance(row.get("step"), int | float) and _is_number(row.get(key))]
+    return [row["step"] for row in rows], [row[key] for row in rows]
+
+
+def _marks(arms: Sequence[Arm]) -> list[float]:
+    return [row["step"] for arm in arms for run in arm.runs for row in run.steps if row.get("warnings")]
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
+
+
+def _first(values: Any) -> Any:
+    return next((value for value in values if value), None)

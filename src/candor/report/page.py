@@ -1,0 +1,226 @@
+"""The page: one HTML file that needs no network, from one run or several; and everything else a report writes."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+from collections.abc import Mapping, Sequence
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup
+
+from candor import __version__
+from candor.errors import RunError
+from candor.files import write_text
+from candor.report import figures, formats, sections, tables
+from candor.report.arms import Arm, arms_of, comparisons
+from candor.report.predictions import CONFIDENT, MAX_TEXT, browsable, script_json
+from candor.report.runs import Run, find_runs
+from candor.report.style import DARK, PAPER, Drawing, inline_svg, save
+
+FILTERS = (
+    ("all", "All"),
+    ("became_right", "Became right"),
+    ("became_wrong", "Became wrong"),
+    ("confidently_wrong", "Confidently wrong"),
+    ("newly_na", "Newly NA"),
+    ("unreadable", "No label"),
+)
+
+
+def report_run(run_dir: Path | str) -> Path:
+    """Write ``report.html``, ``tables/`` and ``figures/`` into a run's or an experiment's own folder.
+
+    Args:
+        run_dir: a run folder, or a folder with run folders (arms, seeds) below it.
+
+    Returns:
+        The page's path.
+
+    Raises:
+        RunError: nothing to report in it.
+        DataError: a file of the run cannot be read.
+    """
+    run_dir = Path(run_dir)
+    runs = find_runs(run_dir)
+    write_tables(runs, run_dir / "tables")
+    write_figures(runs, run_dir / "figures")
+    return write_page(runs, run_dir / "report.html", title=_title(runs, run_dir))
+
+
+def build_page(runs: Sequence[Path | str], out: Path | str, title: str | None = None) -> Path:
+    """Write one page of one or many runs.
+
+    Args:
+        runs: run folders, or folders with run folders below; their order is the order of the arms.
+        out: the file to write.
+        title: the page's heading; made from the runs' names if not given.
+
+    Returns:
+        ``out``.
+
+    Raises:
+        RunError: no folder was given, or one holds nothing to report.
+    """
+    if not runs:
+        raise RunError("no run folder to report; give at least one")
+    found = find_runs(*runs)
+    return write_page(found, out, title=title or _title(found, Path(out)))
+
+
+def write_page(runs: Sequence[Run], out: Path | str, *, title: str) -> Path:
+    """Write the page of runs that are already in memory (a comparison of two files has no folder)."""
+    write_text(out, render_page(runs, title=title))
+    return Path(out)
+
+
+def write_tables(runs: Sequence[Run], folder: Path | str) -> list[Path]:
+    """Write ``figures.csv`` (every figure, unrounded) and each table of the page as Markdown and LaTeX."""
+    folder = Path(folder)
+    arms = arms_of(runs)
+    if not any(comparisons(run) for run in runs):
+        return []
+    paths = [folder / "figures.csv"]
+    write_text(paths[0], formats.csv_text(arms))
+    for table in [_results(arms), *_transfer(arms)]:
+        for ending, text in (("md", formats.markdown(table)), ("tex", formats.latex(table))):
+            paths.append(folder / f"{table.name}.{ending}")
+            write_text(paths[-1], text)
+    return paths
+
+
+def write_figures(runs: Sequence[Run], folder: Path | str) -> list[Path]:
+    """Write every figure of the page as SVG and PNG."""
+    arms = arms_of(runs)
+    groups = [
+        *figures.calibration_figures(arms),
+        figures.effect_figures(arms),
+        *figures.training_figures(arms),
+    ]
+    return [path for group in groups for drawing in group.drawings for path in save(drawing, Path(folder))]
+
+
+def render_page(runs: Sequence[Run], *, title: str) -> str:
+    """The page's text. Everything that comes from a run is escaped."""
+    arms = arms_of(runs)
+    items = [item for run in runs for item in comparisons(run)]
+    single = len(runs) == 1
+    predictions = browsable(runs)
+    script = _asset("page.js")
+    level = f"{items[0]['settings']['level']:.0%}" if items else ""
+    many_seeds = any(len(arm.runs) > 1 for arm in arms)
+    context: dict[str, Any] = {
+        "title": title,
+        "version": __version__,
+        "css": Markup(_css()),
+        "script": Markup(script),
+        "script_hash": base64.b64encode(hashlib.sha256(script.encode()).digest()).decode(),
+        "single": single,
+        "many_seeds": many_seeds,
+        "facts": sections.facts(runs, arms),
+        "summary": sections.summary(arms),
+        "verdicts": sections.verdict_cards(arms),
+        "warnings": sections.warnings(runs),
+        "results_title": "Base against trained" if len(arms) == 1 else "Base and arms side by side",
+        "results": _results(arms) if items else None,
+        "all_figures": tables.all_figures_table(items) if single else None,
+        "tests": tables.tests_table(items) if single else None,
+        "confusion": tables.confusion_tables(items) if single else [],
+        "transfer": _transfer(arms),
+        "calibration": figures.calibration_figures(arms),
+        "recalibration": tables.recalibration_table(items) if single else None,
+        "threshold": tables.threshold_table(items) if single else None,
+        "effects": figures.effect_figures(arms),
+        "effect_interval": "lowest to highest of the seeds" if many_seeds else f"{level} intervals",
+        "training": figures.training_figures(arms),
+        "collapses": figures.training_warnings(runs),
+        "durations": sections.durations(runs),
+        "audit_tables": sections.audit_tables(runs),
+        "audit_rest": sections.audit_rest(runs),
+        "predictions": predictions,
+        "predictions_note": _predictions_note(predictions),
+        "predictions_json": Markup(script_json(predictions)),
+        "prediction_datasets": list(dict.fromkeys(item["dataset"] for item in predictions["examples"])),
+        "filters": FILTERS,
+        "provenance": sections.provenance(runs),
+    }
+    context["sections"] = _sections(context)
+    return _environment().get_template("page.html.j2").render(context) + "\n"
+
+
+def _environment() -> Environment:
+    environment = Environment(
+        loader=PackageLoader("candor.report", "assets"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters["inline_svg"] = _inline
+    return environment
+
+
+def _inline(drawing: Drawing) -> Markup:
+    return Markup(inline_svg(drawing))
+
+
+def _results(arms: Sequence[Arm]) -> tables.Table:
+    if len(arms) == 1 and len(arms[0].runs) == 1:
+        return tables.comparison_table(comparisons(arms[0].runs[0]))
+    return tables.arms_table(arms)
+
+
+def _transfer(arms: Sequence[Arm]) -> list[tables.Table]:
+    metrics = tables.TRANSFER if any(comparisons(run) for arm in arms for run in arm.runs) else ()
+    return [tables.transfer_table(arms, metric) for metric in metrics]
+
+
+def _sections(context: Mapping[str, Any]) -> list[tuple[str, str]]:
+    evaluated = bool(context["results"])
+    sections_ = [
+        ("verdicts", "What happened", True),
+        ("results", "Results", True),
+        ("transfer", "Transfer", bool(context["transfer"])),
+        ("confidence", "Confidence", evaluated),
+        ("effects", "Effects", evaluated),
+        ("training", "Training", True),
+        ("audit", "Data audit", True),
+        ("predictions", "Predictions", True),
+        ("provenance", "How it was made", True),
+    ]
+    return [(name, title) for name, title, shown in sections_ if shown]
+
+
+def _predictions_note(predictions: Mapping[str, Any]) -> str:
+    total, kept = predictions["total"], predictions["kept"]
+    size = (
+        f"All {total:,} predictions."
+        if kept == total
+        else f"{kept:,} of {total:,} predictions, as many as fit into this file: first those where training changed "
+        "the answer or left it confidently wrong."
+    )
+    return (
+        f"{size} Confidently wrong means wrong with a stated confidence of {CONFIDENT:g} or more. "
+        f"Texts longer than {MAX_TEXT:,} characters are cut."
+    )
+
+
+def _title(runs: Sequence[Run], folder: Path) -> str:
+    if len(runs) == 1:
+        return str(runs[0].results.get("run", {}).get("name") or runs[0].name)
+    return folder.resolve().name if folder.is_dir() else f"{len(runs)} runs"
+
+
+def _css() -> str:
+    text = _asset("page.css")
+    for name, colours in (("paper", PAPER), ("dark", DARK)):
+        variables = " ".join(f"--fig-{role}: {colour};" for role, colour in colours.items())
+        text = text.replace(f"{{{{ {name}_variables }}}}", variables)
+    return text
+
+
+def _asset(name: str) -> str:
+    return files("candor.report").joinpath("assets", name).read_text(encoding="utf-8")
