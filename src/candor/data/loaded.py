@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import Any, Protocol, TypeAlias
 
 from candor.data.official import DataPath
 from candor.data.rows import BadRows, SkippedRow, delimited, json_lines, json_list
@@ -20,6 +20,18 @@ MAX_LISTED = 1000
 
 Completion: TypeAlias = tuple[list[Example], list[tuple[str, SkippedRow]]]
 """Examples with their evidence, and for those that cannot have any their id and why."""
+
+
+class Completer(Protocol):
+    """Fills in evidence that is too expensive to look up for examples that nobody asked for."""
+
+    def complete(self, examples: Sequence[Example]) -> Completion:
+        """Look up the evidence of some examples."""
+        ...
+
+    def notes(self) -> dict[str, Any]:
+        """JSON values worth recording about it."""
+        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +54,7 @@ class LoadedSource:
         files: what was read.
         seconds: time spent reading.
         settings: choices and counts worth recording.
-        complete: fills in evidence that is too expensive to look up for examples that nobody asked for.
+        completer: where set, the examples have no evidence yet, and this fills it in.
     """
 
     name: str
@@ -51,7 +63,7 @@ class LoadedSource:
     files: tuple[DataFile, ...] = ()
     seconds: float = 0.0
     settings: Mapping[str, Any] = field(default_factory=dict)
-    complete: Callable[[Sequence[Example]], Completion] | None = None
+    completer: Completer | None = None
 
     @property
     def rows_per_second(self) -> float:
@@ -80,6 +92,7 @@ class Loading:
         self.name = name
         self.bad_rows = bad_rows
         self._files: list[DataFile] = []
+        self._places: dict[str, tuple[str, int]] = {}
         self._started = time.perf_counter()
 
     def read(self, path: DataPath, parse: Callable[[Any], Example | None], layout: str = "jsonl") -> Iterator[Example]:
@@ -89,7 +102,6 @@ class Loading:
             DataError: the file cannot be read, has changed since it was fetched, holds no row, or holds a bad one.
         """
         file = str(path)
-        first_line: dict[str, int] = {}
         digest = checked_sha256(path.path)
         rows = 0
 
@@ -108,21 +120,25 @@ class Loading:
             for line, example in self.bad_rows.parse(file, counted(readers[layout]()), parse):
                 if example is None:
                     continue
-                if example.id in first_line:
-                    earlier = first_line[example.id]
-                    self.bad_rows.reject(file, line, f"id {example.id!r} is already that of line {earlier}")
+                if example.id in self._places:
+                    earlier = ":".join(map(str, self._places[example.id]))
+                    self.bad_rows.reject(file, line, f"id {example.id!r} is already that of {earlier}")
                     continue
-                first_line[example.id] = line
+                self._places[example.id] = (file, line)
                 yield example
         self._files.append(DataFile(file, digest, rows))
         if rows == 0:
             raise DataError("holds no row", file=file)
 
+    def place(self, example_id: str) -> tuple[str, int]:
+        """File and line of an example that was read."""
+        return self._places[example_id]
+
     def done(
         self,
         examples: Sequence[Example],
         settings: Mapping[str, Any],
-        complete: Callable[[Sequence[Example]], Completion] | None = None,
+        completer: Completer | None = None,
     ) -> LoadedSource:
         """The loaded source.
 
@@ -142,7 +158,7 @@ class Loading:
             files=tuple(self._files),
             seconds=time.perf_counter() - self._started,
             settings=settings,
-            complete=complete,
+            completer=completer,
         )
 
 

@@ -127,6 +127,15 @@ def find(data_dir: Path | None, dataset: str, name: str) -> DataPath | None:
     return None
 
 
+def find_dump(data_dir: Path) -> Path | None:
+    """Where FEVER's Wikipedia dump lies: the archive, or a folder with its shards."""
+    for folder in (data_dir / "fever", data_dir):
+        for candidate in (folder / "wiki-pages.zip", folder / "wiki-pages"):
+            if candidate.exists():
+                return candidate
+    return None
+
+
 def require(data_dir: Path | None, dataset: str, name: str) -> DataPath:
     """Like :func:`find`, but a file that is not there is an error that says how to get it."""
     found = find(data_dir, dataset, name)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 from candor.data import climatefever, fever, sandbox, table, vitaminc
@@ -29,6 +30,7 @@ def load_source(
     seed: int = 0,
     count: int | None = None,
     complete: bool = True,
+    progress: Callable[[str], None] | None = None,
 ) -> LoadedSource:
     """Load all examples of a source.
 
@@ -40,7 +42,8 @@ def load_source(
         seed: decides what a sandbox generates and which pages fill ``na_evidence: random``.
         count: how many examples a sandbox source makes; other sources load all they have.
         complete: whether FEVER claims get their evidence at once. Without, the examples have none yet, and
-            ``LoadedSource.complete`` fills it in for those that are wanted.
+            ``LoadedSource.completer`` fills it in for those that are wanted.
+        progress: told in words what is being done.
 
     Raises:
         DataError: a file is missing, unreadable or holds a row that cannot be used.
@@ -55,11 +58,14 @@ def load_source(
     elif isinstance(config, TableSource):
         loaded = table.load(name, config, data_dir, bad_rows)
     else:
-        loaded = fever.load(name, config, data_dir, bad_rows, seed)
-    if complete and loaded.complete is not None:
-        examples, failed = loaded.complete(loaded.examples)
+        loaded = fever.load(name, config, data_dir, bad_rows, seed, progress)
+    if complete and loaded.completer is not None:
+        examples, failed = loaded.completer.complete(loaded.examples)
         skipped = loaded.skipped + tuple(row for _, row in failed)
-        loaded = dataclasses.replace(loaded, examples=tuple(examples), skipped=skipped, complete=None)
+        settings = {**loaded.settings, **loaded.completer.notes()}
+        loaded = dataclasses.replace(
+            loaded, examples=tuple(examples), skipped=skipped, settings=settings, completer=None
+        )
     return loaded
 
 

@@ -94,7 +94,7 @@ def make_splits(config: DataConfig, *, data_dir: Path | None = None, progress: P
     loaded = {}
     for name in sizes:
         say(f"loading {name}")
-        loaded[name] = _load(name, config, data_dir, sizes[name])
+        loaded[name] = _load(name, config, data_dir, sizes[name], say)
     completer = _Completer(loaded)
     while True:
         pool = [example for source in loaded.values() for example in completer.usable(source)]
@@ -107,7 +107,7 @@ def make_splits(config: DataConfig, *, data_dir: Path | None = None, progress: P
         }
         for name in growing:
             sizes[name] = int(sizes[name] * _SANDBOX_GROWTH)
-            loaded[name] = _load(name, config, data_dir, sizes[name])
+            loaded[name] = _load(name, config, data_dir, sizes[name], say)
         if not growing and completer.complete(draw.chosen, say):
             break
     if draw.shortages and config.on_shortage == "error":
@@ -147,7 +147,7 @@ def check_disjoint(splits: Mapping[str, Mapping[str, Iterable[Example]]]) -> Non
                     )
 
 
-def _load(name: str, config: DataConfig, data_dir: Path | None, count: int) -> LoadedSource:
+def _load(name: str, config: DataConfig, data_dir: Path | None, count: int, progress: Progress) -> LoadedSource:
     return load_source(
         name,
         config.sources[name],
@@ -156,6 +156,7 @@ def _load(name: str, config: DataConfig, data_dir: Path | None, count: int) -> L
         seed=config.seed,
         count=count,
         complete=False,
+        progress=progress,
     )
 
 
@@ -285,7 +286,7 @@ class _Completer:
         """Whether all chosen examples have their evidence now; if not, others have to be drawn."""
         succeeded = True
         for name, source in self._loaded.items():
-            if source.complete is None:
+            if source.completer is None:
                 continue
             wanted = [
                 example
@@ -294,7 +295,7 @@ class _Completer:
                 if example.id not in self._completed[name]
             ]
             say(f"looking up evidence of {len(wanted)} {name} claims")
-            examples, failed = source.complete(wanted)
+            examples, failed = source.completer.complete(wanted)
             self._completed[name].update((example.id, example) for example in examples)
             self._failed[name].update(failed)
             succeeded = succeeded and not failed
@@ -307,7 +308,10 @@ class _Completer:
         }
 
     def notes(self, name: str) -> dict[str, Any]:
-        return {
+        completer = self._loaded[name].completer
+        if completer is None:
+            return {}
+        return completer.notes() | {
             "without_evidence": [
                 {"id": example_id, "reason": row.reason} for example_id, row in sorted(self._failed[name].items())
             ]

@@ -16,6 +16,8 @@ _BRACKETS = {
     "-COLON-": ":",
 }
 _ESCAPED = re.compile("|".join(_BRACKETS))
+_TOKENS = {bracket: token for token, bracket in _BRACKETS.items()}
+_UNESCAPED = re.compile("|".join(map(re.escape, _TOKENS)))
 _NOT_WORD = re.compile(r"[\W_]+")
 
 
@@ -50,6 +52,16 @@ def display_title(title: str) -> str:
     'Savages (2012 film)'
     """
     return " ".join(unescape(unicodedata.normalize("NFC", title)).replace("_", " ").split())
+
+
+def canonical_title(title: str) -> str:
+    """A page title as FEVER's dump writes it, in one Unicode form.
+
+    >>> canonical_title("Savages (2012 film)")
+    'Savages_-LRB-2012_film-RRB-'
+    """
+    composed = unicodedata.normalize("NFC", title).replace(" ", "_")
+    return _UNESCAPED.sub(lambda match: _TOKENS[match[0]], composed)
 
 
 def unescape(text: str) -> str:

@@ -1,0 +1,246 @@
+"""Fetch official files: resumed after a cut, checked against their checksums, and never fetched twice."""
+
+from __future__ import annotations
+
+import errno
+import logging
+import shutil
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+import pooch
+import requests
+from tqdm import tqdm
+
+from candor.data.loaded import checked_sha256, checksum_path
+from candor.data.official import OFFICIAL_DATASETS, OFFICIAL_FILES, DataPath, OfficialFile, find, find_dump
+from candor.errors import FetchError
+from candor.files import write_text
+
+ATTEMPTS = 5
+"""Attempts in a row that bring no new byte before fetching gives up."""
+
+_TIMEOUT = (10, 60)
+_CHUNK = 2**18
+_RETRY = frozenset({408, 425, 429, 500, 502, 503, 504})
+
+
+@dataclass(frozen=True, slots=True)
+class Fetched:
+    """A file that is there now.
+
+    Attributes:
+        file: which.
+        place: where it lies, or where its contents do.
+        new: whether it was fetched now.
+    """
+
+    file: OfficialFile
+    place: DataPath
+    new: bool
+
+
+def fetch(
+    dataset: str,
+    data_dir: Path,
+    *,
+    files: Sequence[OfficialFile] = OFFICIAL_FILES,
+    progress: bool = True,
+    pause: float = 1.0,
+) -> list[Fetched]:
+    """Fetch the files of a dataset (or of ``all``) that do not lie in the data folder yet, zipped or not.
+
+    Args:
+        dataset: ``fever``, ``vitaminc``, ``climatefever`` or ``all``.
+        data_dir: made if it does not exist.
+        files: the official files; tests give others.
+        progress: whether to draw progress bars.
+        pause: seconds before the second attempt; doubles with each further one.
+
+    Raises:
+        FetchError: the dataset is unknown; no network, a server error, a full disk, or a file that is not the
+            published one. What has been fetched so far is kept, and the next call goes on from there.
+        DataError: a file that was fetched earlier has changed since.
+    """
+    if dataset not in (*OFFICIAL_DATASETS, "all"):
+        raise FetchError(f"unknown dataset {dataset!r}; there are {', '.join(OFFICIAL_DATASETS)} and all")
+    try:
+        data_dir.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise FetchError(f"cannot be made ({error}); give another with --data-dir", file=data_dir) from error
+    fetched = []
+    for file in files:
+        if dataset not in (file.dataset, "all"):
+            continue
+        place = find_official(data_dir, file)
+        if place is None:
+            fetched.append(Fetched(file, DataPath(_fetch(file, data_dir / file.dataset, progress, pause)), True))
+        else:
+            if place.path.is_file():
+                checked_sha256(place.path)
+            fetched.append(Fetched(file, place, False))
+    return fetched
+
+
+def find_official(data_dir: Path, file: OfficialFile) -> DataPath | None:
+    """Where an official file, or what it holds, lies already."""
+    if file.name == "wiki-pages.zip":
+        dump = find_dump(data_dir)
+        return None if dump is None else DataPath(dump)
+    # VitaminC's archive counts as there when its training part is, packed or not.
+    return find(data_dir, file.dataset, "train.jsonl" if file.name == "vitaminc.zip" else file.name)
+
+
+def _fetch(file: OfficialFile, folder: Path, progress: bool, pause: float) -> Path:
+    path = folder / file.name
+    downloader = _Resuming(path.with_name(f"{path.name}.part"), progress, pause)
+    pooch.get_logger().setLevel(logging.WARNING)
+    try:
+        pooch.retrieve(file.url, f"sha256:{file.sha256}", fname=file.name, path=folder, downloader=downloader)
+    except ValueError as error:
+        page = "; it looks like a web page, perhaps of a proxy or a login" if downloader.got_page else ""
+        raise FetchError(
+            f"what {file.url} sent is not the published file (expected SHA-256 {file.sha256}){page}. "
+            f"Try again, or fetch it by hand: a file that lies there is used as it is",
+            file=path,
+        ) from error
+    except OSError as error:
+        raise _disk_error(error, path) from error
+    write_text(checksum_path(path), f"{file.sha256}  {file.name}\n")
+    return path
+
+
+def _disk_error(error: OSError, path: Path) -> FetchError:
+    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        return FetchError(
+            "the disk is full; make room or give another folder with --data-dir. "
+            "What has been fetched is kept, and fetching goes on from there",
+            file=path,
+        )
+    return FetchError(f"cannot be written ({error})", file=path)
+
+
+class _TransferError(Exception):
+    """The transfer broke off; it may be taken up again."""
+
+
+_BROKEN = (
+    requests.ConnectionError,
+    requests.Timeout,
+    requests.exceptions.ChunkedEncodingError,
+    _TransferError,
+)
+
+
+class _Resuming:
+    """A pooch downloader that writes to a file of its own, so that a later attempt or run can go on with it."""
+
+    def __init__(self, part: Path, progress: bool, pause: float) -> None:
+        self.part = part
+        self.got_page = False
+        self._progress = progress
+        self._pause = pause
+
+    def __call__(self, url: str, output_file: str, pooch: Any) -> None:
+        """Fetch ``url`` into ``output_file``."""
+        failures = 0
+        while True:
+            before = self._size()
+            try:
+                self._transfer(url)
+                break
+            except _BROKEN as error:
+                failures = 1 if self._size() > before else failures + 1
+                if failures == ATTEMPTS:
+                    raise self._unreachable(url, error) from error
+                time.sleep(self._pause * 2 ** (failures - 1))
+            except requests.RequestException as error:
+                raise FetchError(f"{url} cannot be fetched ({error})", file=self.part) from error
+        with self.part.open("rb") as stream:
+            self.got_page = stream.read(64).lstrip().lower().startswith((b"<!doctype", b"<html"))
+        self.part.replace(output_file)
+
+    def _size(self) -> int:
+        return self.part.stat().st_size if self.part.exists() else 0
+
+    def _transfer(self, url: str) -> None:
+        """One attempt, from where the last one ended."""
+        have = self._size()
+        headers = {"Accept-Encoding": "identity"} | ({"Range": f"bytes={have}-"} if have else {})
+        with requests.get(url, headers=headers, stream=True, timeout=_TIMEOUT) as response:
+            content_range = response.headers.get("Content-Range", "")
+            if response.status_code == 416 and have:
+                if content_range == f"bytes */{have}":
+                    return
+                self.part.unlink()
+                raise _TransferError("the server has another file than the one that was begun")
+            if response.status_code in _RETRY:
+                raise _TransferError(f"HTTP {response.status_code} {response.reason}")
+            if response.status_code not in (200, 206):
+                raise FetchError(
+                    f"{url} answers HTTP {response.status_code} {response.reason}; if the file has moved, fetch it "
+                    f"by hand and put it into {self.part.parent}",
+                    file=self.part.with_suffix(""),
+                )
+            resumes = response.status_code == 206 and content_range.startswith(f"bytes {have}-")
+            if not resumes and have:
+                self.part.unlink()
+                have = 0
+                if response.status_code == 206:
+                    raise _TransferError("the server sent another part than the one asked for")
+            length = response.headers.get("Content-Length")
+            total = have + int(length) if length and length.isdigit() else None
+            self._check_space(None if total is None else total - have)
+            self._write(response, have, total)
+
+    def _check_space(self, needed: int | None) -> None:
+        free = shutil.disk_usage(self.part.parent).free
+        if needed is not None and needed > free:
+            raise FetchError(
+                f"the disk is too full: {needed / 1e6:,.0f} MB are needed and {free / 1e6:,.0f} MB are free; "
+                "make room or give another folder with --data-dir",
+                file=self.part.with_suffix(""),
+            )
+
+    def _write(self, response: requests.Response, have: int, total: int | None) -> None:
+        bar = tqdm(
+            total=total,
+            initial=have,
+            unit="B",
+            unit_scale=True,
+            desc=self.part.stem,
+            disable=None if self._progress else True,
+        )
+        with bar, self.part.open("ab") as stream:
+            for chunk in response.iter_content(_CHUNK):
+                stream.write(chunk)
+                bar.update(len(chunk))
+        if total is not None and self._size() < total:
+            raise _TransferError(f"the connection ended after {self._size():,} of {total:,} bytes")
+
+    def _unreachable(self, url: str, error: Exception) -> FetchError:
+        have = self._size()
+        kept = f" {have:,} bytes are kept, and fetching goes on from there." if have else ""
+        what = f"fetching {url} broke off" if have else f"cannot reach {urlsplit(url).netloc}"
+        if isinstance(error, _TransferError):
+            what = f"fetching {url} failed"
+        return FetchError(
+            f"{what} {ATTEMPTS} times ({_root_cause(error)}). Check the network (or proxy) and try again.{kept} "
+            f"Or fetch the file by hand and put it into {self.part.parent}",
+            file=self.part.with_suffix(""),
+        )
+
+
+def _root_cause(error: BaseException) -> str:
+    """The innermost words of requests' and urllib3's nested errors."""
+    reason = getattr(error, "reason", None)
+    inner = (
+        reason
+        if isinstance(reason, BaseException)
+        else next((argument for argument in error.args if isinstance(argument, BaseException)), None)
+    )
+    return _root_cause(inner) if inner is not None else str(error)
