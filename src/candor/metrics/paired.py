@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -20,7 +20,7 @@ from candor.metrics.bootstrap import (
 from candor.metrics.figures import CellFigures, needs_confidence, sizes, why_undefined
 from candor.metrics.names import METRICS
 from candor.metrics.resampling import Resampler
-from candor.metrics.views import NO_LABEL, View
+from candor.metrics.views import View
 
 Floats = NDArray[np.float64]
 Interval = tuple[float, float]
@@ -159,7 +159,14 @@ def _without_confidence(view: View, rows_N: NDArray[np.bool_]) -> View:
     return View(view.gold_N, view.label_N, np.where(rows_N, np.nan, view.confidence_N), view.group_N)
 
 
-def pair_metrics(first: View, second: View, *, resamples: int = RESAMPLES, seed: int = 0) -> Pair:
+def pair_metrics(
+    first: View,
+    second: View,
+    *,
+    resamples: int = RESAMPLES,
+    seed: int = 0,
+    p_value: Callable[[float, Floats], float] = two_sided_p,
+) -> Pair:
     """Every figure of two predictors on the same rows, and every difference: paired bootstrap clustered by group.
 
     A difference of a figure that needs a confidence is taken on the rows where both have one.
@@ -169,6 +176,7 @@ def pair_metrics(first: View, second: View, *, resamples: int = RESAMPLES, seed:
         second: N answers, with the same gold labels and groups row by row.
         resamples: at least 1.
         seed: the same seed gives the same intervals and p-values.
+        p_value: from a difference and its resamples.
     """
     number = {"first": sizes(first), "second": sizes(second)}
     names = list(number["first"])
@@ -225,13 +233,8 @@ def pair_metrics(first: View, second: View, *, resamples: int = RESAMPLES, seed:
                 value,
                 interval,
                 bca_interval(value, values_R, left[key], weight_T),
-                two_sided_p(value, values_R),
+                p_value(value, values_R),
                 n,
                 None if interval else _OFTEN_UNDEFINED,
             )
     return Pair(side("first", first), side("second", second), differences)
-
-
-def no_label_share(view: View) -> float:
-    """Share of answers without a label."""
-    return float((view.label_N == NO_LABEL).mean()) if view.label_N.size else math.nan

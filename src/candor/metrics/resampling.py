@@ -16,8 +16,11 @@ from numpy.typing import NDArray
 
 Floats = NDArray[np.float64]
 
-_CHUNK: Final = 256
-"""Resamples at a time: keeps the arrays of one chunk in the processor's cache."""
+_CACHED: Final = 2**17
+"""Counts at a time: the arrays of one chunk of resamples should stay in the processor's cache."""
+
+_DRAWN: Final = 64
+"""Resamples drawn at a time, for the same reason."""
 
 _MULTINOMIAL_UP_TO: Final = 24
 """Distinct kinds of groups up to which drawing counts directly is faster than drawing groups."""
@@ -73,15 +76,23 @@ class Resampler:
     def draws(self, resamples: int, rng: np.random.Generator) -> Iterator[Floats]:
         """Yield counts [K, r] of ``resamples`` resamples, some at a time."""
         groups, kinds = self._kind_G.size, self._groups_T.size
-        dtype = np.uint16 if groups <= 2**16 - 1 else np.int64
-        for start in range(0, resamples, _CHUNK):
-            size = min(_CHUNK, resamples - start)
+        chunk = min(max(_CACHED // max(kinds, 1), _DRAWN), 1024)
+        for start in range(0, resamples, chunk):
+            size = min(chunk, resamples - start)
             if kinds <= _MULTINOMIAL_UP_TO:
                 kinds_T_R = rng.multinomial(groups, self._groups_T / groups, size=size).T.astype(np.float64)
             else:
-                drawn_R_G = self._kind_G[rng.integers(0, groups, size=(size, groups), dtype=dtype)]
-                drawn_R_G *= size
-                drawn_R_G += np.arange(size)[:, None]
-                flat = np.bincount(drawn_R_G.ravel(), minlength=kinds * size)
-                kinds_T_R = flat.reshape(kinds, size).astype(np.float64)
+                kinds_T_R = np.empty((kinds, size))
+                for first in range(0, size, _DRAWN):
+                    part = slice(first, min(first + _DRAWN, size))
+                    kinds_T_R[:, part] = self._drawn(part.stop - part.start, rng).T
             yield self._cells(kinds_T_R)
+
+    def _drawn(self, resamples: int, rng: np.random.Generator) -> NDArray[np.int64]:
+        groups, kinds = self._kind_G.size, self._groups_T.size
+        dtype = np.uint16 if groups < 2**16 else np.int64
+        drawn_R_G = rng.integers(0, groups, size=(resamples, groups), dtype=dtype)
+        # All indices are in range; "clip" only spares the check.
+        kinds_R_G = np.take(self._kind_G, drawn_R_G, mode="clip")
+        kinds_R_G += kinds * np.arange(resamples)[:, None]
+        return np.bincount(kinds_R_G.ravel(), minlength=kinds * resamples).reshape(resamples, kinds)

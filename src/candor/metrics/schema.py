@@ -256,14 +256,17 @@ class SeedResults(TypedDict):
 _KINDS: Final[dict[str, Any]] = {"comparison": Comparison, "run": RunResults, "seeds": SeedResults}
 
 
-def check_results(results: Mapping[str, Any]) -> None:
-    """Refuse results that do not have the documented shape.
+def check_results(results: object) -> None:
+    """Refuse results that do not have the documented shape; keys that are not documented are let through.
 
     Raises:
-        PredictionError: names the first key that is missing, unknown or of the wrong type.
+        PredictionError: names the first key that is missing or of the wrong type.
     """
+    # Here, because reading figures should not cost the import.
     from pydantic import TypeAdapter, ValidationError
 
+    if not isinstance(results, Mapping):
+        raise PredictionError(f"not results: a JSON object is needed, this is {type(results).__name__}")
     kind = results.get("kind")
     if results.get("schema") != SCHEMA or kind not in _KINDS:
         raise PredictionError(

@@ -1,0 +1,81 @@
+"""The confidence from which on answers may be accepted, with a guarantee on their error rate."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+from scipy import stats
+
+from candor.metrics.views import View
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """A threshold chosen on validation answers.
+
+    Attributes:
+        threshold: accept answers at least this confident; ``None`` where no threshold carries the guarantee.
+        n: validation answers.
+        accepted: how many of them the threshold accepts.
+        errors: how many of the accepted are wrong.
+        bound: upper bound on the risk, at most the risk asked for; ``None`` without threshold.
+        reason: why there is none.
+    """
+
+    threshold: float | None
+    n: int
+    accepted: int
+    errors: int
+    bound: float | None
+    reason: str | None
+
+
+def risk_bound(errors: int, accepted: int, confidence: float) -> float:
+    """One-sided upper Clopper-Pearson bound on an error rate.
+
+    >>> round(risk_bound(0, 29, 0.95), 4)
+    0.0981
+    """
+    if errors >= accepted:
+        return 1.0
+    return float(stats.beta.ppf(confidence, errors + 1, accepted - errors))
+
+
+def choose_threshold(validation: View, *, risk: float, confidence: float) -> Choice:
+    """Return the lowest confidence at which the error rate among accepted answers is at most ``risk``.
+
+    Thresholds are tested from the highest down, each with an exact binomial test at the full level, until the first
+    that fails (fixed-sequence testing, Angelopoulos et al. 2021, "Learn then test"); so the guarantee holds with
+    probability ``confidence`` over draws of validation answers although many thresholds are looked at. Thresholds that
+    accept too few answers to pass even without an error are not tested; that depends on no outcome.
+
+    Args:
+        validation: answers like those that will come; independent of those that the threshold is judged on.
+        risk: highest error rate, in (0, 1).
+        confidence: in (0, 1).
+    """
+    used = validation.take(validation.usable)
+    levels, level_N = np.unique(-used.confidence_N, return_inverse=True)
+    accepted_L = np.cumsum(np.bincount(level_N, minlength=levels.size))
+    errors_L = np.cumsum(np.bincount(level_N, weights=~used.correct, minlength=levels.size)).astype(np.int64)
+    fewest = math.log(1 - confidence) / math.log(1 - risk)
+    total = validation.gold_N.size
+    best: Choice | None = None
+    for level, accepted, errors in zip(levels.tolist(), accepted_L.tolist(), errors_L.tolist(), strict=True):
+        if accepted < fewest:
+            continue
+        bound = risk_bound(errors, accepted, confidence)
+        if bound > risk:
+            break
+        best = Choice(-level, total, accepted, errors, bound, None)
+    if best is not None:
+        return best
+    needed = math.ceil(fewest)
+    reason = (
+        f"needs at least {needed} validation answers with a confidence, there are {used.gold_N.size}"
+        if used.gold_N.size < needed
+        else f"the surest answers that could show a risk of at most {risk:g} do not"
+    )
+    return Choice(None, total, 0, 0, None, reason)

@@ -1,0 +1,58 @@
+"""A run's results: its comparisons and verdicts in one checked file."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, cast
+
+from candor.files import read_json, write_json
+from candor.metrics import schema
+from candor.verdicts import judge
+
+
+def run_results(
+    run: Mapping[str, Any],
+    comparisons: Sequence[schema.Comparison],
+    *,
+    audit: Mapping[str, Sequence[str]] | None = None,
+    warnings: Sequence[str] = (),
+) -> schema.RunResults:
+    """Put a run's comparisons together and judge the claims.
+
+    Args:
+        run: what the run says of itself: name, recipe, seed, versions; JSON values.
+        comparisons: one per dataset, from :func:`candor.compare.compare_files`, with their roles.
+        audit: for each dataset, sentences about shortcuts in its examples.
+        warnings: about the run as a whole.
+    """
+    return {
+        "schema": schema.SCHEMA,
+        "kind": "run",
+        "run": dict(run),
+        "comparisons": list(comparisons),
+        "verdicts": judge(comparisons, audit),
+        "warnings": list(warnings),
+    }
+
+
+def write_results(path: Path | str, results: schema.Comparison | schema.RunResults | schema.SeedResults) -> None:
+    """Write results as JSON, whole or not at all.
+
+    Raises:
+        PredictionError: they do not have the documented shape.
+    """
+    schema.check_results(results)
+    write_json(path, results)
+
+
+def read_results(path: Path | str) -> schema.Comparison | schema.RunResults | schema.SeedResults:
+    """Read and check what :func:`write_results` wrote.
+
+    Raises:
+        DataError: the file is missing or not JSON.
+        PredictionError: it does not hold results of this version's shape.
+    """
+    results = read_json(path)
+    schema.check_results(results)
+    return cast("schema.Comparison | schema.RunResults | schema.SeedResults", results)

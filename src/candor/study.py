@@ -1,0 +1,204 @@
+"""Prediction files of the study: one JSON object whose ``results`` hold an answer each, plain or gzipped.
+
+They are read in two ways: here as candor reads every answer, in :mod:`candor.paper_conventions` by the study's rules.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+from candor import prompts
+from candor.errors import PredictionError
+from candor.types import Label, Prediction, Validity
+
+LABEL_NAMES: Final[Mapping[str, Label]] = {
+    "PASS": Label.PASS,
+    "FAIL": Label.FAIL,
+    "NA": Label.NA,
+    "SUPPORTS": Label.PASS,
+    "REFUTES": Label.FAIL,
+    "NOT ENOUGH INFO": Label.NA,
+    "NOT_ENOUGH_INFO": Label.NA,
+    "DISPUTED": Label.NA,
+}
+"""What stands for a label in the study's files and in the datasets behind them."""
+
+_DATASET_LABEL: Final = re.compile(
+    r"(LABEL[ \t]*=[ \t]*<?)(SUPPORTS|REFUTES|NOT[ _]ENOUGH[ _]INFO|DISPUTED)\b", re.ASCII
+)
+
+
+@dataclass(frozen=True, slots=True)
+class StudyRow:
+    """One entry of ``results`` as it stands in the file.
+
+    Attributes:
+        id: as text.
+        claim: the claim's text.
+        evidence: sentences shown.
+        gold: ``golden_label``, whatever it is.
+        predicted: ``predicted_label``, whatever it is; ``None`` where the study read none.
+        raw: ``raw_response``; empty where the file has none.
+        has_confidence: whether the key ``predicted_conf`` is there.
+        confidence: ``predicted_conf``.
+        format_valid: ``format_valid``; ``None`` where the key is missing.
+    """
+
+    id: str
+    claim: str
+    evidence: tuple[str, ...]
+    gold: str | None
+    predicted: str | None
+    raw: str
+    has_confidence: bool
+    confidence: float | None
+    format_valid: bool | None
+
+
+@dataclass(frozen=True, slots=True)
+class StudyFile:
+    """A file's rows and what it says of itself."""
+
+    model: str | None
+    source: str | None
+    rows: tuple[StudyRow, ...]
+
+
+def parse_study(text: str, path: Path | str) -> StudyFile:
+    """Read the text of a file in the study's format.
+
+    Args:
+        text: the file's content.
+        path: named in errors.
+
+    Raises:
+        PredictionError: it is of no known format, or a row lacks a key or repeats an id; names the row.
+    """
+    try:
+        content = json.loads(text)
+    except ValueError as error:
+        raise PredictionError(
+            f"{path}: neither candor's predictions nor the study's format: not JSON ({error})"
+        ) from error
+    if not isinstance(content, dict) or not isinstance(content.get("results"), list):
+        raise PredictionError(
+            f"{path}: neither candor's predictions nor the study's format (a JSON object with a list \"results\")"
+        )
+    rows: dict[str, StudyRow] = {}
+    for number, entry in enumerate(content["results"]):
+        row = _row(entry, f"{path}: results[{number}]")
+        if row.id in rows:
+            raise PredictionError(f"{path}: results[{number}]: id {row.id!r} occurs twice; ids must be unique")
+        rows[row.id] = row
+    return StudyFile(_text_or_none(content, "model"), _text_or_none(content, "source"), tuple(rows.values()))
+
+
+def label_named(name: str | None) -> Label | None:
+    """Return the label that ``name`` stands for, or ``None``."""
+    return None if name is None else LABEL_NAMES.get(name)
+
+
+def to_prediction(row: StudyRow, dataset: str, place: str) -> Prediction:
+    """Read one row as candor reads any answer: from its text.
+
+    The last ``LABEL=`` in the text is the answer's label and the first ``CONF=`` after it its confidence. Where the
+    text lacks one, the file's own reading counts only if the file marks it valid or has no text at all: the study
+    writes NA for answers without a label, and 0.5 for confidences that it could not read.
+
+    Args:
+        row: of the study's file.
+        dataset: copied into the prediction.
+        place: file and row, for errors.
+
+    Raises:
+        PredictionError: the gold label is none.
+    """
+    gold = label_named(row.gold)
+    if gold is None:
+        raise PredictionError(
+            f"{place}: golden_label is {row.gold!r}, not one of {', '.join(LABEL_NAMES)}; such a row cannot be judged"
+        )
+    text = _DATASET_LABEL.sub(lambda match: match[1] + LABEL_NAMES[match[2].replace("_", " ")], row.raw)
+    answer = prompts.parse(text, prompts.get("verdict-rationale"))
+    label, confidence, validity = answer.label, answer.confidence, answer.validity
+    vouched = row.format_valid is True or not row.raw.strip()
+    if label is None and vouched:
+        label = label_named(row.predicted)
+        validity = Validity.NONE if label is None else Validity.READABLE
+    if label is not None and confidence is None and vouched:
+        confidence = row.confidence
+    return Prediction(
+        id=row.id,
+        dataset=dataset,
+        group=" ".join(row.claim.lower().split()),
+        claim=row.claim,
+        evidence=row.evidence,
+        gold=gold,
+        raw=row.raw,
+        label=label,
+        confidence=confidence if label is not None else None,
+        validity=validity,
+    )
+
+
+def from_prediction(row: Prediction) -> StudyRow:
+    """Write one of candor's predictions as the study would have; ``format_valid`` means exactly the asked form."""
+    return StudyRow(
+        id=row.id,
+        claim=row.claim,
+        evidence=row.evidence,
+        gold=row.gold.value,
+        predicted=None if row.label is None else row.label.value,
+        raw=row.raw,
+        has_confidence=True,
+        confidence=row.confidence,
+        format_valid=row.validity is Validity.CLEAN,
+    )
+
+
+def _row(entry: Any, place: str) -> StudyRow:
+    if not isinstance(entry, dict):
+        raise PredictionError(f"{place}: not a JSON object")
+    for key in ("id", "golden_label", "predicted_label"):
+        if key not in entry:
+            raise PredictionError(f"{place}: the key {key!r} is missing")
+    evidence = entry.get("evidence_texts") or ()
+    if isinstance(evidence, str):
+        # A string walked as a list shows single characters: the study's own slip on two datasets.
+        evidence = (evidence,)
+    return StudyRow(
+        id=str(entry["id"]),
+        claim=str(entry.get("claim") or ""),
+        evidence=tuple(str(sentence) for sentence in evidence),
+        gold=_text_or_none(entry, "golden_label"),
+        predicted=_text_or_none(entry, "predicted_label"),
+        raw=_text_or_none(entry, "raw_response") or "",
+        has_confidence="predicted_conf" in entry,
+        confidence=_confidence(entry.get("predicted_conf"), place),
+        format_valid=_flag(entry.get("format_valid"), place),
+    )
+
+
+def _confidence(value: Any, place: str) -> float | None:
+    if value is None:
+        return None
+    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+        raise PredictionError(f"{place}: predicted_conf is {value!r}, not a number")
+    return min(max(float(value), 0.0), 1.0)
+
+
+def _flag(value: Any, place: str) -> bool | None:
+    if value is not None and not isinstance(value, bool):
+        raise PredictionError(f"{place}: format_valid is {value!r}, not true or false")
+    return value
+
+
+def _text_or_none(entry: Mapping[str, Any], key: str) -> str | None:
+    value = entry.get(key)
+    return value if isinstance(value, str) else None
