@@ -77,13 +77,11 @@ _WIKI_NA_SHARE = 0.35
 # -- revision --------------------------------------------------------------------------------------------------
 
 _TITLES = tuple(
-    stem + ending
-    for stem in ("Zor", "Vel", "Quin", "Tar", "Pax", "Ner", "Lum", "Kry")
-    for ending in ("ax", "ex", "ix")
+    stem + ending for stem in ("Zor", "Vel", "Quin", "Tar", "Pax", "Ner", "Lum", "Kry") for ending in ("ax", "ex", "ix")
 )
 _COUNTS = {"sold": "copies", "earned": "dollars", "drew": "viewers"}
-_NUMBERS = range(10, 40)
-_BOUNDS = range(12, 38)
+_NUMBERS = range(10, 30)
+_BOUNDS = range(12, 28)
 _MAX_DISTANCE = 9
 PRECISION: dict[str, tuple[float, float]] = {
     "exactly": (0.6, 0.03),
