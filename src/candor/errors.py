@@ -57,3 +57,7 @@ class PredictionError(CandorError):
 
 class RunError(CandorError):
     """A run folder is missing something, or belongs to another recipe."""
+
+
+class Stopped(CandorError):  # noqa: N818 - nothing went wrong
+    """A run was asked to stop and did so at a place where it can go on."""

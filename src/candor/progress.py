@@ -69,14 +69,14 @@ class Bar:
         self._task = task
         self._words = words
         self._total = total
-        self._done = done
+        self.done = done
         self._spoke = time.monotonic()
 
     def advance(self, count: int = 1, row: Mapping[str, Any] | None = None) -> None:
         """Move on by ``count``; ``row`` holds a training step's figures."""
-        self._done += count
+        self.done += count
         figures = "" if row is None else "  ".join(f"{name} {row[key]:.3f}" for key, name in FIGURES if key in row)
-        self._progress.update(self._task, completed=self._done, figures=figures)
+        self._progress.update(self._task, completed=self.done, figures=figures)
         if self._progress.disable and time.monotonic() - self._spoke > SECONDS_BETWEEN_LINES:
             self._spoke = time.monotonic()
-            self._reporter.say(f"{self._words} {self._done}/{self._total}  {figures}".rstrip())
+            self._reporter.say(f"{self._words} {self.done}/{self._total}  {figures}".rstrip())

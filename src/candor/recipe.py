@@ -151,6 +151,25 @@ def load_recipe(path: Path | str, overrides: Sequence[str] = ()) -> Recipe:
     return recipe_from(values, overrides, place=str(path))
 
 
+def find_recipe(name: str) -> Path:
+    """Path of a recipe: a file, or by its name one that comes with candor.
+
+    Raises:
+        RecipeError: neither; names the recipes there are.
+    """
+    path = Path(name)
+    if path.is_file():
+        return path
+    package = Path(__file__).resolve().parent
+    for folder in (package / "recipes", package.parents[1] / "recipes"):
+        if (folder / f"{name}.yaml").is_file():
+            return folder / f"{name}.yaml"
+        if folder.is_dir():
+            known = sorted(file.relative_to(folder).with_suffix("").as_posix() for file in folder.rglob("*.yaml"))
+            raise RecipeError(f"{name}: no such recipe file{_near_file(path)}; recipes by name: {', '.join(known)}")
+    raise RecipeError(f"{name}: no such recipe file{_near_file(path)}")
+
+
 def recipe_from(values: Mapping[str, Any], overrides: Sequence[str] = (), *, place: str = "recipe") -> Recipe:
     """Validate a recipe's values after applying ``key=value`` overrides.
 

@@ -18,7 +18,7 @@ import numpy as np
 from candor import prompts
 from candor.encoding import AnswerGrammar, answer_grammar, encode
 from candor.engines.base import Engine, OptimiserStep
-from candor.errors import NumericsError
+from candor.errors import NumericsError, Stopped
 from candor.recipe import Recipe, ScheduleConfig
 from candor.seeding import derive_seed
 from candor.steps import Prepared, StepBatch, enumerated_step, sampled_step
@@ -27,6 +27,9 @@ from candor.types import Example
 
 OnStep = Callable[[int, dict[str, Any]], None]
 """Told the number of finished steps and the last one's row."""
+
+ShouldStop = Callable[[], bool]
+"""Asked after every step; true saves a checkpoint and ends the run there."""
 
 Validate = Callable[[Engine], float]
 """Scores the current weights on validation; higher is better."""
@@ -41,6 +44,7 @@ def train(
     seed: int,
     on_step: OnStep | None = None,
     validate: Validate | None = None,
+    should_stop: ShouldStop | None = None,
 ) -> None:
     """Train the engine's adapter; leaves ``adapter/`` and ``train/metrics.jsonl`` in ``folder``.
 
@@ -54,8 +58,10 @@ def train(
         seed: decides order and samples.
         on_step: told of every finished step.
         validate: scores the weights every ``train.validate_every`` steps.
+        should_stop: asked after every step.
 
     Raises:
+        Stopped: ``should_stop`` said so; the same call goes on from there.
         NumericsError: a loss or gradient is not finite; says at which step and what to try.
     """
     run = prepare(recipe, engine, examples, seed)
@@ -85,13 +91,16 @@ def train(
             row["validation_score"] = validate(engine)
             row["seconds_validate"] = time.perf_counter() - started - row["seconds_rollout"] - row["seconds_update"]
         log.append(row, rollout_rows(batch, recipe.train.keep_rollouts, step))
+        stopping = should_stop is not None and should_stop()
         done = step + 1 == recipe.train.steps or log.out_of_patience(recipe.train.patience)
-        if done or (step + 1) % recipe.train.checkpoint_every == 0 or "validation_score" in row:
+        if done or stopping or (step + 1) % recipe.train.checkpoint_every == 0 or "validation_score" in row:
             log.checkpoint(engine, step + 1)
         if on_step:
             on_step(step + 1, row)
         if done:
             break
+        if stopping:
+            raise Stopped(f"stopped after step {step}, which is saved; run the same command again to go on")
     log.finish(engine)
 
 

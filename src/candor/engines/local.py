@@ -96,6 +96,7 @@ class LocalEngine:
         *,
         seed: int = 0,
         adapter: Path | bool = True,
+        name: str | None = None,
     ) -> LocalEngine:
         """Load a model as a recipe describes it.
 
@@ -104,6 +105,7 @@ class LocalEngine:
             config: how it is run.
             seed: of a fresh adapter.
             adapter: a PEFT folder to continue from; ``True`` for a fresh one; ``False`` for the base alone.
+            name: what the manifest calls the model, if not as the recipe does.
         """
         device = parallel.local_device(choose_device(model.device))
         tokenizer = load_tokenizer(model.name, revision=model.revision)
@@ -112,7 +114,7 @@ class LocalEngine:
             network = load_adapter(network, adapter)
         elif adapter:
             network = add_adapter(network, model.lora, seed=seed)
-        return cls(network, tokenizer, config=config, max_length=model.max_length, name=model.name)
+        return cls(network, tokenizer, config=config, max_length=model.max_length, name=name or model.name)
 
     # ---------------------------------------------------------------------------------------------- what it is
 

@@ -1,0 +1,41 @@
+# candor: set up and run everything from a fresh clone. `make help` lists what there is.
+PYTHON ?= python3
+VENV ?= .venv
+BIN := $(VENV)/bin
+READY := $(VENV)/.ready
+
+.DEFAULT_GOAL := help
+.PHONY: help setup demo test check bench experiments clean
+
+help:  ## list the targets
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 14
+
+setup: $(READY)  ## make the virtual environment with everything in it
+
+$(READY): pyproject.toml constraints.txt
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt torch
+	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]'
+	touch $(READY)
+
+demo: $(READY)  ## run the main job on the built-in sandbox and leave runs/demo/report.html
+	$(BIN)/candor demo
+
+test: $(READY)  ## run the tests
+	$(BIN)/python -m pytest
+
+check: $(READY)  ## lint, strict types, imports follow the data flow
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/python -m pytest -q tests/test_imports.py
+
+bench: $(READY)  ## measure what docs/performance.md claims, quickly; see benchmarks/ for the full runs
+	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[bench]'
+	for benchmark in step evaluate growth bootstrap wiki; do $(BIN)/python benchmarks/$$benchmark.py --quick || exit 1; done
+
+experiments: $(READY)  ## run the sandbox experiments of docs/objective.md (about an hour on two cores)
+	$(BIN)/python -m candor.experiments recipes/sandbox
+
+clean:  ## remove the virtual environment and caches, not the runs
+	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache

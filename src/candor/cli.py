@@ -1,0 +1,293 @@
+"""The command line. Every command is a thin call into the package; torch is loaded only where a model is."""
+
+from __future__ import annotations
+
+import logging
+import signal
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from types import FrameType
+from typing import Annotated
+
+import click
+import typer
+from rich.console import Console
+
+import candor
+from candor.data import commands as data_commands
+from candor.errors import CandorError, RecipeError, Stopped
+
+EXIT_FAILED = 1
+EXIT_WRONG_USE = 2
+EXIT_STOPPED = 130
+"""What shells use for a process ended by Ctrl-C."""
+
+app = typer.Typer(
+    name="candor",
+    help="Train a language model to say 'not enough information' and to state a confidence that means something, "
+    "and prove whether it worked.",
+    no_args_is_help=True,
+    rich_markup_mode="rich",
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+app.add_typer(data_commands.app, name="data")
+app.command("audit")(data_commands.audit_command)
+
+Overrides = Annotated[
+    list[str] | None,
+    typer.Option("--override", "-o", metavar="KEY=VALUE", help="Change a value of the recipe, e.g. -o train.steps=20."),
+]
+Out = Annotated[Path | None, typer.Option("--out", help="Folder of the run. Default: runs/NAME.")]
+DataDir = Annotated[
+    Path | None, typer.Option("--data-dir", help="Folder with official data files. Default: ./data or the user cache.")
+]
+Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Print the result only.")]
+
+
+def _version(value: bool) -> None:
+    if value:
+        typer.echo(f"candor {candor.__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _options(
+    debug: Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")] = False,
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version and end.")
+    ] = False,
+) -> None:
+    logging.basicConfig(level=logging.DEBUG if debug else logging.WARNING, format="%(name)s: %(message)s")
+    logging.getLogger("candor").setLevel(logging.DEBUG if debug else logging.INFO)
+
+
+@app.command()
+def demo(overrides: Overrides = None, out: Out = None, quiet: Quiet = False) -> None:
+    """Run the built-in experiment: the sandbox, minutes on a laptop CPU, no network.
+
+    [bold]Examples[/]
+
+    candor demo
+
+    candor demo -o seeds=[0,1,2] --out runs/demo-three-seeds
+    """
+    run("demo", overrides, out, None, quiet)
+
+
+@app.command()
+def run(
+    recipe: Annotated[str, typer.Argument(help="A recipe file, or the name of one that comes with candor.")],
+    overrides: Overrides = None,
+    out: Out = None,
+    data_dir: DataDir = None,
+    quiet: Quiet = False,
+) -> None:
+    """Run an experiment: data, base model, training, trained model, comparison, report.
+
+    Does only what is missing: a run that was stopped or killed goes on where it was.
+
+    [bold]Examples[/]
+
+    candor run recipes/demo.yaml -o train.steps=20
+
+    candor run paper-fever --data-dir data --out runs/fever
+    """
+    from candor.recipe import find_recipe, load_recipe
+
+    loaded = load_recipe(find_recipe(recipe), overrides or [])
+    folder = out or Path("runs") / loaded.name
+    from candor.engines import parallel
+    from candor.experiment import run_experiment
+    from candor.progress import Reporter
+
+    parallel.start()
+    try:
+        with _stop_on_interrupt() as should_stop:
+            runs = run_experiment(
+                loaded,
+                folder,
+                data_dir=data_dir,
+                reporter=Reporter(quiet=quiet or not parallel.is_main()),
+                should_stop=should_stop,
+            )
+        if parallel.is_main():
+            _print_results(runs)
+            if (folder / "report.html").is_file():
+                Console(stderr=True).print(f"report: {folder / 'report.html'}", highlight=False)
+    finally:
+        parallel.stop()
+
+
+@app.command()
+def predict(
+    data: Annotated[Path, typer.Argument(help="Claims: JSONL, JSON, CSV or TSV with claim, evidence and label.")],
+    model: Annotated[str, typer.Option("--model", "-m", help="A model folder, a hub id, or 'sandbox'.")],
+    out: Annotated[Path, typer.Option("--out", help="Prediction file to write.")],
+    adapter: Annotated[Path | None, typer.Option("--adapter", help="Adapter folder of a run.")] = None,
+    template: Annotated[str, typer.Option("--template", help="Prompt template.")] = "verdict",
+    batch_size: Annotated[int, typer.Option("--batch-size", min=1, help="Prompts in one batch.")] = 64,
+    max_new_tokens: Annotated[int, typer.Option("--max-new-tokens", min=1, help="Longest answer.")] = 32,
+    device: Annotated[str, typer.Option("--device", help="auto, cpu, cuda or cuda:N.")] = "auto",
+    quiet: Quiet = False,
+) -> None:
+    """Answer claims with a model, greedily, and keep label probabilities beside the answers.
+
+    [bold]Examples[/]
+
+    candor predict runs/demo/paper-seed0/data/test/wiki.jsonl -m sandbox --template sandbox --out base.jsonl
+
+    candor predict claims.csv -m ./my-model --adapter runs/mine/adapter --out trained.jsonl
+    """
+    from candor.experiment import predict_file
+    from candor.progress import Reporter
+
+    count = predict_file(
+        data,
+        out,
+        model=model,
+        adapter=adapter,
+        template=template,
+        batch_size=batch_size,
+        max_new_tokens=max_new_tokens,
+        device=device,
+        reporter=Reporter(quiet=quiet),
+    )
+    typer.echo(f"{count} predictions in {out}")
+
+
+@app.command()
+def compare(
+    base: Annotated[Path, typer.Argument(help="Predictions of the base model.")],
+    trained: Annotated[Path, typer.Argument(help="Predictions of the trained model, on the same examples.")],
+    paper_conventions: Annotated[
+        bool, typer.Option("--paper-conventions", help="Drop and pair rows as the published study did.")
+    ] = False,
+    json_file: Annotated[Path | None, typer.Option("--json", help="Write the results as JSON.")] = None,
+    html_file: Annotated[Path | None, typer.Option("--html", help="Write a report page.")] = None,
+    allow: Annotated[
+        str, typer.Option("--allow", help="What may differ all the same, with commas: prompt, ids, gold.")
+    ] = "",
+    resamples: Annotated[int, typer.Option("--resamples", min=1, help="Bootstrap resamples.")] = 10_000,
+    seed: Annotated[int, typer.Option("--seed", min=0, help="Of the bootstrap.")] = 0,
+) -> None:
+    """Compare two prediction files: every number with its interval, every difference with its p.
+
+    Reads candor's prediction files and those of the published study, plain or gzipped.
+
+    [bold]Examples[/]
+
+    candor compare base.jsonl trained.jsonl --html comparison.html
+
+    candor compare fever_base_results.json.gz fever_only_on_fever_results.json.gz --paper-conventions --json out.json
+    """
+    from candor.compare import compare_files
+    from candor.files import write_json
+    from candor.report.formats import terminal_table
+
+    results = compare_files(
+        base,
+        trained,
+        paper_conventions=paper_conventions,
+        allow=[word.strip() for word in allow.split(",") if word.strip()],
+        resamples=resamples,
+        seed=seed,
+    )
+    if json_file:
+        write_json(json_file, results)
+    if html_file:
+        from candor.report.page import write_page
+        from candor.report.runs import Run
+
+        write_page([Run(name=trained.stem, folder=trained.parent, results=results)], html_file, title="Comparison")
+    Console().print(terminal_table(results))
+
+
+@app.command()
+def report(
+    runs: Annotated[list[Path], typer.Argument(help="Run folders, or folders with run folders in them.")],
+    out: Annotated[
+        Path | None, typer.Option("--out", help="Page to write. Default: report.html in the (first) folder.")
+    ] = None,
+) -> None:
+    """Build the report of one run, or one page of several, from their saved files.
+
+    [bold]Examples[/]
+
+    candor report runs/demo
+
+    candor report runs/paper runs/candor --out comparison.html
+    """
+    from candor.report.page import build_page, report_run
+
+    page = report_run(runs[0]) if len(runs) == 1 and out is None else build_page(runs, out or runs[0] / "report.html")
+    typer.echo(str(page))
+
+
+def _print_results(runs: list[Path]) -> None:
+    from candor.report.arms import arms_of
+    from candor.report.formats import TerminalTable, terminal_table
+    from candor.report.runs import find_runs
+    from candor.report.tables import arms_table
+
+    finished = find_runs(*[folder for folder in runs if (folder / "results.json").is_file()])
+    if len(finished) == 1:
+        Console().print(terminal_table(finished[0].results))
+    elif finished:
+        Console().print(TerminalTable(arms_table(arms_of(finished))))
+
+
+class _stop_on_interrupt:  # noqa: N801 - reads as a verb where it is used
+    """While the block runs, the first Ctrl-C asks for a stop at the next safe place, the second ends at once."""
+
+    def __enter__(self) -> Callable[[], bool]:
+        self._asked = False
+        self._before = signal.getsignal(signal.SIGINT)
+
+        def handler(number: int, frame: FrameType | None) -> None:
+            if self._asked:
+                raise KeyboardInterrupt
+            self._asked = True
+            print("\nstopping after this step; Ctrl-C again to stop at once", file=sys.stderr)
+
+        signal.signal(signal.SIGINT, handler)
+        return lambda: self._asked
+
+    def __exit__(self, *_: object) -> None:
+        signal.signal(signal.SIGINT, self._before)
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Run the command line and exit: 0 done, 1 failed, 2 wrong use, 130 stopped by Ctrl-C."""
+    given = sys.argv[1:] if arguments is None else arguments
+    try:
+        code = app(args=given, standalone_mode=False)
+    except click.ClickException as error:
+        error.show()
+        sys.exit(EXIT_WRONG_USE)
+    except (click.Abort, KeyboardInterrupt):
+        print("stopped; run the same command again to go on", file=sys.stderr)
+        sys.exit(EXIT_STOPPED)
+    except Stopped as error:
+        print(error, file=sys.stderr)
+        sys.exit(EXIT_STOPPED)
+    except CandorError as error:
+        _fail(error, given, EXIT_WRONG_USE if isinstance(error, RecipeError) else EXIT_FAILED)
+    except OSError as error:
+        _fail(error, given, EXIT_FAILED)
+    sys.exit(code or 0)
+
+
+def _fail(error: Exception, given: list[str], code: int) -> None:
+    """Print an error in one line, with its traceback if asked for."""
+    if "--debug" in given:
+        import traceback
+
+        traceback.print_exception(error)
+    print(f"error: {' '.join(str(error).split())}", file=sys.stderr)
+    sys.exit(code)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,400 @@
+"""An experiment from its recipe to its report: stages that read files and write files, each done once.
+
+    runs/demo/paper-seed0/
+        recipe.yaml  manifest.json  audit.json  data/  predictions/  train/  checkpoints/  adapter/
+        results.json  report.html
+
+A recipe with several arms or seeds gives one such folder for each, and a report of them together above them.
+Running the same recipe again does only what is missing.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import shutil
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from candor import prompts
+from candor.data.audit import audit
+from candor.data.examples import read_examples, write_examples
+from candor.data.inputs import read_splits
+from candor.data.splits import make_splits
+from candor.encoding import encode_text, prompt_text
+from candor.engines import parallel
+from candor.engines.base import Engine
+from candor.engines.config import EngineConfig, ModelConfig
+from candor.engines.local import LocalEngine
+from candor.errors import DataError, RunError
+from candor.files import read_json, write_json, write_text
+from candor.manifest import environment
+from candor.predict import predict
+from candor.predictions import Header, write_predictions
+from candor.progress import Bar, Reporter
+from candor.recipe import Recipe, dump, resolve_arms, to_yaml
+from candor.report.page import report_run
+from candor.results import write_results
+from candor.run_folder import ADAPTER, AUDIT, MANIFEST, RECIPE, RESULTS, Side, examples_path, prediction_path
+from candor.run_results import compare_run
+from candor.sandbox_model import base_model_folder
+from candor.train import ShouldStop, train
+from candor.types import Example
+from candor.validation import validation_score
+
+SHARED_BY_ARMS = ("model", "engine", "prompt", "data", "evaluation")
+"""Arms that agree in these have the same data and base predictions, which are then made once."""
+
+
+@dataclass(frozen=True, slots=True)
+class Member:
+    """One arm at one seed."""
+
+    recipe: Recipe
+    arm: str
+    seed: int
+    folder: Path
+
+
+def members(recipe: Recipe, out: Path) -> list[Member]:
+    """Every arm at every seed with its folder; a single one has ``out`` itself."""
+    arms = resolve_arms(recipe)
+    alone = len(arms) == 1 and len(recipe.seeds) == 1 and not recipe.arms
+    found = []
+    for arm, resolved in arms.items():
+        for seed in recipe.seeds:
+            name = "-".join(part for part in (arm, f"seed{seed}") if part)
+            values = dump(resolved) | {"seeds": [seed]}
+            found.append(Member(Recipe.model_validate(values), arm, seed, out if alone else out / name))
+    return found
+
+
+def run_experiment(
+    recipe: Recipe,
+    out: Path,
+    *,
+    data_dir: Path | None = None,
+    reporter: Reporter | None = None,
+    should_stop: ShouldStop | None = None,
+) -> list[Path]:
+    """Run every arm and seed of a recipe, then report on them together.
+
+    Args:
+        recipe: the experiment.
+        out: its folder; made if missing.
+        data_dir: where official data files lie.
+        reporter: told of progress.
+        should_stop: asked after every training step.
+
+    Returns:
+        The run folders.
+
+    Raises:
+        RunError: the folder holds runs of another recipe.
+    """
+    reporter = reporter or Reporter()
+    group = members(recipe, out)
+    for member in group:
+        claim_folder(member)
+    for index, member in enumerate(group):
+        if len(group) > 1:
+            reporter.say(f"[{index + 1}/{len(group)}] {member.folder}")
+        Run(member, data_dir=data_dir, reporter=reporter, siblings=group[:index], should_stop=should_stop).go()
+    if len(group) > 1 and "report" in recipe.stages and parallel.is_main():
+        report_run(out)
+    return [member.folder for member in group]
+
+
+def claim_folder(member: Member) -> None:
+    """Write the resolved recipe into the run's folder, or check that it is the one that lies there.
+
+    Raises:
+        RunError: another recipe lies there; names what differs.
+    """
+    path = member.folder / RECIPE
+    if path.is_file():
+        there = yaml.safe_load(path.read_text(encoding="utf-8"))
+        here = dump(member.recipe)
+        differing = [key for key in _differences(there, here) if key.split(".")[0] not in ("stages", "description")]
+        if differing:
+            raise RunError(
+                f"{member.folder} holds a run of another recipe (it differs in {', '.join(differing[:5])}); "
+                "choose another folder with --out, or remove this one"
+            )
+    if parallel.is_main():
+        write_text(path, to_yaml(member.recipe))
+
+
+def _differences(there: Any, here: Any, place: str = "") -> list[str]:
+    if isinstance(there, Mapping) and isinstance(here, Mapping):
+        keys = sorted(set(there) | set(here))
+        return [
+            found
+            for key in keys
+            for found in _differences(there.get(key), here.get(key), f"{place}.{key}" if place else str(key))
+        ]
+    return [] if there == here else [place]
+
+
+class Run:
+    """The stages of one run folder."""
+
+    def __init__(
+        self,
+        member: Member,
+        *,
+        data_dir: Path | None,
+        reporter: Reporter,
+        siblings: Sequence[Member] = (),
+        should_stop: ShouldStop | None = None,
+    ) -> None:
+        """Take what is to be run; ``siblings`` are finished runs of the same experiment."""
+        self._should_stop = should_stop
+        self._recipe = member.recipe
+        self._seed = member.seed
+        self._folder = member.folder
+        self._data_dir = data_dir
+        self._reporter = reporter
+        self._template = prompts.get(member.recipe.prompt.template)
+        self._engine: Engine | None = None
+        self._weights = "none"
+        mine = dump(member.recipe)
+        self._twin = next(
+            (s for s in siblings if all(dump(s.recipe)[part] == mine[part] for part in SHARED_BY_ARMS)), None
+        )
+
+    def go(self) -> None:
+        """Do every stage of the recipe that is not done yet."""
+        stages: dict[str, Callable[[], None]] = {
+            "data": self._data,
+            "base": self._base,
+            "train": self._train,
+            "trained": self._trained,
+            "compare": self._compare,
+            "report": self._report,
+        }
+        for name in self._recipe.stages:
+            stages[name]()
+            parallel.barrier()
+
+    # --------------------------------------------------------------------------------------------------- stages
+
+    def _data(self) -> None:
+        manifest = self._folder / MANIFEST
+        if manifest.is_file():
+            return
+        if parallel.is_main():
+            if self._twin is not None:
+                shutil.copytree(self._twin.folder / "data", self._folder / "data", dirs_exist_ok=True)
+                shutil.copy2(self._twin.folder / AUDIT, self._folder / AUDIT)
+                notes = read_json(self._twin.folder / MANIFEST)["data"]
+            else:
+                notes = self._make_data()
+            write_json(
+                manifest,
+                {
+                    **environment(),
+                    "seed": self._seed,
+                    "prompt": {"template": self._template.name, "sha256": self._template.sha256},
+                    "data": notes,
+                },
+            )
+
+    def _make_data(self) -> dict[str, Any]:
+        splits = make_splits(self._recipe.data, data_dir=self._data_dir, progress=self._reporter.say)
+        for split, sources in splits.items():
+            write_examples(examples_path(self._folder, split), [e for examples in sources.values() for e in examples])
+        self._reporter.say("auditing the data for shortcuts")
+        audited = audit(
+            dict(splits.items()),
+            seed=self._recipe.data.seed,
+            count_tokens=self._count_tokens(),
+            max_length=self._max_tokens(),
+        )
+        write_json(self._folder / AUDIT, audited)
+        for warning in audited["warnings"]:
+            self._reporter.warn(warning)
+        return splits.notes
+
+    def _count_tokens(self) -> Callable[[Example], int]:
+        tokenizer = self._engine_with("base").tokenizer
+        return lambda example: len(encode_text(tokenizer, prompt_text(self._template, example, tokenizer)))
+
+    def _max_tokens(self) -> int:
+        return self._engine_with("base").max_length - self._recipe.evaluation.max_new_tokens
+
+    def _base(self) -> None:
+        self._predict("base")
+
+    def _train(self) -> None:
+        if (self._folder / "train" / "done.json").is_file() and (self._folder / ADAPTER).is_dir():
+            return
+        examples = [example for group in self._examples("train").values() for example in group]
+        if not examples:
+            raise DataError("no training examples; give counts under data.train, or leave out the stage train")
+        engine = self._engine_with("base")
+        self._weights = "changing"
+        trained_on = self._recipe.data.train
+        validation = {name: group for name, group in self._examples("validation").items() if name in trained_on}
+        total = self._recipe.train.steps
+        with self._reporter.bar("train", total) as bar:
+
+            def on_step(done: int, row: dict[str, Any]) -> None:
+                bar.advance(done - bar.done, row)
+                for warning in row.get("warnings", ()):
+                    self._reporter.warn(f"step {row['step']}: {warning}")
+
+            train(
+                self._recipe,
+                engine,
+                examples,
+                self._folder,
+                seed=self._seed,
+                on_step=on_step,
+                validate=lambda engine: validation_score(engine, validation, self._recipe),
+                should_stop=self._should_stop,
+            )
+        self._weights = "trained"
+
+    def _trained(self) -> None:
+        if not (self._folder / ADAPTER).is_dir():
+            raise RunError(f"{self._folder}: no adapter to predict with; run the stage train first")
+        self._predict("trained")
+
+    def _predict(self, side: Side) -> None:
+        for split in ("validation", "test"):
+            for source, examples in self._examples(split).items():
+                path = prediction_path(self._folder, side, split, source)
+                if path.is_file() or not examples:
+                    continue
+                twin = self._twin and prediction_path(self._twin.folder, side, split, source)
+                if side == "base" and twin and twin.is_file():
+                    if parallel.is_main():
+                        path.parent.mkdir(parents=True, exist_ok=True)
+                        shutil.copy2(twin, path)
+                    continue
+                engine = self._engine_with(side)
+                with self._reporter.bar(f"{side} model on {source} ({split})", len(examples)) as bar:
+                    predictions = predict(
+                        engine,
+                        examples,
+                        self._template,
+                        max_new_tokens=self._recipe.evaluation.max_new_tokens,
+                        batch_size=self._recipe.evaluation.batch_size,
+                        on_batch=bar.advance,
+                    )
+                header = Header(
+                    model=self._recipe.model.name if side == "base" else f"{self._recipe.model.name} + adapter",
+                    template=self._template.name,
+                    template_sha256=self._template.sha256,
+                    dataset=source,
+                    split=split,
+                    seed=self._seed,
+                )
+                if parallel.is_main():
+                    write_predictions(path, header, predictions)
+
+    def _compare(self) -> None:
+        path = self._folder / RESULTS
+        if not path.is_file() and parallel.is_main():
+            self._reporter.say("comparing base and trained model")
+            write_results(path, compare_run(self._folder))
+
+    def _report(self) -> None:
+        if parallel.is_main():
+            report_run(self._folder)
+
+    # --------------------------------------------------------------------------------------------------- helpers
+
+    def _examples(self, split: str) -> dict[str, list[Example]]:
+        groups: dict[str, list[Example]] = {source: [] for source in self._recipe.data.counts(split)}
+        for example in read_examples(examples_path(self._folder, split)):
+            groups[example.dataset].append(example)
+        return groups
+
+    def _engine_with(self, weights: str) -> Engine:
+        """The engine with a fresh adapter (the base model) or the trained one."""
+        if self._engine is None or self._weights != weights:
+            adapter = self._folder / ADAPTER if weights == "trained" else True
+            self._engine = load_engine(
+                self._recipe.model, self._recipe.engine, seed=self._seed, adapter=adapter, reporter=self._reporter
+            )
+            self._weights = weights
+            described = self._engine.describe()
+            self._reporter.say(
+                f"{described['model']}: {described['parameters']:,} parameters, {described['dtype']} on "
+                f"{described['device']}, {described['path']} path"
+            )
+            if parallel.is_main():
+                write_json(self._folder / "engine.json", described)
+        return self._engine
+
+
+def load_engine(
+    model: ModelConfig, engine: EngineConfig, *, seed: int, adapter: Path | bool, reporter: Reporter
+) -> Engine:
+    """Load a model; the sandbox's base model is made first if it is not cached."""
+    name = model.name
+    if model.name == "sandbox":
+        model = model.model_copy(update={"name": str(sandbox_model(reporter))})
+    return LocalEngine.from_config(model, engine, seed=seed, adapter=adapter, name=name)
+
+
+def sandbox_model(reporter: Reporter) -> Path:
+    """Folder of the sandbox's base model, made on first use (about a minute and a half on one core)."""
+    with contextlib.ExitStack() as stack:
+        bars: list[Bar] = []
+
+        def on_step(step: int, total: int, loss: float) -> None:
+            if not bars:
+                bars.append(stack.enter_context(reporter.bar("making the sandbox's base model (once)", total)))
+            bars[0].advance(step - bars[0].done)
+
+        return base_model_folder(progress=on_step)
+
+
+def predict_file(
+    data: Path,
+    out: Path,
+    *,
+    model: str,
+    adapter: Path | None,
+    template: str,
+    batch_size: int,
+    max_new_tokens: int,
+    device: str,
+    reporter: Reporter,
+) -> int:
+    """Answer the claims of a file and write the predictions.
+
+    Returns:
+        The number of predictions.
+
+    Raises:
+        DataError: the file cannot be read, or holds no claims.
+        ModelError: the model cannot be loaded.
+    """
+    splits = read_splits(str(data), data_dir=None)
+    examples = [example for split in splits.values() for group in split.values() for example in group]
+    if not examples:
+        raise DataError("no claims in it", file=data)
+    chosen = prompts.get(template)
+    recipe_model = ModelConfig(name=model, device=device)
+    engine = load_engine(recipe_model, EngineConfig(), seed=0, adapter=adapter or False, reporter=reporter)
+    with reporter.bar("predict", len(examples)) as bar:
+        predictions = predict(
+            engine, examples, chosen, max_new_tokens=max_new_tokens, batch_size=batch_size, on_batch=bar.advance
+        )
+    header = Header(
+        model=model if adapter is None else f"{model} + {adapter}",
+        template=chosen.name,
+        template_sha256=chosen.sha256,
+        dataset=data.stem,
+        split="test",
+        seed=0,
+    )
+    write_predictions(out, header, predictions)
+    return len(predictions)

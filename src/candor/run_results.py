@@ -1,0 +1,70 @@
+"""From a run folder's prediction files to its results: one comparison per dataset, and the verdicts."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from candor.compare import compare_files
+from candor.errors import PredictionError
+from candor.files import read_json
+from candor.metrics import schema
+from candor.recipe import Recipe, load_recipe
+from candor.results import run_results
+from candor.run_folder import AUDIT, MANIFEST, RECIPE, prediction_path
+
+
+def compare_run(folder: Path) -> schema.RunResults:
+    """Compare base and trained model on every test set of a run.
+
+    Raises:
+        PredictionError: a prediction file is missing.
+    """
+    recipe = load_recipe(folder / RECIPE)
+    comparisons = [_compare(folder, recipe, source) for source in recipe.data.test]
+    if not comparisons:
+        raise PredictionError(f"{folder}: no test sets to compare on; give counts under data.test")
+    manifest = read_json(folder / MANIFEST)
+    return run_results(
+        {
+            "name": recipe.name,
+            "description": recipe.description,
+            "seed": recipe.seeds[0],
+            "trained_on": list(recipe.data.train),
+            "model": recipe.model.name,
+            "template": recipe.prompt.template,
+            "reward": recipe.reward.preset,
+            "objective": recipe.objective.preset,
+            "steps": recipe.train.steps,
+            "candor": manifest["candor"],
+            "git_commit": manifest["git_commit"],
+        },
+        comparisons,
+        audit=_shortcuts(folder, list(recipe.data.test)),
+    )
+
+
+def _shortcuts(folder: Path, sources: list[str]) -> dict[str, list[str]]:
+    """The audit's warnings about each dataset; they begin with its name."""
+    path = folder / AUDIT
+    if not path.is_file():
+        return {}
+    warnings = read_json(path)["warnings"]
+    return {source: [words for words in warnings if words.startswith(f"{source}:")] for source in sources}
+
+
+def _compare(folder: Path, recipe: Recipe, source: str) -> schema.Comparison:
+    validation = (
+        prediction_path(folder, "base", "validation", source),
+        prediction_path(folder, "trained", "validation", source),
+    )
+    return compare_files(
+        prediction_path(folder, "base", "test", source),
+        prediction_path(folder, "trained", "test", source),
+        validation=validation if all(path.is_file() for path in validation) else None,
+        dataset=source,
+        role="in_domain" if source in recipe.data.train else "out_of_domain",
+        risk=recipe.evaluation.threshold_risk,
+        risk_confidence=recipe.evaluation.threshold_confidence,
+        resamples=recipe.evaluation.resamples,
+        seed=recipe.seeds[0],
+    )
