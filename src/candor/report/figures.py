@@ -10,7 +10,7 @@ from candor.report import plots, wording
 from candor.report.arms import Arm, Comparison, Spread, datasets_of, difference
 from candor.report.plots import Effect, Histogram, Series
 from candor.report.runs import Run
-from candor.report.style import LABEL_ROLES, SERIES, Drawing
+from candor.report.style import LABEL_ROLES, Drawing, role_of
 
 EFFECTS = ("na_recall", "accuracy", "macro_f1", "auroc", "brier", "ece")
 """Metrics with a forest plot."""
@@ -42,11 +42,6 @@ class FigureGroup:
     title: str
     drawings: tuple[Drawing, ...]
     missing: tuple[str, ...] = ()
-
-
-def role_of(place: int) -> str:
-    """Colour of the arm at this place; colours repeat after six."""
-    return SERIES[place % len(SERIES)]
 
 
 def calibration_figures(arms: Sequence[Arm]) -> list[FigureGroup]:

@@ -19,7 +19,7 @@ from candor.report import figures, formats, sections, tables
 from candor.report.arms import Arm, arms_of, comparisons
 from candor.report.predictions import CONFIDENT, MAX_TEXT, browsable, script_json
 from candor.report.runs import Run, find_runs
-from candor.report.style import DARK, PAPER, Drawing, inline_svg, save
+from candor.report.style import DARK, PAPER, Drawing, inline_svg, role_of, save
 
 FILTERS = (
     ("all", "All"),
@@ -112,6 +112,7 @@ def render_page(runs: Sequence[Run], *, title: str) -> str:
     script = _asset("page.js")
     level = f"{items[0]['settings']['level']:.0%}" if items else ""
     many_seeds = any(len(arm.runs) > 1 for arm in arms)
+    results = _results(arms) if items else None
     context: dict[str, Any] = {
         "title": title,
         "version": __version__,
@@ -125,7 +126,8 @@ def render_page(runs: Sequence[Run], *, title: str) -> str:
         "verdicts": sections.verdict_cards(arms),
         "warnings": sections.warnings(runs),
         "results_title": "Base against trained" if len(arms) == 1 else "Base and arms side by side",
-        "results": _results(arms) if items else None,
+        "results": results,
+        "key": _key(arms, results) if results else [],
         "all_figures": tables.all_figures_table(items) if single else None,
         "tests": tables.tests_table(items) if single else None,
         "confusion": tables.confusion_tables(items) if single else [],
@@ -160,7 +162,42 @@ def _environment() -> Environment:
         lstrip_blocks=True,
     )
     environment.filters["inline_svg"] = _inline
+    environment.filters["track"] = _track
     return environment
+
+
+def _track(marks: Sequence[tuple[str, float]]) -> Markup:
+    """Where the models stand between 0 and 1: a line over their range, a dot each, a bar for Bayes."""
+    if not marks:
+        return Markup("")
+    values = [value for role, value in marks if role != "bayes"]
+    shapes = ['<line class="axis" x1="0" x2="100%" y1="50%" y2="50%"/>']
+    if values:
+        ends = f'x1="{min(values):.1%}" x2="{max(values):.1%}"'
+        shapes.append(f'<line class="range" {ends} y1="50%" y2="50%"/>')
+    shapes += [_mark(role, f"{value:.1%}") for role, value in marks]
+    return Markup(f"<svg>{''.join(shapes)}</svg>")
+
+
+def _mark(role: str, x: str) -> str:
+    """The mark of a model at ``x``: hollow for base, filled for an arm, a bar for Bayes."""
+    style = f'style="color: var(--fig-{role})"'
+    if role == "bayes":
+        return f'<line class="bar" {style} x1="{x}" x2="{x}" y1="15%" y2="85%"/>'
+    return f'<circle class="{"hollow" if role == "base" else "filled"}" {style} cx="{x}" cy="50%" r="4.5"/>'
+
+
+def _key(arms: Sequence[Arm], table: tables.Table) -> list[tuple[str, Markup]]:
+    """Names of the marks beside the rows of the main table."""
+    roles = {role for group in table.groups for row in group.rows for role, _ in row.marks}
+    names = {"base": "base"} | {
+        role_of(place): arm.name if len(arms) > 1 else "trained" for place, arm in enumerate(arms)
+    }
+    return [
+        (name, Markup(f"<svg>{_mark(role, '50%')}</svg>"))
+        for role, name in (names | {"bayes": "Bayes limit"}).items()
+        if role in roles
+    ]
 
 
 def _inline(drawing: Drawing) -> Markup:

@@ -102,7 +102,7 @@ def confidence_distribution(name: str, title: str, histograms: Sequence[Histogra
     """Stated confidence of right (upwards) and wrong (downwards) answers, one column per model."""
     with style():
         figure = Figure(figsize=PANEL_INCHES, layout="constrained")
-        figure.suptitle(title, x=0.01, ha="left", fontsize=11.5, fontweight="semibold", color=PAPER["text"])
+        figure.suptitle(title, x=0.01, ha="left", fontsize=11.5, fontweight="bold", color=PAPER["text"])
         columns = figure.subplots(1, len(histograms), sharey=True, squeeze=False)[0]
         for axes, histogram in zip(columns, histograms, strict=True):
             widths = [(high - low) * 0.9 for low, high in _bins(histogram.edges)]
@@ -111,13 +111,13 @@ def confidence_distribution(name: str, title: str, histograms: Sequence[Histogra
             downwards = [-count for count in histogram.wrong]
             axes.bar(middles, downwards, widths, color=PAPER["wrong"], label="wrong")
             axes.axhline(0, color=PAPER["muted"], linewidth=0.8)
-            axes.set(xlim=(0, 1), xlabel="stated confidence", xticks=[0, 0.5, 1])
             axes.set_title(histogram.name, fontsize=10.5, fontweight="normal", color=PAPER["muted"])
             axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{abs(value):.0f}"))
             axes.yaxis.set_major_locator(MaxNLocator(5, integer=True))
             _percent(axes.xaxis)
+            axes.set(xlim=(0, 1), xlabel="stated confidence", xticks=[0, 0.5, 1])
         columns[0].set_ylabel("answers")
-        columns[-1].legend(loc="upper left")
+        figure.legend(*columns[0].get_legend_handles_labels(), loc="upper right", ncols=2)
     described = "; ".join(
         f"{item.name}: {sum(item.right):.0f} right, {sum(item.wrong):.0f} wrong, mean confidence "
         f"{_mean(item, item.right)} when right and {_mean(item, item.wrong)} when wrong"
@@ -169,7 +169,8 @@ def training(
         axes.margins(x=0.01)
         axes.xaxis.set_major_locator(MaxNLocator(6, integer=True))
         if percent:
-            axes.set_ylim(-0.03, 1.03)
+            top = max((max(curve.y, default=0.0) for curve in curves), default=0.0)
+            axes.set_ylim(0, 1.02 if top > 0.5 else max(0.05, 1.15 * top))
             _percent(axes.yaxis)
         else:
             axes.yaxis.set_major_locator(MaxNLocator(6))
@@ -199,7 +200,7 @@ def smoothed(values: Sequence[float], window: int) -> list[float]:
 
 def _panel(title: str, *, height: float = PANEL_INCHES[1]) -> tuple[Figure, Axes]:
     figure = Figure(figsize=(PANEL_INCHES[0], height), layout="constrained")
-    figure.suptitle(title, x=0.01, ha="left", fontsize=11.5, fontweight="semibold", color=PAPER["text"])
+    figure.suptitle(title, x=0.01, ha="left", fontsize=11.5, fontweight="bold", color=PAPER["text"])
     return figure, figure.subplots()
 
 

@@ -80,13 +80,13 @@ def facts(runs: Sequence[Run], arms: Sequence[Arm]) -> list[tuple[str, str]]:
     items = [item for run in runs for item in comparisons(run)]
     models = _unique(item["base"].get("model") for item in items)
     prompts = _unique(item["base"].get("template") for item in items)
-    steps = _unique(run.steps[-1].get("step") for run in runs if run.steps)
+    steps = _unique(f"{len(run.steps):,}" for run in runs if run.steps)
     seeds = _unique(run.results.get("run", {}).get("seed", run.manifest.get("seed")) for run in runs)
     rows = [f"{item['rows']['used']:,} on {item['dataset']}" for item in items]
     found = [
         ("Model", wording.listed(models)),
         ("Trained on", wording.listed(_unique(name for arm in arms for name in arm.trained_on))),
-        ("Last step", wording.listed(steps)),
+        ("Training steps", wording.listed(steps)),
         ("Seed" if len(seeds) == 1 else "Seeds", wording.listed(seeds)),
         ("Prompt", wording.listed(prompts)),
         ("Examples", ", ".join(dict.fromkeys(rows))),

@@ -74,7 +74,7 @@ _RC = {
     "font.family": "sans-serif",
     "font.size": 10.5,
     "axes.titlesize": 11.5,
-    "axes.titleweight": "semibold",
+    "axes.titleweight": "bold",
     "axes.titlelocation": "left",
     "axes.titlepad": 8,
     "axes.labelsize": 10.5,
@@ -127,6 +127,11 @@ class Drawing:
     figure: Figure
 
 
+def role_of(place: int) -> str:
+    """Role of the arm at this place; colours repeat after six."""
+    return SERIES[place % len(SERIES)]
+
+
 @contextlib.contextmanager
 def style() -> Iterator[None]:
     """Context in which figures are created and rendered, whatever the user's matplotlib settings are."""
@@ -151,16 +156,10 @@ def inline_svg(drawing: Drawing) -> str:
     """
     svg = svg_text(drawing)
     svg = svg[svg.index("<svg") :]
-    svg = re.sub(r"<metadata>.*?</metadata>", "", svg, flags=re.DOTALL)
-    svg = re.sub(r"<!--.*?-->", "", svg, flags=re.DOTALL)
-    for role, colour in PAPER.items():
-        svg = svg.replace(colour, f"var(--fig-{role})")
-    svg = re.sub(r"font: (?:(\d+) )?([\d.]+)px [^;\"]*", _font, svg)
-    svg = re.sub(r"\bid=\"([^\"]+)\"", rf'id="{drawing.name}-\1"', svg)
-    svg = re.sub(r"url\(#([^)]+)\)", rf"url(#{drawing.name}-\1)", svg)
-    svg = re.sub(r"xlink:href=\"#([^\"]+)\"", rf'href="#{drawing.name}-\1"', svg)
-    svg = re.sub(r"-?\d+\.\d{3,}", lambda match: f"{float(match[0]):.2f}".rstrip("0").rstrip("."), svg)
-    svg = re.sub(r"\s*\n\s*", " ", svg)
+    svg = re.sub(r"<metadata>.*?</metadata>|<!--.*?-->", "", svg, flags=re.DOTALL)
+    # Only tags are touched: what stands between them may be a name that a person chose.
+    svg = re.sub(r"<[^>]+>", lambda tag: _themed(tag[0], drawing.name), svg)
+    svg = re.sub(r">\s*\n\s*<", "><", svg)
     view_box = re.search(r'viewBox="([^"]+)"', svg)
     body = svg[svg.index(">") + 1 :]
     return (
@@ -169,6 +168,18 @@ def inline_svg(drawing: Drawing) -> str:
         f'<title id="{drawing.name}-title">{escape(drawing.title)}</title>'
         f'<desc id="{drawing.name}-desc">{escape(drawing.description)}</desc>{body}'
     )
+
+
+def _themed(tag: str, name: str) -> str:
+    """One tag with colours by role, the page's fonts, ids of its own and short coordinates."""
+    for role, colour in PAPER.items():
+        tag = tag.replace(colour, f"var(--fig-{role})")
+    tag = re.sub(r"font-family: [^;\"]*;? ?", "", tag)
+    tag = re.sub(r"font: (?:(\d+) )?([\d.]+)px [^;\"]*", _font, tag)
+    tag = re.sub(r"\bid=\"([^\"]+)\"", rf'id="{name}-\1"', tag)
+    tag = re.sub(r"url\(#([^)]+)\)", rf"url(#{name}-\1)", tag)
+    tag = re.sub(r"xlink:href=\"#([^\"]+)\"", rf'href="#{name}-\1"', tag)
+    return re.sub(r"-?\d+\.\d{3,}", lambda match: f"{float(match[0]):.2f}".rstrip("0").rstrip("."), tag)
 
 
 def _font(match: re.Match[str]) -> str:

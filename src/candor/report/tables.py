@@ -18,6 +18,7 @@ from candor.report.arms import (
     is_significant,
     overall,
 )
+from candor.report.style import role_of
 
 HEADLINE = (
     "na_recall",
@@ -56,10 +57,17 @@ class Cell:
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """A header and as many cells as the table has columns after the first."""
+    """A header and as many cells as the table has columns after the first.
+
+    Attributes:
+        header: the row's name.
+        cells: its cells.
+        marks: where the models stand between 0 and 1, by colour role, to be drawn beside the row; may be empty.
+    """
 
     header: str
     cells: tuple[Cell, ...]
+    marks: tuple[tuple[str, float], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,10 +115,15 @@ def arms_table(arms: Sequence[Arm], metrics: Sequence[str] = HEADLINE) -> Table:
             trained = [_arm_cell(arm, dataset, metric) for arm in arms]
             if base is None and all(cell.text == wording.NOTHING for cell in trained):
                 continue
-            cells = [spread_cell(metric, base), *trained]
-            if has_bayes:
-                cells.append(spread_cell(metric, overall(arms, dataset, "bayes", metric)))
-            rows.append(Row(wording.title(metric), tuple(cells)))
+            bayes = overall(arms, dataset, "bayes", metric)
+            cells = [spread_cell(metric, base), *trained, *([spread_cell(metric, bayes)] if has_bayes else [])]
+            spreads = [
+                ("base", base),
+                *((role_of(place), arm.spread(dataset, "trained", metric)) for place, arm in enumerate(arms)),
+                ("bayes", bayes),
+            ]
+            marks = _marks([(role, spread.mean) for role, spread in spreads if spread is not None])
+            rows.append(Row(wording.title(metric), tuple(cells), marks))
         groups.append(Group(dataset, tuple(rows)))
     columns = ("Metric", "Base", *(arm.name for arm in arms), *(["Bayes"] if has_bayes else []))
     caption = (
@@ -129,13 +142,13 @@ def transfer_table(arms: Sequence[Arm], metric: str) -> Table:
         for dataset in datasets:
             cell = spread_cell(metric, arm.spread(dataset, "trained", metric))
             cells.append(Cell(cell.text, cell.note, strong=dataset in arm.trained_on))
-        rows.append(Row(_arm_title(arm), tuple(cells)))
+        rows.append(Row(_arm_title(arm, named=len(arms) > 1), tuple(cells)))
     bayes = [overall(arms, dataset, "bayes", metric) for dataset in datasets]
     if any(bayes):
         rows.append(Row("Bayes limit", tuple(spread_cell(metric, spread) for spread in bayes)))
     return Table(
         f"transfer-{wording.slug(metric)}",
-        f"{wording.title(metric)}, by what was trained on (rows) and evaluated on (columns)",
+        wording.title(metric),
         ("Trained on", *datasets),
         (Group("", tuple(rows)),),
     )
@@ -275,7 +288,14 @@ def _comparison_row(item: Comparison, metric: str, *, has_bayes: bool) -> Row:
     ]
     if has_bayes:
         cells.append(Cell(wording.number(metric, figure(item, "bayes", metric).get("value"))))
-    return Row(wording.title(metric), tuple(cells))
+    values = {side: figure(item, side, metric).get("value") for side in ("base", "trained", "bayes")}
+    roles = {"base": "base", "trained": role_of(0), "bayes": "bayes"}
+    return Row(wording.title(metric), tuple(cells), _marks([(roles[side], value) for side, value in values.items()]))
+
+
+def _marks(values: Sequence[tuple[str, float | None]]) -> tuple[tuple[str, float], ...]:
+    known = [(role, value) for role, value in values if value is not None]
+    return tuple(known) if all(0 <= value <= 1 for _, value in known) else ()
 
 
 def _arm_cell(arm: Arm, dataset: str, metric: str) -> Cell:
@@ -294,9 +314,9 @@ def _arm_cell(arm: Arm, dataset: str, metric: str) -> Cell:
     return Cell(cell.text, "\n".join(filter(None, notes)), tone=tone, strong=always)
 
 
-def _arm_title(arm: Arm) -> str:
+def _arm_title(arm: Arm, *, named: bool) -> str:
     names = wording.listed(arm.trained_on)
-    return f"{names} ({arm.name})" if names and names != arm.name else names or arm.name
+    return f"{names} ({arm.name})" if names and named and names != arm.name else names or arm.name
 
 
 def _caption(items: Sequence[Comparison]) -> str:
