@@ -194,7 +194,8 @@ def _repeats_within(examples: Sequence[Example]) -> dict[str, int]:
     return {
         "claims": sum(count - 1 for count in claims.values()),
         "claims_with_evidence": sum(len(found) - 1 for found in labels.values()),
-        "contradictions": sum(len(set(found)) > 1 for found in labels.values()),
+        # In the sandbox labels are drawn from a known posterior, so the same evidence may well bear two.
+        "contradictions": sum(len(set(found)) > 1 for found in labels.values()) if examples[0].posterior is None else 0,
     }
 
 

@@ -83,8 +83,10 @@ def json_lines(stream: BinaryIO) -> Iterator[tuple[int, Any]]:
 
 
 def json_list(stream: BinaryIO) -> Iterator[tuple[int, Any]]:
-    """Yield position (from 1) and value of each item of a JSON list. A file that is none gives one error."""
+    """Yield position (from 1) and value of each item of a JSON list, or of the list ``results`` of an object."""
     values = _decode_json(stream.read())
+    if isinstance(values, dict) and isinstance(values.get("results"), list):
+        values = values["results"]
     if isinstance(values, RowError):
         yield 1, values
     elif not isinstance(values, list):

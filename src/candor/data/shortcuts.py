@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn.feature_extraction.text import TfidfVectorizer
 from sklearn.linear_model import LogisticRegression
+from sklearn.multiclass import OneVsRestClassifier
 
 from candor.data.text import digest, normalise_claim
 from candor.types import LABELS, Example, Label
@@ -121,7 +122,8 @@ def _shares(labels: Ints, without: int | None = None) -> Floats:
     # No examples at all: nothing is known, and NA is not to be said.
     if not counts.sum():
         counts[[index for index in range(len(LABELS)) if index != without]] = 1
-    return counts / counts.sum()
+    shares: Floats = counts / counts.sum()
+    return shares
 
 
 def _learned(examples: Sequence[Example], folds: Ints, fit: Callable[[NDArray[np.bool_]], Floats]) -> Floats:
@@ -154,21 +156,20 @@ def _binned(examples: Sequence[Example], folds: Ints, values: Floats) -> Floats:
 
 def _text_model(examples: Sequence[Example], folds: Ints, texts: Sequence[str]) -> Floats:
     labels = label_indexes(examples)
+    vectorizer = TfidfVectorizer(ngram_range=(1, 2), sublinear_tf=True, min_df=2, max_features=20_000)
+    try:
+        # Words are counted over all folds, labels are not seen; only the regression has to be cross-validated.
+        features = vectorizer.fit_transform(texts)
+    except ValueError:  # no word occurs twice
+        features = None
 
     def fit(train: NDArray[np.bool_]) -> Floats:
-        known = [text for text, use in zip(texts, train, strict=True) if use]
-        if len(np.unique(labels[train])) == 1 or not any(map(str.strip, known)):
+        if features is None or len(np.unique(labels[train])) == 1:
             return np.tile(_shares(labels[train]), (len(texts), 1))
-        vectorizer = TfidfVectorizer(
-            ngram_range=(1, 2), sublinear_tf=True, min_df=2 if len(known) > 200 else 1, max_features=20_000
-        )
-        try:
-            features = vectorizer.fit_transform(known)
-        except ValueError:  # no word recurs
-            return np.tile(_shares(labels[train]), (len(texts), 1))
-        model = LogisticRegression(C=3.0, max_iter=100, tol=1e-2).fit(features, labels[train])
+        model = OneVsRestClassifier(LogisticRegression(C=3.0, solver="liblinear"))
+        model.fit(features[train], labels[train])
         probabilities = np.zeros((len(texts), len(LABELS)))
-        probabilities[:, model.classes_] = model.predict_proba(vectorizer.transform(texts))
+        probabilities[:, model.classes_] = model.predict_proba(features)
         return probabilities
 
     return _learned(examples, folds, fit)

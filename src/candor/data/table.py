@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from candor.data.config import TableSource
+from candor.data.config import Columns, TableSource
 from candor.data.loaded import LoadedSource, Loading
 from candor.data.official import DataPath
 from candor.data.rows import (
@@ -24,7 +24,7 @@ from candor.data.rows import (
 )
 from candor.data.text import claim_group, digest
 from candor.errors import DataError
-from candor.types import Example
+from candor.types import Example, Label
 
 _FORMATS = {".jsonl": "jsonl", ".ndjson": "jsonl", ".json": "json", ".csv": "csv", ".tsv": "tsv"}
 
@@ -33,15 +33,31 @@ def load(name: str, config: TableSource, data_dir: Path | None, bad_rows: BadRow
     """Load a table of claims. Rows without an ``id`` column get one made from their content."""
     loading = Loading(name, bad_rows)
     path = _resolve(config.path, data_dir)
-    layout = _layout(path) if config.format == "auto" else config.format
+    layout = layout_of(path) if config.format == "auto" else config.format
     labels = {**OFFICIAL_LABELS, **{key.casefold(): value for key, value in config.labels.items()}}
-    columns = config.columns
+    parse = row_parser(name, config.columns, labels, group_prefix=path.name, cells=layout in ("csv", "tsv"))
+    examples = list(loading.read(DataPath(path), parse, layout))
+    return loading.done(examples, {"kind": config.kind, "format": layout})
+
+
+def row_parser(
+    name: str, columns: Columns, labels: Mapping[str, Label], *, group_prefix: str, cells: bool
+) -> Callable[[Any], Example]:
+    """From a row to an example.
+
+    Args:
+        name: the examples' dataset.
+        columns: which hold what.
+        labels: by their names in the file, case folded.
+        group_prefix: keeps the groups of one file apart from those of others.
+        cells: whether all values are text, so that a list can only be written as JSON.
+    """
     made_ids: dict[str, int] = {}
 
     def parse(value: Any) -> Example:
         row = record(value)
         claim = text(row, columns.claim)
-        evidence = _evidence(row, columns.evidence, cells=layout in ("csv", "tsv"))
+        evidence = _evidence(row, columns.evidence, cells=cells)
         gold = label(field(row, columns.label), labels, columns.label)
         if columns.id is not None:
             example_id = identifier(row, columns.id)
@@ -49,11 +65,12 @@ def load(name: str, config: TableSource, data_dir: Path | None, bad_rows: BadRow
             example_id = digest(claim, *evidence, gold)[:12]
             repeats = made_ids[example_id] = made_ids.get(example_id, 0) + 1
             example_id = example_id if repeats == 1 else f"{example_id}-{repeats}"
-        group = claim_group(claim) if columns.group is None else f"{path.name}:{identifier(row, columns.group)}"
+        group = claim_group(claim)
+        if columns.group is not None:
+            group = f"{group_prefix}:{identifier(row, columns.group)}"
         return Example(example_id, name, claim, evidence, gold, group)
 
-    examples = list(loading.read(DataPath(path), parse, layout))
-    return loading.done(examples, {"kind": config.kind, "format": layout})
+    return parse
 
 
 def _resolve(path: Path, data_dir: Path | None) -> Path:
@@ -64,7 +81,8 @@ def _resolve(path: Path, data_dir: Path | None) -> Path:
     raise DataError(f"no such file; looked for {' and '.join(map(str, candidates))}", file=path)
 
 
-def _layout(path: Path) -> str:
+def layout_of(path: Path) -> str:
+    """Format of a file by its name; ``.gz`` does not matter."""
     suffix = Path(path.stem).suffix if path.suffix == ".gz" else path.suffix
     if suffix.lower() not in _FORMATS:
         raise DataError("format unknown from the file's name; set format: jsonl, json, csv or tsv", file=path)

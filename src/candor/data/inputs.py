@@ -1,0 +1,158 @@
+"""Examples from whatever a person points at: a run, a file of examples or predictions, a table, a dataset by name."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import Any
+
+from candor.data.config import (
+    SPLITS,
+    ClimatefeverSource,
+    Columns,
+    FeverSource,
+    OnBadRow,
+    SandboxSource,
+    SourceConfig,
+    TableSource,
+    VitamincSource,
+)
+from candor.data.examples import parse_example
+from candor.data.loaded import LoadedSource, Loading
+from candor.data.official import OFFICIAL_DATASETS, DataPath
+from candor.data.rows import OFFICIAL_LABELS, BadRows, json_lines, json_list
+from candor.data.sandbox import DOMAINS
+from candor.data.sources import load_source
+from candor.data.splits import Progress, Split
+from candor.data.table import layout_of, row_parser
+from candor.errors import DataError
+from candor.types import Example
+
+SANDBOX_EXAMPLES = 3000
+"""Examples made of a sandbox domain that is named without a number."""
+
+NAMED_SOURCES: dict[str, SourceConfig] = {
+    "fever": FeverSource(kind="fever"),
+    "vitaminc": VitamincSource(kind="vitaminc"),
+    "climatefever": ClimatefeverSource(kind="climatefever"),
+    **{domain: SandboxSource(kind="sandbox") for domain in DOMAINS},
+}
+"""Sources that need no more than a name."""
+
+_EXAMPLE_KEYS = {"id", "dataset", "group", "claim", "evidence", "label"}
+_STUDY = Columns(evidence="evidence_texts", label="golden_label", id="id")
+_PREDICTIONS = Columns(label="gold", id="id", group="group")
+
+
+def read_splits(
+    target: str,
+    *,
+    data_dir: Path | None = None,
+    on_bad_row: OnBadRow = "error",
+    progress: Progress | None = None,
+) -> dict[str, Split]:
+    """Read examples by split and dataset.
+
+    Args:
+        target: the folder of a run; a file of examples, of predictions (ours or the published study's, gzipped or
+            not) or a table with the columns ``claim``, ``evidence`` and ``label``; or the name of an official
+            dataset or a sandbox domain.
+        data_dir: where official files lie.
+        on_bad_row: ``error`` or ``skip``.
+        progress: told in words what is being done.
+
+    Returns:
+        One split called ``all``, unless ``target`` is a run.
+
+    Raises:
+        DataError: there is no such thing, or it cannot be read.
+    """
+    path = Path(target)
+    if path.is_dir():
+        folder = path / "data" if (path / "data").is_dir() else path
+        files = {split: folder / f"{split}.jsonl" for split in SPLITS}
+        present = {split: file for split, file in files.items() if file.is_file()}
+        if not present:
+            names = ", ".join(file.name for file in files.values())
+            raise DataError(f"not the folder of a run: none of {names} is there", file=folder)
+        return {split: _by_dataset(read_file(file).examples) for split, file in present.items()}
+    if path.is_file():
+        return {"all": _by_dataset(read_file(path, on_bad_row=on_bad_row).examples)}
+    loaded = load_named(target, data_dir=data_dir, on_bad_row=on_bad_row, progress=progress)
+    return {"all": {target: list(loaded.examples)}}
+
+
+def load_named(
+    name: str,
+    *,
+    data_dir: Path | None,
+    on_bad_row: OnBadRow = "error",
+    complete: bool = True,
+    progress: Progress | None = None,
+) -> LoadedSource:
+    """Load an official dataset or a sandbox domain with its usual settings.
+
+    Raises:
+        DataError: there is none of that name, or it cannot be loaded.
+    """
+    if name not in NAMED_SOURCES:
+        raise DataError(
+            f"no such file or folder, and no dataset of that name; datasets are {', '.join(OFFICIAL_DATASETS)}, "
+            f"and of the sandbox {', '.join(DOMAINS)}",
+            file=name,
+        )
+    return load_source(
+        name,
+        NAMED_SOURCES[name],
+        data_dir=data_dir,
+        on_bad_row=on_bad_row,
+        count=SANDBOX_EXAMPLES,
+        complete=complete,
+        progress=progress,
+    )
+
+
+def read_file(path: Path, *, on_bad_row: OnBadRow = "error") -> LoadedSource:
+    """Read examples from one file, by what its first row looks like.
+
+    Raises:
+        DataError: the file is missing, of no known form, or holds a bad row.
+    """
+    name = path.name.partition(".")[0]
+    layout = layout_of(path)
+    first = _first_row(DataPath(path), layout)
+    if layout == "jsonl" and first.keys() >= _EXAMPLE_KEYS:
+        return _load(name, path, layout, parse_example, on_bad_row)
+    if first.keys() >= {"claim", "evidence_texts", "golden_label"}:
+        parse = row_parser(name, _STUDY, OFFICIAL_LABELS, group_prefix=name, cells=False)
+        return _load(name, path, layout, parse, on_bad_row)
+    if first.get("candor") == "predictions":
+        dataset = first.get("dataset")
+        parse = row_parser(str(dataset), _PREDICTIONS, OFFICIAL_LABELS, group_prefix=name, cells=False)
+        return _load(name, path, layout, lambda row: None if row == first else parse(row), on_bad_row)
+    return load_source(name, TableSource(kind="table", path=path), on_bad_row=on_bad_row)
+
+
+def _load(
+    name: str, path: Path, layout: str, parse: Callable[[Any], Example | None], on_bad_row: OnBadRow
+) -> LoadedSource:
+    loading = Loading(name, BadRows(on_bad_row))
+    return loading.done(list(loading.read(DataPath(path), parse, layout)), {"kind": "file", "format": layout})
+
+
+def _first_row(source: DataPath, layout: str) -> dict[str, Any]:
+    """The first row of a JSON file, empty where there is none; tables are told by their header later."""
+    if layout not in ("json", "jsonl"):
+        return {}
+    with source.open() as stream:
+        rows = json_lines(stream) if layout == "jsonl" else json_list(stream)
+        first = next(rows, (1, None))[1]
+    return first if isinstance(first, dict) else {}
+
+
+def _by_dataset(examples: Iterable[Example]) -> Split:
+    split: Split = defaultdict(list)
+    for example in examples:
+        split[example.dataset].append(example)
+    return dict(split)
