@@ -115,6 +115,7 @@ def write_run(
 ) -> Path:
     """Write a run folder; ``leave_out`` names files and folders that it lacks."""
     values = results() if values is None else values
+    values["run"]["seed"] = seed
     if hostile:
         values["run"]["name"] = HOSTILE
         values["verdicts"][0]["text"] = HOSTILE
@@ -134,10 +135,11 @@ def write_run(
         }
         write_json(folder / "manifest.json", manifest)
     if "audit.json" not in leave_out:
-        shortcut = {"value": 0.71, "interval": [0.68, 0.74], "n": 1000}
-        shortcuts = {"claim_only": {**shortcut, "value": 0.55, "interval": [0.52, 0.58]}, "no_evidence_means_na": shortcut}
+        score = {"value": 0.71, "interval": [0.68, 0.74], "n": 1000}
+        shortcuts = {name: {"accuracy": score, "na_accuracy": score} for name in ("claim_only", "no_evidence_is_na")}
+        labels = {"PASS": 250, "FAIL": 250, "NA": 500}
         audit = {
-            "datasets": {name: {"shortcuts": shortcuts, "labels": {"PASS": 250, "FAIL": 250, "NA": 500}} for name in datasets},
+            "datasets": {name: {"shortcuts": shortcuts, "labels": labels} for name in datasets},
             "warnings": [HOSTILE if hostile else "wiki: no_evidence_means_na alone scores 71 %."],
         }
         write_json(folder / "audit.json", audit)

@@ -87,9 +87,16 @@ def difference(comparison: Comparison, metric: str) -> Mapping[str, Any]:
     return found
 
 
+def tested_p(comparison: Comparison, metric: str) -> float | None:
+    """The p-value that decides: after Holm's correction, or by the study's conventions the plain one."""
+    key = "p" if comparison.get("conventions") == "paper" else "p_holm"
+    p: float | None = difference(comparison, metric).get(key)
+    return p
+
+
 def is_significant(comparison: Comparison, metric: str) -> bool | None:
-    """Whether the corrected p-value is below the run's level; ``None`` where nothing was tested."""
-    p = difference(comparison, metric).get("p_holm")
+    """Whether the p-value that decides is below the run's level; ``None`` where nothing was tested."""
+    p = tested_p(comparison, metric)
     return None if p is None else bool(p < comparison["settings"]["significance"])
 
 

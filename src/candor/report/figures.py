@@ -37,11 +37,33 @@ class FigureGroup:
         title: of the group; may be empty.
         drawings: in order.
         missing: sentences.
+        folded: whether the page shows it only on demand.
     """
 
     title: str
     drawings: tuple[Drawing, ...]
     missing: tuple[str, ...] = ()
+    folded: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Figures:
+    """All figures of a report: confidence (a group per dataset), effects, training (overview, then terms)."""
+
+    calibration: tuple[FigureGroup, ...]
+    effects: FigureGroup
+    training: tuple[FigureGroup, ...]
+
+    @classmethod
+    def of(cls, arms: Sequence[Arm]) -> Figures:
+        """Draw everything that there is data for."""
+        return cls(tuple(calibration_figures(arms)), effect_figures(arms), tuple(training_figures(arms)))
+
+    @property
+    def drawings(self) -> list[Drawing]:
+        """All of them, in the order of the page."""
+        groups = (*self.calibration, self.effects, *self.training)
+        return [drawing for group in groups for drawing in group.drawings]
 
 
 def calibration_figures(arms: Sequence[Arm]) -> list[FigureGroup]:
@@ -56,11 +78,11 @@ def calibration_figures(arms: Sequence[Arm]) -> list[FigureGroup]:
         curves = _curves(arms, dataset, _risk_coverage)
         if curves:
             drawings.append(plots.risk_coverage(f"risk-coverage-{name}", f"Risk and coverage on {dataset}", curves))
-        for arm in arms:
-            file = f"confidence-{name}-{wording.slug(arm.name)}" if len(arms) > 1 else f"confidence-{name}"
-            histograms = _histograms(arm, dataset, arm.name if len(arms) > 1 else "trained")
-            if histograms:
-                drawings.append(plots.confidence_distribution(file, f"Confidence on {dataset}", histograms))
+        histograms = _histograms(arms, dataset)
+        for number, first in enumerate(range(0, len(histograms), 2), start=1):
+            file = f"confidence-{name}-{number}" if len(histograms) > 2 else f"confidence-{name}"
+            shown = histograms[first : first + 2]
+            drawings.append(plots.confidence_distribution(file, f"Confidence on {dataset}", shown))
         missing = () if drawings else (f"{dataset}: no answers with a confidence, so nothing to draw.",)
         groups.append(FigureGroup(dataset, tuple(drawings), missing))
     return groups
@@ -156,14 +178,15 @@ def _risk_coverage(curves: Mapping[str, Any]) -> Points:
     return found.get("coverage", []), found.get("risk", []), [], []
 
 
-def _histograms(arm: Arm, dataset: str, name: str) -> list[Histogram]:
-    """Base beside trained, of the first seed."""
-    curves: Mapping[str, Any] = next((item.get("curves", {}) for item in arm.on(dataset)), {})
-    sides = {"base": "base", "trained": name}
+def _histograms(arms: Sequence[Arm], dataset: str) -> list[Histogram]:
+    """Base and every arm, of the first seed each."""
+    first = {arm.name: items[0].get("curves", {}) for arm in arms if (items := arm.on(dataset))}
+    sides = [("base", curves.get("base", {})) for curves in first.values()][:1]
+    sides += [(name if len(arms) > 1 else "trained", curves.get("trained", {})) for name, curves in first.items()]
     return [
-        Histogram(title, found["edges"], found["correct"], found["incorrect"])
-        for side, title in sides.items()
-        if (found := curves.get(side, {}).get("histogram"))
+        Histogram(name, found["edges"], found["correct"], found["incorrect"])
+        for name, curves in sides
+        if (found := curves.get("histogram"))
     ]
 
 
@@ -227,7 +250,7 @@ def _by_label(arm: Arm, prefix: str, title: str) -> FigureGroup:
         else:
             missing.append(name.lower())
     note = (f"Not in the training log: {wording.listed(missing)}.",) if missing else ()
-    return FigureGroup(title, tuple(drawings), note)
+    return FigureGroup(title, tuple(drawings), note, folded=bool(prefix))
 
 
 def _label_curves(arm: Arm, key: str) -> list[Series]:

@@ -42,7 +42,7 @@ class TerminalTable:
                 shown.add_column(name, justify="right", no_wrap=True)
             for row in group.rows:
                 cells = [
-                    _rich_cell(cell, noted=wide or name == "Difference", starred=name == "p (Holm)")
+                    _rich_cell(cell, noted=wide or name == "Difference", starred=name.startswith("p"))
                     for cell, name in zip(row.cells, self.table.columns[1:], strict=True)
                 ]
                 shown.add_row(row.header, *cells)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import os
 from collections.abc import Mapping, Sequence
 from importlib.resources import files
 from pathlib import Path
@@ -15,8 +16,9 @@ from markupsafe import Markup
 from candor import __version__
 from candor.errors import RunError
 from candor.files import write_text
-from candor.report import figures, formats, sections, tables
+from candor.report import formats, sections, tables
 from candor.report.arms import Arm, arms_of, comparisons
+from candor.report.figures import Figures, training_warnings
 from candor.report.predictions import CONFIDENT, MAX_TEXT, browsable, script_json
 from candor.report.runs import Run, find_runs
 from candor.report.style import DARK, PAPER, Drawing, inline_svg, role_of, save
@@ -46,9 +48,12 @@ def report_run(run_dir: Path | str) -> Path:
     """
     run_dir = Path(run_dir)
     runs = find_runs(run_dir)
+    drawn = Figures.of(arms_of(runs))
     write_tables(runs, run_dir / "tables")
-    write_figures(runs, run_dir / "figures")
-    return write_page(runs, run_dir / "report.html", title=_title(runs, run_dir))
+    for drawing in drawn.drawings:
+        save(drawing, run_dir / "figures")
+    write_text(run_dir / "report.html", render_page(runs, drawn, title=_title(runs)))
+    return run_dir / "report.html"
 
 
 def build_page(runs: Sequence[Path | str], out: Path | str, title: str | None = None) -> Path:
@@ -68,12 +73,12 @@ def build_page(runs: Sequence[Path | str], out: Path | str, title: str | None = 
     if not runs:
         raise RunError("no run folder to report; give at least one")
     found = find_runs(*runs)
-    return write_page(found, out, title=title or _title(found, Path(out)))
+    return write_page(found, out, title=title or _title(found))
 
 
 def write_page(runs: Sequence[Run], out: Path | str, *, title: str) -> Path:
     """Write the page of runs that are already in memory (a comparison of two files has no folder)."""
-    write_text(out, render_page(runs, title=title))
+    write_text(out, render_page(runs, Figures.of(arms_of(runs)), title=title))
     return Path(out)
 
 
@@ -92,19 +97,8 @@ def write_tables(runs: Sequence[Run], folder: Path | str) -> list[Path]:
     return paths
 
 
-def write_figures(runs: Sequence[Run], folder: Path | str) -> list[Path]:
-    """Write every figure of the page as SVG and PNG."""
-    arms = arms_of(runs)
-    groups = [
-        *figures.calibration_figures(arms),
-        figures.effect_figures(arms),
-        *figures.training_figures(arms),
-    ]
-    return [path for group in groups for drawing in group.drawings for path in save(drawing, Path(folder))]
-
-
-def render_page(runs: Sequence[Run], *, title: str) -> str:
-    """The page's text. Everything that comes from a run is escaped."""
+def render_page(runs: Sequence[Run], drawn: Figures, *, title: str) -> str:
+    """The page's text, with the figures ``drawn`` from the same runs. Everything that comes from a run is escaped."""
     arms = arms_of(runs)
     items = [item for run in runs for item in comparisons(run)]
     single = len(runs) == 1
@@ -132,13 +126,13 @@ def render_page(runs: Sequence[Run], *, title: str) -> str:
         "tests": tables.tests_table(items) if single else None,
         "confusion": tables.confusion_tables(items) if single else [],
         "transfer": _transfer(arms),
-        "calibration": figures.calibration_figures(arms),
+        "calibration": drawn.calibration,
         "recalibration": tables.recalibration_table(items) if single else None,
         "threshold": tables.threshold_table(items) if single else None,
-        "effects": figures.effect_figures(arms),
+        "effects": drawn.effects,
         "effect_interval": "lowest to highest of the seeds" if many_seeds else f"{level} intervals",
-        "training": figures.training_figures(arms),
-        "collapses": figures.training_warnings(runs),
+        "training": drawn.training,
+        "collapses": training_warnings(runs),
         "durations": sections.durations(runs),
         "audit_tables": sections.audit_tables(runs),
         "audit_rest": sections.audit_rest(runs),
@@ -245,10 +239,11 @@ def _predictions_note(predictions: Mapping[str, Any]) -> str:
     )
 
 
-def _title(runs: Sequence[Run], folder: Path) -> str:
+def _title(runs: Sequence[Run]) -> str:
+    """The run's own name, or that of the folder that all runs have in common."""
     if len(runs) == 1:
         return str(runs[0].results.get("run", {}).get("name") or runs[0].name)
-    return folder.resolve().name if folder.is_dir() else f"{len(runs)} runs"
+    return Path(os.path.commonpath([run.folder.resolve() for run in runs])).name
 
 
 def _css() -> str:

@@ -12,7 +12,10 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, MaxNLocator
 
-from candor.report.style import MARKERS, PANEL_INCHES, PAPER, Drawing, style
+from candor.report.style import MARKERS, PANEL_INCHES, PAPER, Drawing, finish, style
+
+LEGEND_CHARACTERS = 50
+"""That fit side by side above a panel."""
 
 Point = tuple[float, float]
 
@@ -78,7 +81,7 @@ def reliability(name: str, title: str, curves: Sequence[Series]) -> Drawing:
         _percent(axes.yaxis)
         _legend(axes)
     described = "; ".join(f"{curve.name}: {_pairs(curve)}" for curve in curves if curve.name)
-    return Drawing(name, title, f"Share of right answers by stated confidence. {described}.", figure)
+    return finish(name, title, f"Share of right answers by stated confidence. {described}.", figure)
 
 
 def risk_coverage(name: str, title: str, curves: Sequence[Series]) -> Drawing:
@@ -95,14 +98,14 @@ def risk_coverage(name: str, title: str, curves: Sequence[Series]) -> Drawing:
     described = "; ".join(
         f"{curve.name}: {curve.y[-1]:.0%} wrong at full coverage" for curve in curves if curve.name and curve.y
     )
-    return Drawing(name, title, f"Risk against coverage. {described}.", figure)
+    return finish(name, title, f"Risk against coverage. {described}.", figure)
 
 
 def confidence_distribution(name: str, title: str, histograms: Sequence[Histogram]) -> Drawing:
     """Stated confidence of right (upwards) and wrong (downwards) answers, one column per model."""
     with style():
         figure = Figure(figsize=PANEL_INCHES, layout="constrained")
-        figure.suptitle(title, x=0.01, ha="left", fontsize=11.5, fontweight="bold", color=PAPER["text"])
+        figure.suptitle(title, x=0.01, ha="left", fontsize=12.5, fontweight="bold", color=PAPER["text"])
         columns = figure.subplots(1, len(histograms), sharey=True, squeeze=False)[0]
         for axes, histogram in zip(columns, histograms, strict=True):
             widths = [(high - low) * 0.9 for low, high in _bins(histogram.edges)]
@@ -111,7 +114,7 @@ def confidence_distribution(name: str, title: str, histograms: Sequence[Histogra
             downwards = [-count for count in histogram.wrong]
             axes.bar(middles, downwards, widths, color=PAPER["wrong"], label="wrong")
             axes.axhline(0, color=PAPER["muted"], linewidth=0.8)
-            axes.set_title(histogram.name, fontsize=10.5, fontweight="normal", color=PAPER["muted"])
+            axes.set_title(histogram.name, fontsize=11, fontweight="normal", color=PAPER["muted"])
             axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{abs(value):.0f}"))
             axes.yaxis.set_major_locator(MaxNLocator(5, integer=True))
             _percent(axes.xaxis)
@@ -123,7 +126,7 @@ def confidence_distribution(name: str, title: str, histograms: Sequence[Histogra
         f"{_mean(item, item.right)} when right and {_mean(item, item.wrong)} when wrong"
         for item in histograms
     )
-    return Drawing(name, title, f"Stated confidence of right and wrong answers. {described}.", figure)
+    return finish(name, title, f"Stated confidence of right and wrong answers. {described}.", figure)
 
 
 def forest(name: str, title: str, effects: Sequence[Effect], *, xlabel: str, percent: bool) -> Drawing:
@@ -146,7 +149,7 @@ def forest(name: str, title: str, effects: Sequence[Effect], *, xlabel: str, per
         scale = 100 if percent else 1
         axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: _signed(value * scale)))
     described = "; ".join(f"{effect.name} {_effect(effect, percent)}" for effect in effects)
-    return Drawing(name, title, f"Difference trained minus base with its interval. {described}.", figure)
+    return finish(name, title, f"Difference trained minus base with its interval. {described}.", figure)
 
 
 def training(
@@ -181,7 +184,7 @@ def training(
         for curve in curves
         if curve.y and not curve.faint
     )
-    return Drawing(name, title, f"{title} over training. {described}.", figure)
+    return finish(name, title, f"{title} over training. {described}.", figure)
 
 
 def smoothed(values: Sequence[float], window: int) -> list[float]:
@@ -200,7 +203,7 @@ def smoothed(values: Sequence[float], window: int) -> list[float]:
 
 def _panel(title: str, *, height: float = PANEL_INCHES[1]) -> tuple[Figure, Axes]:
     figure = Figure(figsize=(PANEL_INCHES[0], height), layout="constrained")
-    figure.suptitle(title, x=0.01, ha="left", fontsize=11.5, fontweight="bold", color=PAPER["text"])
+    figure.suptitle(title, x=0.01, ha="left", fontsize=12.5, fontweight="bold", color=PAPER["text"])
     return figure, figure.subplots()
 
 
@@ -235,10 +238,18 @@ def _legend(axes: Axes) -> None:
     handles, names = axes.get_legend_handles_labels()
     if not handles:
         return
-    columns = 4 if sum(len(name) + 5 for name in names) <= 48 else 2 if max(map(len, names)) <= 22 else 1
-    axes.legend(
-        handles, names, loc="lower left", bbox_to_anchor=(-0.02, 1.0), ncols=min(columns, len(names)), borderpad=0.1
+    columns = next(
+        (count for count in (5, 4, 3, 2) if sum(_widest(names, count)) <= LEGEND_CHARACTERS and count <= len(names)), 1
     )
+    # As many columns as rows need: a legend is filled column by column, and would end with lone entries.
+    columns = math.ceil(len(names) / math.ceil(len(names) / columns))
+    axes.legend(handles, names, loc="lower left", bbox_to_anchor=(-0.02, 1.0), ncols=columns, borderpad=0.1)
+
+
+def _widest(names: Sequence[str], columns: int) -> list[int]:
+    """Characters of each column of a legend, handle included; a legend is filled column by column."""
+    rows = math.ceil(len(names) / columns)
+    return [max(len(name) + 5 for name in names[start : start + rows]) for start in range(0, len(names), rows)]
 
 
 def _percent(axis: Any) -> None:

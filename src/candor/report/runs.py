@@ -12,7 +12,10 @@ import yaml
 
 from candor.errors import RunError
 from candor.files import read_json, read_jsonl
+from candor.metrics.schema import check_results
 from candor.predictions import read_predictions
+from candor.run_folder import AUDIT, MANIFEST, RECIPE, RESULTS
+from candor.sides import load_side
 from candor.types import Prediction
 
 STAGES = ("base", "trained")
@@ -53,28 +56,48 @@ def load_run(folder: Path | str, *, name: str | None = None) -> Run:
     Raises:
         RunError: the folder is missing, or holds neither results nor predictions nor training metrics.
         DataError: a JSON file is there and cannot be read; names file and line.
-        PredictionError: the same of a prediction file.
+        PredictionError: the same of a prediction file, or the results do not have the documented shape.
     """
     folder = Path(folder)
     if not folder.is_dir():
         raise RunError(f"{folder}: no such run folder")
-    recipe_path = folder / "recipe.yaml"
+    recipe_path = folder / RECIPE
     recipe_text = recipe_path.read_text(encoding="utf-8") if recipe_path.is_file() else ""
     steps_path = folder / "train" / "metrics.jsonl"
+    results = _object(folder / RESULTS)
+    if results:
+        check_results(results)
     run = Run(
         name=folder.resolve().name if name is None else name,
         folder=folder,
-        results=_object(folder / "results.json"),
+        results=results,
         recipe=_recipe(recipe_path, recipe_text),
         recipe_text=recipe_text,
-        manifest=_object(folder / "manifest.json"),
-        audit=_object(folder / "audit.json"),
+        manifest=_object(folder / MANIFEST),
+        audit=_object(folder / AUDIT),
         steps=[_row(row, steps_path) for row in read_jsonl(steps_path)] if steps_path.is_file() else [],
         predictions={stage: _predictions(folder / "predictions" / stage) for stage in STAGES},
     )
     if not run.results and not run.steps and not any(run.predictions.values()):
         raise RunError(f"{folder}: nothing to report; expected results.json, predictions/ or train/metrics.jsonl in it")
     return run
+
+
+def comparison_run(results: Mapping[str, Any], base: Path | str, trained: Path | str) -> Run:
+    """A lone comparison as a run without a folder, so that a page can be made of it.
+
+    Args:
+        results: what :func:`candor.compare.compare_files` returned.
+        base: the base model's file that was compared, of candor's or the study's format.
+        trained: the trained model's.
+
+    Raises:
+        PredictionError: a file cannot be read.
+    """
+    files = {"base": base, "trained": trained}
+    predictions = {stage: {results["dataset"]: load_side(files[stage], stage).predictions} for stage in STAGES}
+    name = results["trained"]["model"] or results["dataset"]
+    return Run(name=name, folder=Path(trained).parent, results=results, predictions=predictions)
 
 
 def find_runs(*folders: Path | str) -> list[Run]:
@@ -99,7 +122,7 @@ def find_runs(*folders: Path | str) -> list[Run]:
 
 
 def _run_folders(folder: Path) -> list[Path]:
-    if (folder / "recipe.yaml").is_file() or (folder / "results.json").is_file():
+    if (folder / RECIPE).is_file() or (folder / RESULTS).is_file():
         return [folder]
     if not folder.is_dir():
         return []

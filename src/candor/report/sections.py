@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -20,7 +20,7 @@ class VerdictCard:
         title: the claim, with the arm's name when there are several.
         badge: the judgement in two or three words.
         tone: ``good``, ``bad`` or nothing where the runs cannot say.
-        texts, evidence, against: sentences; those of several seeds begin with the run's name.
+        texts, evidence, against: sentences; with several seeds each says in which it holds.
     """
 
     title: str
@@ -45,7 +45,7 @@ def verdict_cards(arms: Sequence[Arm]) -> list[VerdictCard]:
     for claim in claims:
         for arm in arms:
             found = [
-                (run.name if len(arm.runs) > 1 else "", verdict)
+                (run.name.removeprefix(f"{arm.name}/"), verdict)
                 for run in arm.runs
                 for verdict in run.results.get("verdicts", ())
                 if verdict["claim"] == claim
@@ -56,23 +56,27 @@ def verdict_cards(arms: Sequence[Arm]) -> list[VerdictCard]:
 
 
 def warnings(runs: Sequence[Run]) -> list[str]:
-    """What the results and the audit warn of, each once."""
-    found: list[str] = []
-    for run in runs:
-        name = f"{run.name}: " if len(runs) > 1 else ""
-        found += [f"{name}{text}" for text in run.results.get("warnings", ())]
-        for item in comparisons(run):
-            if item is not run.results:
-                found += [f"{name}{item['dataset']}: {text}" for text in item.get("warnings", ())]
-            if item.get("allowed"):
-                found.append(
-                    f"{name}{item['dataset']}: the two files differ in their {wording.listed(item['allowed'])}; "
-                    "this was allowed on request."
-                )
-            if item.get("conventions") == "paper":
-                found.append(f"{name}{item['dataset']}: rows were dropped and paired by the study's rules.")
-        found += [f"{name}{text}" for text in run.audit.get("warnings") or ()]
-    return list(dict.fromkeys(found))
+    """What the results and the audits warn of: each sentence once, with the runs it is about when there are several."""
+    return said_by([(run.name, text) for run in runs for text in _warnings(run)], of=len(runs))
+
+
+def said_by(sentences: Sequence[tuple[str, str]], *, of: int) -> list[str]:
+    """Equal sentences of several runs as one.
+
+    >>> said_by([("a", "It fell."), ("b", "It fell."), ("b", "It rose.")], of=2)
+    ['It fell. (all 2 runs)', 'It rose. (b)']
+    """
+    by_text: dict[str, list[str]] = {}
+    for name, text in sentences:
+        names = by_text.setdefault(text, [])
+        if name not in names:
+            names.append(name)
+    if of == 1:
+        return list(by_text)
+    return [
+        f"{text} (all {of} runs)" if len(names) == of else f"{text} ({wording.listed(names)})"
+        for text, names in by_text.items()
+    ]
 
 
 def facts(runs: Sequence[Run], arms: Sequence[Arm]) -> list[tuple[str, str]]:
@@ -117,28 +121,23 @@ def audit_tables(runs: Sequence[Run]) -> list[Table]:
         groups = []
         for dataset, content in _mapping(audit.get("datasets")).items():
             shortcuts = _mapping(_mapping(content).get("shortcuts"))
-            rows = [
-                Row(
-                    str(name).replace("_", " "),
-                    (
-                        Cell(
-                            wording.number("accuracy", found.get("value")),
-                            wording.interval("accuracy", found.get("interval")),
-                        ),
-                        Cell(_count(found.get("n"))),
-                    ),
-                )
-                for name, found in ((name, _mapping(value)) for name, value in shortcuts.items())
-                if isinstance(found.get("value"), int | float | None)
-            ]
+            rows = [Row(str(name).replace("_", " "), _shortcut(_mapping(found))) for name, found in shortcuts.items()]
             if rows:
                 groups.append(Group(str(dataset), tuple(rows)))
         if groups:
             caption = "Accuracy of each shortcut" + (f" ({run.name})" if len(runs) > 1 else "")
-            tables.append(
-                Table(f"audit-{len(tables)}", caption, ("Shortcut", "Accuracy, %", "Examples"), tuple(groups))
-            )
+            columns = ("Shortcut", "Three labels, %", "NA or not, %", "Examples")
+            tables.append(Table(f"audit-{len(tables)}", caption, columns, tuple(groups)))
     return tables
+
+
+def _shortcut(found: Mapping[Any, Any]) -> tuple[Cell, ...]:
+    scores = [_mapping(found.get(key)) for key in ("accuracy", "na_accuracy")]
+    cells = [
+        Cell(wording.number("accuracy", score.get("value")), wording.interval("accuracy", score.get("interval")))
+        for score in scores
+    ]
+    return (*cells, Cell(_count(scores[0].get("n"))))
 
 
 def audit_rest(runs: Sequence[Run]) -> dict[str, Any]:
@@ -170,6 +169,20 @@ def provenance(runs: Sequence[Run]) -> list[dict[str, Any]]:
     ]
 
 
+def _warnings(run: Run) -> Iterator[str]:
+    yield from run.results.get("warnings", ())
+    for item in comparisons(run):
+        dataset = item["dataset"]
+        if item is not run.results:
+            yield from (f"{dataset}: {text}" for text in item.get("warnings", ()))
+        if item.get("allowed"):
+            what = wording.listed(item["allowed"])
+            yield f"{dataset}: the two files differ in their {what}; this was allowed on request."
+        if item.get("conventions") == "paper":
+            yield f"{dataset}: rows were dropped and paired by the study's rules."
+    yield from run.audit.get("warnings") or ()
+
+
 def _summary(arm: Arm, *, named: bool) -> str:
     datasets = arm.trained_on or tuple(datasets_of([arm])[:1])
     parts = []
@@ -184,12 +197,14 @@ def _summary(arm: Arm, *, named: bool) -> str:
                 before, after = wording.number(metric, base.mean), wording.number(metric, trained.mean)
                 clauses.append(f"{phrase.format(after)} ({before} % before)")
         if clauses:
-            parts.append(f"on {dataset} the trained model {wording.listed(clauses)}")
+            parts.append(f"{f'on {dataset} it ' if len(datasets) > 1 else ''}{wording.listed(clauses)}")
     if not parts:
         return ""
-    text = "; ".join(parts)
+    trained_on = wording.listed(arm.trained_on)
+    who = f"Trained on {trained_on}, the model" if trained_on else f"On {datasets[0]}, the trained model"
+    name = f"{arm.name}: " if named and arm.name != trained_on else ""
     seeds = f" (means of {len(arm.runs)} seeds)" if len(arm.runs) > 1 else ""
-    return f"{arm.name}: {text}{seeds}." if named else f"{text[0].upper()}{text[1:]}{seeds}."
+    return f"{name}{who}{': ' if len(parts) > 1 else ' '}{'; '.join(parts)}{seeds}."
 
 
 def _card(found: Sequence[tuple[str, Mapping[str, Any]]], arm: str) -> VerdictCard:
@@ -203,18 +218,18 @@ def _card(found: Sequence[tuple[str, Mapping[str, Any]]], arm: str) -> VerdictCa
         badge = f"Holds in {hits} of {of} seeds"
         tone = "good" if hits == of else "bad" if hits == 0 else ""
 
-    def sentences(key: str) -> tuple[str, ...]:
-        texts = [(name, text) for name, verdict in found for text in verdict.get(key) or ()]
-        return tuple(dict.fromkeys(f"{name}: {text}" if name else text for name, text in texts))
+    def sentences(key: str) -> list[str]:
+        return said_by([(name, text) for name, verdict in found for text in verdict.get(key) or ()], of=of)
 
     first = found[0][1]
+    texts = said_by([(name, verdict["text"]) for name, verdict in found], of=of)
     return VerdictCard(
         title=f"{first['title']}: {arm}" if arm else first["title"],
         badge=badge,
         tone=tone,
-        texts=tuple(f"{name}: {verdict['text']}" if name else verdict["text"] for name, verdict in found),
-        evidence=sentences("evidence"),
-        against=sentences("against"),
+        texts=tuple(texts),
+        evidence=tuple(sentences("evidence")),
+        against=tuple(sentences("against")),
     )
 
 

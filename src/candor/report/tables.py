@@ -17,6 +17,7 @@ from candor.report.arms import (
     figure,
     is_significant,
     overall,
+    tested_p,
 )
 from candor.report.style import role_of
 
@@ -99,7 +100,8 @@ def comparison_table(items: Sequence[Comparison], metrics: Sequence[str] = HEADL
             if figure(item, "base", metric) or figure(item, "trained", metric)
         ]
         groups.append(Group(dataset_title(item), tuple(rows)))
-    columns = ("Metric", "Base", "Trained", "Difference", "p (Holm)", *(["Bayes"] if has_bayes else []))
+    p_title = "p" if any(item.get("conventions") == "paper" for item in items) else "p (Holm)"
+    columns = ("Metric", "Base", "Trained", "Difference", p_title, *(["Bayes"] if has_bayes else []))
     return Table("results", _caption(items), columns, tuple(groups))
 
 
@@ -284,7 +286,7 @@ def _comparison_row(item: Comparison, metric: str, *, has_bayes: bool) -> Row:
             tone=wording.tone(metric, change.get("value")) if significant else "",
             strong=significant,
         ),
-        Cell(wording.p_value(change.get("p_holm")), strong=significant),
+        Cell(wording.p_value(tested_p(item, metric)), strong=significant),
     ]
     if has_bayes:
         cells.append(Cell(wording.number(metric, figure(item, "bayes", metric).get("value"))))
@@ -323,8 +325,11 @@ def _caption(items: Sequence[Comparison]) -> str:
     if not items:
         return "No results yet."
     settings = items[0]["settings"]
+    corrected = (
+        "by the study's uncorrected test" if items[0].get("conventions") == "paper" else "after Holm's correction"
+    )
     return (
         f"In brackets or below, the {settings['level']:.0%} interval. Differences are trained minus base on the same "
         f"examples ({settings['resamples']:,} paired resamples); those significant at {settings['significance']:g} "
-        "after Holm's correction are bold."
+        f"{corrected} are bold."
     )

@@ -61,14 +61,16 @@ def interval(metric: str, ends: Sequence[float] | None, *, sign: bool = False) -
 
 
 def p_value(p: float | None) -> str:
-    """A p-value with three decimals; one that would read as zero is given as a bound.
+    """A p-value with three decimals, four where it is small; one that would read as zero is given as a bound.
 
-    >>> p_value(0.00009), p_value(0.0312), p_value(None)
-    ('<0.001', '0.031', '–')
+    >>> p_value(0.00002), p_value(0.00034), p_value(0.0312), p_value(None)
+    ('<0.0001', '0.0003', '0.031', '–')
     """
     if p is None:
         return NOTHING
-    return "<0.001" if p < 0.001 else f"{p:.3f}"
+    if p < 0.0001:
+        return "<0.0001"
+    return f"{p:.4f}" if p < 0.001 else f"{p:.3f}"
 
 
 def tone(metric: str, difference: float | None) -> str:
