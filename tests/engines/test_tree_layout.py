@@ -6,22 +6,9 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from candor.engines.tree_layout import ROOT, Rows, Trie, Visibility, common_prefix_length
+from candor.engines.tree_layout import ROOT, Rows, Trie, Visibility, split_rows
 
 _sequences = st.lists(st.lists(st.integers(0, 2), max_size=5).map(tuple), min_size=1, max_size=8)
-
-
-def test_common_prefix_length() -> None:
-    assert common_prefix_length([(1, 2, 3), (1, 2, 4), (1, 2)]) == 2
-    assert common_prefix_length([(1, 2, 3)]) == 3
-    assert common_prefix_length([(1,), (2,)]) == 0
-
-
-@given(_sequences)
-def test_common_prefix_is_common_and_no_longer_one_is(sequences: list[tuple[int, ...]]) -> None:
-    length = common_prefix_length(sequences)
-    assert len({sequence[:length] for sequence in sequences}) == 1
-    assert len({sequence[: length + 1] for sequence in sequences}) > 1 or min(map(len, sequences)) == length
 
 
 def test_trie_merges_beginnings_and_forwards_no_last_token() -> None:
@@ -102,3 +89,14 @@ def test_hidden_keys_are_finite_in_every_dtype() -> None:
         mask = Visibility(nothing, position, position, 1, dtype).mask(None)
         assert torch.isfinite(mask).all()
         assert float(mask.max()) < -1e4
+
+
+def test_rows_are_split_where_padding_costs_more_than_a_block() -> None:
+    assert split_rows([5, 6, 90], past=100, width=8) == [slice(0, 3)]
+    assert split_rows([50, 51, 900], past=1000, width=4096) == [slice(0, 2), slice(2, 3)]
+
+
+@given(st.lists(st.integers(1, 2000), min_size=1, max_size=20).map(sorted), st.sampled_from([1, 64, 4096]))
+def test_blocks_hold_every_row_once_in_order(lengths: list[int], width: int) -> None:
+    blocks = split_rows(lengths, 100, width)
+    assert [row for block in blocks for row in range(len(lengths))[block]] == list(range(len(lengths)))

@@ -15,13 +15,17 @@ from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 
+from candor.encoding import common_prefix_length
 from candor.engines.base import Tokens, TokenScores
 from candor.engines.forward import Sampled
+from candor.engines.last_layer import only_for
 from candor.engines.merged_lora import MergedLora
 from candor.engines.output_head import OutputHead
 from candor.engines.tree_attention import (
     PASS_ARGUMENT,
+    Block,
     GrowingKeyValues,
     KeyValues,
     StoredKeyValues,
@@ -29,7 +33,7 @@ from candor.engines.tree_attention import (
     tree_attention_enabled,
 )
 from candor.engines.tree_decode import Branches
-from candor.engines.tree_layout import ROOT, Rows, Trie, Visibility, common_prefix_length
+from candor.engines.tree_layout import ROOT, Rows, Trie, Visibility, split_rows
 from candor.errors import EngineError, ModelError
 
 PROVEN_MODEL_TYPES = frozenset(
@@ -70,26 +74,49 @@ def _base_model(model: Any) -> Any:
 
 
 @dataclass(frozen=True, slots=True)
-class TreePrefix:
-    """P prompts that have been run once.
+class PrefixBlock:
+    """Prompts of similar length that have been run once.
 
     Attributes:
-        lengths_P: tokens of each prompt, the shared header included.
-        header_length: leading tokens that all prompts share.
-        key_values: per layer ``[P, Hk, K, d]``: header, then each prompt's own tokens, padded.
-        valid_P_K: true where there is a token.
+        prompts: which of the prompts, counted by length.
+        lengths_B: tokens of each, the shared header included.
+        valid_B_K: true where ``key_values`` holds a token.
+        key_values: per layer ``[B, Hk, K, d]``: header, then each prompt's own tokens, padded.
+    """
+
+    prompts: slice
+    lengths_B: torch.Tensor
+    valid_B_K: torch.Tensor
+    key_values: StoredKeyValues
+
+
+@dataclass(frozen=True, slots=True)
+class TreePrefix:
+    """P prompts that have been run once, ordered by length inside.
+
+    Attributes:
+        order_P: which prompt stands at each place.
+        blocks: their keys and values.
         last_hidden_P_D: hidden state of each prompt's last token.
         version: of the weights it was made with.
         reference: whether the base model ran, without its adapter.
     """
 
-    lengths_P: torch.Tensor
-    header_length: int
-    key_values: StoredKeyValues
-    valid_P_K: torch.Tensor
+    order_P: NDArray[np.int64]
+    blocks: tuple[PrefixBlock, ...]
     last_hidden_P_D: torch.Tensor
     version: int
     reference: bool
+
+    @property
+    def lengths(self) -> torch.Tensor:
+        """Tokens of each prompt, ordered by length."""
+        return torch.cat([block.lengths_B for block in self.blocks])
+
+    @property
+    def places(self) -> NDArray[np.int64]:
+        """At which place each prompt stands."""
+        return np.argsort(self.order_P)
 
 
 class PrefixTreePath:
@@ -116,6 +143,9 @@ class PrefixTreePath:
         head = self._base.get_output_embeddings()
         config = self._base.config
         self._head = OutputHead(head.weight, head.bias, getattr(config, "final_logit_softcapping", None))
+        self._last_layer = config.num_hidden_layers - 1
+        head_dim = getattr(config, "head_dim", None) or config.hidden_size // config.num_attention_heads
+        self._heads_width = config.num_attention_heads * head_dim
         self._heads_per_key = config.num_attention_heads // config.num_key_value_heads
         self._lora = MergedLora(model)
         self._version = 0
@@ -140,15 +170,13 @@ class PrefixTreePath:
                 stack.enter_context(self._model.disable_adapter())
             yield
 
-    def _run(
-        self, tokens: Any, positions: torch.Tensor, rows: Rows, visibility: Visibility, key_values: KeyValues
-    ) -> torch.Tensor:
+    def _run(self, tokens: Any, positions: torch.Tensor, blocks: Sequence[Block]) -> torch.Tensor:
         """Hidden states ``[N, D]`` of N flat tokens."""
         out = self._backbone(
             input_ids=torch.as_tensor(tokens, device=self._device)[None],
             position_ids=positions[None],
             use_cache=False,
-            **{PASS_ARGUMENT: TreePass(rows, visibility, key_values)},
+            **{PASS_ARGUMENT: TreePass(blocks, self._last_layer)},
         )
         hidden: torch.Tensor = out.last_hidden_state[0]
         return hidden
@@ -158,20 +186,35 @@ class PrefixTreePath:
     ) -> Visibility:
         return Visibility(visible, query_positions, key_positions, self._heads_per_key, self._head.weight.dtype)
 
-    def _run_causal(
-        self, sequences: Sequence[Tokens], start: int, past: StoredKeyValues | None
-    ) -> tuple[torch.Tensor, Rows, StoredKeyValues]:
-        """Run sequences that follow ``start`` common tokens. Returns hidden states, layout, keys and values."""
-        rows = Rows.of([len(sequence) for sequence in sequences], self._device)
-        width = rows.shape[1]
-        positions = torch.arange(start + width, device=self._device)
-        queries = positions[start:]
-        # Padding follows a row's tokens, so causality alone hides it from them.
-        visibility = self._visibility((queries[:, None] >= positions)[None], queries[None], positions[None])
-        stored = StoredKeyValues(past)
-        tokens = [token for sequence in sequences for token in sequence]
-        hidden = self._run(tokens, start + rows.slots % width, rows, visibility, stored)
-        return hidden, rows, stored
+    def _run_ends(
+        self, sequences: Sequence[Tokens], parts: Sequence[slice], start: int, past: StoredKeyValues | None
+    ) -> tuple[torch.Tensor, list[Block], list[StoredKeyValues]]:
+        """Run sequences that follow ``start`` common tokens, in blocks.
+
+        Returns:
+            Hidden state of each sequence's last token, and each block's layout, keys and values.
+        """
+        blocks, key_values, positions, needed, count = [], [], [], [], 0
+        for part in parts:
+            rows = Rows.of([len(sequence) for sequence in sequences[part]], self._device)
+            width = rows.shape[1]
+            keys = torch.arange(start + width, device=self._device)
+            queries = keys[start:]
+            last = start + torch.as_tensor(rows.lengths, device=self._device)[:, None] - 1
+            stored = StoredKeyValues(past)
+            # Padding follows a row's tokens, so causality alone hides it from them.
+            visibility = self._visibility((queries[:, None] >= keys)[None], queries[None], keys[None])
+            ends = self._visibility((last >= keys)[:, None], last, keys[None])
+            blocks.append(Block(rows, visibility, stored, ends))
+            key_values.append(stored)
+            positions.append(start + rows.slots % width)
+            needed.append(rows.ends + count)
+            count += sum(rows.lengths)
+        ends_P = torch.cat(needed)
+        with only_for(self._backbone.layers[self._last_layer], ends_P):
+            tokens = [token for sequence in sequences for token in sequence]
+            hidden = self._run(tokens, torch.cat(positions), blocks)
+        return hidden.index_select(0, ends_P), blocks, key_values
 
     def prefill(self, prompts: Sequence[Tokens], *, grad: bool, reference: bool = False) -> TreePrefix:
         """Run the prompts' common header once, then each prompt's own tokens.
@@ -188,21 +231,26 @@ class PrefixTreePath:
             raise EngineError("a prefix needs at least one prompt, and every prompt at least one token")
         # Every prompt keeps a token of its own, whose hidden state predicts the first token of a completion.
         start = min(common_prefix_length(prompts), min(map(len, prompts)) - 1)
+        order_P = np.argsort([len(prompt) for prompt in prompts], kind="stable")
+        own = [prompts[place][start:] for place in order_P]
+        parts = split_rows([len(sequence) for sequence in own], start, self._heads_width)
         header = None
         with self._enabled(reference=reference, grad=grad):
             if start:
-                _, _, header = self._run_causal([prompts[0][:start]], 0, None)
-            hidden, rows, stored = self._run_causal([prompt[start:] for prompt in prompts], start, header)
-        last = torch.as_tensor(np.cumsum(rows.lengths) - 1, device=self._device)
-        return TreePrefix(
-            lengths_P=torch.as_tensor([len(prompt) for prompt in prompts], device=self._device),
-            header_length=start,
-            key_values=stored,
-            valid_P_K=torch.cat([rows.valid.new_ones(len(prompts), start), rows.valid], dim=1),
-            last_hidden_P_D=hidden.index_select(0, last),
-            version=self._version,
-            reference=reference,
-        )
+                _, _, (header,) = self._run_ends([prompts[0][:start]], [slice(0, 1)], 0, None)
+            last_hidden, blocks, key_values = self._run_ends(own, parts, start, header)
+        prefix_blocks = [
+            PrefixBlock(
+                prompts=part,
+                lengths_B=torch.as_tensor(block.rows.lengths, device=self._device) + start,
+                valid_B_K=torch.cat(
+                    [block.rows.valid.new_ones(len(block.rows.lengths), start), block.rows.valid], dim=1
+                ),
+                key_values=stored,
+            )
+            for part, block, stored in zip(parts, blocks, key_values, strict=True)
+        ]
+        return TreePrefix(order_P, tuple(prefix_blocks), last_hidden, self._version, reference)
 
     def _check(self, prefix: TreePrefix) -> None:
         if prefix.version != self._version:
@@ -225,11 +273,12 @@ class PrefixTreePath:
             EngineError: the numbers of prompts differ, the temperature is not positive or the weights have changed.
         """
         self._check(prefix)
-        if len(continuations) != len(prefix.lengths_P):
-            raise EngineError(f"{len(continuations)} lists of continuations for {len(prefix.lengths_P)} prompts")
+        if len(continuations) != len(prefix.order_P):
+            raise EngineError(f"{len(continuations)} lists of continuations for {len(prefix.order_P)} prompts")
         if temperature <= 0:
             raise EngineError(f"temperature {temperature} must be above 0 to score")
-        tries = _build_tries(continuations)
+        tries_in_place = _build_tries(continuations)
+        tries = [tries_in_place[prompt] for prompt in prefix.order_P]
         grad = torch.is_grad_enabled() and prefix.last_hidden_P_D.requires_grad
         with self._enabled(reference=prefix.reference, grad=grad):
             hidden = self._run_tries(prefix, tries)
@@ -240,37 +289,32 @@ class PrefixTreePath:
                 torch.from_numpy(tokens).to(self._device),
                 temperature,
             )
-            index = torch.from_numpy(paths).to(self._device)
-            mask_P_C_T = torch.from_numpy(mask).to(self._device)
+            index = torch.from_numpy(paths[prefix.places]).to(self._device)
+            mask_P_C_T = torch.from_numpy(mask[prefix.places]).to(self._device)
             return TokenScores(
                 _along_paths(at_temperature, index, mask_P_C_T), _along_paths(raw, index, mask_P_C_T), mask_P_C_T
             )
 
     def _run_tries(self, prefix: TreePrefix, tries: Sequence[Trie]) -> torch.Tensor:
         """Hidden states of all nodes of all tries, then of the prompts' last tokens: ``[N + P, D]``."""
-        rows = Rows.of([len(trie.tokens) for trie in tries], self._device)
-        if not len(rows.slots):
+        nodes = np.concatenate([trie.tokens for trie in tries])
+        if not len(nodes):
             return prefix.last_hidden_P_D
-        count, width = rows.shape
-        ancestors = np.zeros((count, width, width), dtype=np.bool_)
-        depths = np.zeros((count, width), dtype=np.int64)
-        for row, trie in enumerate(tries):
-            size = len(trie.tokens)
-            ancestors[row, :size, :size] = trie.ancestors
-            depths[row, :size] = trie.depths
-        visible = torch.cat(
-            [prefix.valid_P_K[:, None].expand(-1, width, -1), torch.from_numpy(ancestors).to(self._device)], dim=2
-        )
-        queries = prefix.lengths_P[:, None] + torch.from_numpy(depths).to(self._device)
-        slots = torch.arange(prefix.valid_P_K.shape[1], device=self._device)
-        keys = torch.cat([slots.expand(count, -1), queries], dim=1)
-        hidden = self._run(
-            np.concatenate([trie.tokens for trie in tries]),
-            queries.reshape(-1)[rows.slots],
-            rows,
-            self._visibility(visible, queries, keys),
-            StoredKeyValues(prefix.key_values, keep=False),
-        )
+        blocks, positions = [], []
+        for block in prefix.blocks:
+            members = tries[block.prompts]
+            rows = Rows.of([len(trie.tokens) for trie in members], self._device, width=1)
+            count, width = rows.shape
+            ancestors = np.zeros((count, width, width), dtype=np.bool_)
+            depths = np.zeros((count, width), dtype=np.int64)
+            for row, trie in enumerate(members):
+                size = len(trie.tokens)
+                ancestors[row, :size, :size] = trie.ancestors
+                depths[row, :size] = trie.depths
+            queries = block.lengths_B[:, None] + torch.from_numpy(depths).to(self._device)
+            blocks.append(self._following(block, rows, torch.from_numpy(ancestors), queries, queries))
+            positions.append(queries.reshape(-1)[rows.slots])
+        hidden = self._run(nodes, torch.cat(positions), blocks)
         return torch.cat([hidden, prefix.last_hidden_P_D])
 
     @torch.no_grad()
@@ -302,32 +346,59 @@ class PrefixTreePath:
             raise EngineError(
                 f"cannot sample {group_size} completions of {max_new_tokens} tokens at temperature {temperature}"
             )
-        shape = (len(prefix.lengths_P), group_size, max_new_tokens)
+        shape = (len(prefix.order_P), group_size, max_new_tokens)
         if uniforms_P_G_T.shape != shape:
             raise EngineError(f"random numbers of shape {tuple(uniforms_P_G_T.shape)} where {shape} are needed")
-        branches = Branches(temperature, stop_token_ids, uniforms_P_G_T)
-        key_values = GrowingKeyValues(prefix.key_values, chunk=64, length=prefix.valid_P_K.shape[1])
-        slots = torch.arange(key_values.length, device=self._device).expand(len(prefix.lengths_P), -1)
-        own_positions = slots[:, :0]
+        branches = Branches(temperature, stop_token_ids, uniforms_P_G_T[torch.from_numpy(prefix.order_P)])
+        growing = [
+            GrowingKeyValues(block.key_values, chunk=64, length=block.valid_B_K.shape[1]) for block in prefix.blocks
+        ]
+        positions_P_C = prefix.lengths[:, None][:, :0]
         with self._enabled(reference=prefix.reference, grad=False):
             logits = self._head.logits(prefix.last_hidden_P_D)
             while branches.advance(logits):
-                rows = Rows.of(branches.counts_P, self._device)
-                width = rows.shape[1]
-                queries = (prefix.lengths_P + branches.step - 1)[:, None].expand(-1, width)
-                own_positions = torch.cat([own_positions, queries], dim=1)
-                own = torch.from_numpy(branches.visible_columns()).to(self._device)
-                visible = torch.cat([prefix.valid_P_K[:, None].expand(-1, width, -1), own], dim=2)
-                hidden = self._run(
-                    branches.tokens,
-                    queries.reshape(-1)[rows.slots],
-                    rows,
-                    self._visibility(visible, queries, torch.cat([slots, own_positions], dim=1)),
-                    key_values,
-                )
-                key_values.advance(width)
+                queries_P_R = (prefix.lengths + branches.step - 1)[:, None].expand(-1, branches.width)
+                positions_P_C = torch.cat([positions_P_C, queries_P_R], dim=1)
+                columns = torch.from_numpy(branches.visible_columns())
+                blocks, positions = [], []
+                for block, key_values in zip(prefix.blocks, growing, strict=True):
+                    part = block.prompts
+                    rows = Rows.of(branches.counts_P[part], self._device, width=branches.width)
+                    queries = queries_P_R[part]
+                    blocks.append(self._following(block, rows, columns[part], queries, positions_P_C[part], key_values))
+                    positions.append(queries.reshape(-1)[rows.slots])
+                hidden = self._run(branches.tokens, torch.cat(positions), blocks)
+                for key_values in growing:
+                    key_values.advance(branches.width)
                 logits = self._head.logits(hidden)
-        return branches.completions()
+        completions = branches.completions()
+        return [completions[place] for place in prefix.places]
+
+    def _following(
+        self,
+        block: PrefixBlock,
+        rows: Rows,
+        own_B_R_C: torch.Tensor,
+        queries_B_R: torch.Tensor,
+        positions_B_C: torch.Tensor,
+        key_values: KeyValues | None = None,
+    ) -> Block:
+        """Layout of tokens that follow a block's prompts.
+
+        Args:
+            block: the prompts.
+            rows: the tokens.
+            own_B_R_C: which of the C tokens behind the prompt each token sees.
+            queries_B_R: position of each token.
+            positions_B_C: position of each of the C tokens behind the prompt.
+            key_values: where keys and values are kept; by default they are not.
+        """
+        width = rows.shape[1]
+        visible = torch.cat([block.valid_B_K[:, None].expand(-1, width, -1), own_B_R_C.to(self._device)], dim=2)
+        slots = torch.arange(block.valid_B_K.shape[1], device=self._device).expand(len(positions_B_C), -1)
+        keys = torch.cat([slots, positions_B_C], dim=1)
+        visibility = self._visibility(visible, queries_B_R, keys)
+        return Block(rows, visibility, key_values or StoredKeyValues(block.key_values, keep=False))
 
 
 def _build_tries(continuations: Sequence[Sequence[Tokens]]) -> list[Trie]:

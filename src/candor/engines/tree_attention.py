@@ -9,7 +9,7 @@ attention function through the model's keyword arguments (:data:`PASS_ARGUMENT`)
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol, cast
 
@@ -104,18 +104,33 @@ class GrowingKeyValues:
 
 
 @dataclass(frozen=True, slots=True)
-class TreePass:
-    """Layout of one forward pass.
+class Block:
+    """Rows of similar length, which attend together.
 
     Attributes:
-        rows: how the flat tokens fall into rows.
+        rows: how the block's flat tokens fall into rows.
         visibility: which keys they see.
         key_values: keys and values of what came before.
+        ends: which keys the last token of each row sees; given where nothing else of the last layer is needed.
     """
 
     rows: Rows
     visibility: Visibility
     key_values: KeyValues
+    ends: Visibility | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class TreePass:
+    """Layout of one forward pass: the flat tokens are those of the blocks, one after the other.
+
+    Attributes:
+        blocks: at least one.
+        last_layer: index of the model's last layer.
+    """
+
+    blocks: Sequence[Block]
+    last_layer: int
 
 
 @contextlib.contextmanager
@@ -245,10 +260,28 @@ def tree_attention(
         raise EngineError("prefix-tree attention takes neither a mask nor dropout; set attention_dropout to 0")
     scale = query.shape[-1] ** -0.5 if scaling is None else scaling
     layer = int(module.layer_idx)  # type: ignore[arg-type]
-    rows = layout.rows
-    keys, values = layout.key_values.extend(layer, _to_rows(key, rows), _to_rows(value, rows))
-    out = _attend(_to_rows(query, rows), keys, values, layout.visibility.mask(sliding_window), scale, s_aux, softcap)
-    return _from_rows(out, rows), None
+    sizes = [block.rows.slots.numel() for block in layout.blocks]
+    parts = zip(*(torch.split(tensor, sizes, dim=2) for tensor in (query, key, value)), strict=True)
+    outputs = []
+    for block, (queries, keys, values) in zip(layout.blocks, parts, strict=True):
+        rows = block.rows
+        seen = block.key_values.extend(layer, _to_rows(keys, rows), _to_rows(values, rows))
+        if layer == layout.last_layer and block.ends is not None:
+            ends = rows.ends
+            out = _attend(
+                queries[0].index_select(1, ends).transpose(0, 1)[:, :, None],
+                *seen,
+                block.ends.mask(sliding_window),
+                scale,
+                s_aux,
+                softcap,
+            )
+            nothing = out.new_zeros(queries.shape[2], *out.shape[1::2])
+            outputs.append(nothing.index_copy(0, ends, out[:, :, 0])[None])
+        else:
+            out = _attend(_to_rows(queries, rows), *seen, block.visibility.mask(sliding_window), scale, s_aux, softcap)
+            outputs.append(_from_rows(out, rows))
+    return outputs[0] if len(outputs) == 1 else torch.cat(outputs, dim=1), None
 
 
 AttentionInterface.register(IMPLEMENTATION, tree_attention)

@@ -124,9 +124,14 @@ class Branches:
         columns[np.arange(len(parents)), used + own] = True
         self._columns_M_C, self._own_columns = columns, own
 
+    @property
+    def width(self) -> int:
+        """R, the most living branches that a prompt has."""
+        return max(self.counts_P)
+
     def visible_columns(self) -> NDArray[np.bool_]:
         """``[P, R, C]``: which of the C columns decoded so far each of a prompt's R branches sees."""
-        width = max(self.counts_P)
+        width = self.width
         visible = np.zeros((len(self.counts_P), width, self._columns_M_C.shape[1]), dtype=np.bool_)
         visible[self._prompt_of_branch, self._own_columns] = self._columns_M_C
         return visible
