@@ -29,13 +29,25 @@ def _defined(values_R: Floats) -> Floats | None:
     return values_R[finite] if finite.mean() >= _DEFINED else None
 
 
+def _quantiles(values_R: Floats, shares: tuple[float, float]) -> Interval:
+    """Linearly interpolated quantiles, as numpy's, at a fraction of the overhead."""
+    places = [share * (values_R.size - 1) for share in shares]
+    lows = [math.floor(place) for place in places]
+    highs = [min(low + 1, values_R.size - 1) for low in lows]
+    ordered = np.partition(values_R, sorted({*lows, *highs}))
+    low, high = (
+        float(ordered[under] + (place - under) * (ordered[over] - ordered[under]))
+        for place, under, over in zip(places, lows, highs, strict=True)
+    )
+    return low, high
+
+
 def percentile_interval(values_R: Floats, level: float = LEVEL) -> Interval | None:
     """Percentile interval (Efron 1979); ``None`` where too many resamples leave the figure undefined."""
     defined = _defined(values_R)
     if defined is None:
         return None
-    low, high = np.quantile(defined, [(1 - level) / 2, (1 + level) / 2])
-    return float(low), float(high)
+    return _quantiles(defined, ((1 - level) / 2, (1 + level) / 2))
 
 
 def bca_interval(
@@ -70,8 +82,8 @@ def bca_interval(
     shrink = 1 - acceleration * (bias + tails)
     if (shrink <= 0).any():
         return None
-    low, high = np.quantile(defined, special.ndtr(bias + (bias + tails) / shrink))
-    return float(low), float(high)
+    low, high = special.ndtr(bias + (bias + tails) / shrink).tolist()
+    return _quantiles(defined, (low, high))
 
 
 def two_sided_p(value: float, values_R: Floats) -> float:

@@ -31,6 +31,10 @@ class CellFigures:
 
     Args:
         cells: one row of the view per cell.
+
+    Attributes:
+        count_M_K: sparse; which of the M counts that the figures need a row of each cell adds to: by (gold, answer),
+            then right answers by confidence, highest first, then wrong ones.
     """
 
     def __init__(self, cells: View) -> None:
@@ -38,7 +42,7 @@ class CellFigures:
         self._label_cells = len(LABELS) * width
         usable_K = cells.usable
         levels = np.unique(cells.confidence_N[usable_K])[::-1]
-        self.levels_L: Floats = levels
+        self._levels_L: Floats = levels
         number = np.arange(usable_K.size)
         level_K = levels.size - 1 - np.searchsorted(levels[::-1], cells.confidence_N[usable_K])
         wrong_K = ~cells.correct[usable_K]
@@ -47,24 +51,18 @@ class CellFigures:
         )
         columns = np.concatenate([number, number[usable_K]])
         shape = (self._label_cells + 2 * levels.size, usable_K.size)
-        self._project = scipy.sparse.csr_array((np.ones(rows.size), (rows, columns)), shape=shape)
+        self.count_M_K = scipy.sparse.csr_array((np.ones(rows.size), (rows, columns)), shape=shape)
 
-    def counts(self, counts_K_R: Floats) -> tuple[Floats, Floats, Floats]:
-        """Return counts (gold, answer, R), and of right and of wrong answers (confidence, R)."""
-        projected = np.asarray(self._project @ counts_K_R)
-        resamples = counts_K_R.shape[1]
-        labels = projected[: self._label_cells].reshape(len(LABELS), NO_LABEL + 1, resamples)
-        right = projected[self._label_cells : self._label_cells + self.levels_L.size]
-        wrong = projected[self._label_cells + self.levels_L.size :]
-        return labels, right, wrong
-
-    def figures(self, counts_K_R: Floats) -> dict[str, Floats]:
-        """Return every figure, each [R]; NaN where undefined."""
-        labels_3_4_R, right_L_R, wrong_L_R = self.counts(counts_K_R)
+    def figures(self, counts_M_R: Floats) -> dict[str, Floats]:
+        """Return every figure, each [R], from counts that ``count_M_K`` made; NaN where undefined."""
+        labels_M_R, right_L_R, wrong_L_R = np.split(
+            counts_M_R, [self._label_cells, self._label_cells + self._levels_L.size]
+        )
+        labels_3_4_R = labels_M_R.reshape(len(LABELS), NO_LABEL + 1, -1)
         all_R = labels_3_4_R.sum(axis=(0, 1))
         missing_R = all_R - right_L_R.sum(axis=0) - wrong_L_R.sum(axis=0)
         figures = label_figures(labels_3_4_R)
-        figures |= calibration_figures(self.levels_L, right_L_R, wrong_L_R)
+        figures |= calibration_figures(self._levels_L, right_L_R, wrong_L_R)
         figures |= ranking_figures(right_L_R, wrong_L_R, all_R)
         squares_R = np.where(missing_R < all_R, figures["brier"] * (all_R - missing_R), 0.0)
         figures["brier_all"] = divide(squares_R + missing_R, all_R)

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
+import scipy.sparse
 from numpy.typing import NDArray
 
 from candor.metrics import schema
@@ -97,14 +98,6 @@ def _cells(columns: list[NDArray[np.generic]]) -> tuple[NDArray[np.int64], NDArr
     return codes_N, first_K
 
 
-def _joined(parts: Iterable[Mapping[str, Floats]]) -> dict[str, Floats]:
-    collected: dict[str, list[Floats]] = {}
-    for part in parts:
-        for name, values in part.items():
-            collected.setdefault(name, []).append(values)
-    return {name: np.concatenate(values) for name, values in collected.items()}
-
-
 def _metric(name: str, value: float, values_R: Floats, n: int, view: View, groups: int) -> Metric:
     if not math.isfinite(value):
         return Metric(math.nan, None, n, why_undefined(name, view))
@@ -123,11 +116,10 @@ def view_metrics(view: View, *, resamples: int = RESAMPLES, seed: int = 0) -> di
     if view.gold_N.size == 0:
         return {name: Metric(math.nan, None, 0, why_undefined(name, view)) for name in number}
     cell_N, first_K = _cells([view.gold_N, view.label_N, view.confidence_N])
-    resampler = Resampler(cell_N, view.group_N)
     kernel = CellFigures(view.take(first_K))
+    resampler = Resampler(cell_N, view.group_N, kernel.count_M_K)
     observed = kernel.figures(resampler.observed())
-    draws = resampler.draws(resamples, np.random.default_rng(seed))
-    resampled = _joined(kernel.figures(counts) for counts in draws)
+    resampled = resampler.figures(kernel.figures, resamples, np.random.default_rng(seed))
     return {
         name: _metric(name, float(observed[name][0]), resampled[name], n, view, resampler.groups)
         for name, n in number.items()
@@ -138,15 +130,20 @@ class _PairFigures:
     """Figures of two views whose rows fall into the same K cells, and their differences on the rows both can use."""
 
     def __init__(self, first: View, second: View) -> None:
-        self._own = (CellFigures(first), CellFigures(second))
         shared = first.usable & second.usable
+        kernels = [CellFigures(first), CellFigures(second)]
         self._alike = bool((shared == first.usable).all() and (shared == second.usable).all())
-        self._shared = tuple(CellFigures(_without_confidence(view, ~shared)) for view in (first, second))
+        if not self._alike:
+            kernels += [CellFigures(_without_confidence(view, ~shared)) for view in (first, second)]
+        self._kernels = kernels
+        self._ends = np.cumsum([kernel.count_M_K.shape[0] for kernel in kernels])[:-1]
+        self.count_M_K = scipy.sparse.vstack([kernel.count_M_K for kernel in kernels], format="csr")
 
-    def figures(self, counts_K_R: Floats) -> dict[str, Floats]:
+    def figures(self, counts_M_R: Floats) -> dict[str, Floats]:
         """Return figures under ``first.<name>``, ``second.<name>``, ``difference.<name>``."""
-        own = [kernel.figures(counts_K_R) for kernel in self._own]
-        shared = own if self._alike else [kernel.figures(counts_K_R) for kernel in self._shared]
+        parts = np.split(counts_M_R, self._ends)
+        every = [kernel.figures(part) for kernel, part in zip(self._kernels, parts, strict=True)]
+        own, shared = every[:2], every[-2:]
         values = {f"first.{name}": value for name, value in own[0].items()}
         values |= {f"second.{name}": value for name, value in own[1].items()}
         for name in own[0]:
@@ -189,13 +186,12 @@ def pair_metrics(
         return Pair(empty, dict(empty), dict.fromkeys(names, none))
 
     cell_N, first_K = _cells([first.gold_N, first.label_N, first.confidence_N, second.label_N, second.confidence_N])
-    resampler = Resampler(cell_N, first.group_N)
     kernel = _PairFigures(first.take(first_K), second.take(first_K))
+    resampler = Resampler(cell_N, first.group_N, kernel.count_M_K)
     observed = kernel.figures(resampler.observed())
-    draws = resampler.draws(resamples, np.random.default_rng(seed))
-    resampled = _joined(kernel.figures(counts) for counts in draws)
-    left_K_T, weight_T = resampler.without_one()
-    left = kernel.figures(left_K_T)
+    resampled = resampler.figures(kernel.figures, resamples, np.random.default_rng(seed))
+    left_M_T, weight_T = resampler.without_one()
+    left = kernel.figures(left_M_T)
 
     def side(which: str, view: View) -> dict[str, Metric]:
         return {

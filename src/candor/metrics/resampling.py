@@ -7,7 +7,7 @@ the distribution of the plain bootstrap, and figures of hundreds of resamples ar
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Mapping
 from typing import Final
 
 import numpy as np
@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 Floats = NDArray[np.float64]
 
 _CACHED: Final = 2**17
-"""Counts at a time: the arrays of one chunk of resamples should stay in the processor's cache."""
+"""Counts that figures are computed from at a time: they should stay in the processor's cache."""
 
 _DRAWN: Final = 64
 """Resamples drawn at a time, for the same reason."""
@@ -27,72 +27,87 @@ _MULTINOMIAL_UP_TO: Final = 24
 
 
 class Resampler:
-    """Resamples N rows in groups, and counts their K distinct cells.
+    """Resamples N rows in groups, and counts them by what figures need.
 
     Args:
-        cell_N: code of each row's cell, 0 ... K - 1, each present.
-        group_N: code of each row's group; rows of one group are drawn together.
+        cell_N: code of each row's cell, 0 ... K - 1, each present; at least one row. Rows of one cell are alike.
+        group_N: code of each row's group, at least 0; rows of one group are drawn together.
+        count_M_K: sparse; how often a row of each cell adds to each of the M counts that figures need.
     """
 
-    def __init__(self, cell_N: NDArray[np.int64], group_N: NDArray[np.int64]) -> None:
-        cells = int(cell_N.max(initial=-1)) + 1
+    def __init__(
+        self, cell_N: NDArray[np.int64], group_N: NDArray[np.int64], count_M_K: scipy.sparse.csr_array
+    ) -> None:
+        if np.unique(group_N).size == group_N.size:
+            # Every row is its own group: kinds of groups are the cells themselves.
+            self._kind_G = cell_N
+            self._groups_T = np.bincount(cell_N)
+            self._count_M_T = count_M_K
+            return
         order_N = np.lexsort((cell_N, group_N))
         starts = np.flatnonzero(np.diff(group_N[order_N], prepend=-1))
         kinds: dict[tuple[int, ...], int] = {}
-        kind_G = [
-            kinds.setdefault(tuple(part.tolist()), len(kinds))
-            for part in (np.split(cell_N[order_N], starts[1:]) if starts.size else [])
-        ]
-        self._kind_G = np.array(kind_G, dtype=np.int64)
-        self._groups_T = np.bincount(self._kind_G, minlength=len(kinds))
+        self._kind_G = np.array(
+            [kinds.setdefault(tuple(part.tolist()), len(kinds)) for part in np.split(cell_N[order_N], starts[1:])],
+            dtype=np.int64,
+        )
+        self._groups_T = np.bincount(self._kind_G)
         entries = [(cell, kind) for signature, kind in kinds.items() for cell in signature]
-        rows, columns = zip(*entries, strict=True) if entries else ((), ())
+        rows, columns = zip(*entries, strict=True)
         # Entries that occur twice are added: a group may hold the same cell more than once.
-        self._members_K_T = scipy.sparse.csr_array((np.ones(len(entries)), (rows, columns)), shape=(cells, len(kinds)))
-        self._one_cell_per_kind = len(entries) == len(kinds)
-        if self._one_cell_per_kind:
-            self._order_K = np.empty(cells, dtype=np.int64)
-            self._order_K[list(rows)] = list(columns)
+        self._count_M_T = count_M_K @ scipy.sparse.csr_array((np.ones(len(entries)), (rows, columns)))
 
     @property
     def groups(self) -> int:
         """Number of groups."""
-        return self._kind_G.size
-
-    def _cells(self, kinds_T_R: Floats) -> Floats:
-        if self._one_cell_per_kind:
-            return kinds_T_R[self._order_K]
-        return np.asarray(self._members_K_T @ kinds_T_R)
+        return int(self._kind_G.size)
 
     def observed(self) -> Floats:
-        """Counts of the rows as they are, [K, 1]."""
-        return self._cells(self._groups_T[:, None].astype(np.float64))
+        """Counts of the rows as they are, [M, 1]."""
+        return np.asarray(self._count_M_T @ self._groups_T[:, None].astype(np.float64))
 
     def without_one(self) -> tuple[Floats, Floats]:
-        """Counts [K, T] with one group of each of T kinds left out, and how many groups [T] are of that kind."""
-        left = self._groups_T[:, None] - np.eye(self._groups_T.size)
-        return self._cells(left), self._groups_T.astype(np.float64)
+        """Counts [M, T] with one group of each of T kinds left out, and how many groups [T] are of that kind."""
+        return self.observed() - self._count_M_T.toarray(), self._groups_T.astype(np.float64)
 
-    def draws(self, resamples: int, rng: np.random.Generator) -> Iterator[Floats]:
-        """Yield counts [K, r] of ``resamples`` resamples, some at a time."""
-        groups, kinds = self._kind_G.size, self._groups_T.size
-        chunk = min(max(_CACHED // max(kinds, 1), _DRAWN), 1024)
-        for start in range(0, resamples, chunk):
-            size = min(chunk, resamples - start)
-            if kinds <= _MULTINOMIAL_UP_TO:
-                kinds_T_R = rng.multinomial(groups, self._groups_T / groups, size=size).T.astype(np.float64)
-            else:
-                kinds_T_R = np.empty((kinds, size))
-                for first in range(0, size, _DRAWN):
-                    part = slice(first, min(first + _DRAWN, size))
-                    kinds_T_R[:, part] = self._drawn(part.stop - part.start, rng).T
-            yield self._cells(kinds_T_R)
+    def figures(
+        self,
+        figures: Callable[[Floats], Mapping[str, Floats]],
+        resamples: int,
+        rng: np.random.Generator,
+    ) -> dict[str, Floats]:
+        """Return every figure on every resample.
 
-    def _drawn(self, resamples: int, rng: np.random.Generator) -> NDArray[np.int64]:
+        Args:
+            figures: from counts [M, r] to named arrays [r].
+            resamples: R, at least 1.
+            rng: decides what is drawn.
+
+        Returns:
+            named arrays [R].
+        """
+        kept = self._count_M_T.shape[0]
+        width = min(max(_CACHED // kept, 1), resamples)
+        counts_M_r = np.empty((kept, width))
+        collected: dict[str, Floats] = {}
+        for start in range(0, resamples, width):
+            size = min(width, resamples - start)
+            for first in range(0, size, _DRAWN):
+                last = min(first + _DRAWN, size)
+                counts_M_r[:, first:last] = self._count_M_T @ self._drawn(last - first, rng)
+            for name, values in figures(counts_M_r[:, :size]).items():
+                collected.setdefault(name, np.empty(resamples))[start : start + size] = values
+        return collected
+
+    def _drawn(self, resamples: int, rng: np.random.Generator) -> Floats:
         groups, kinds = self._kind_G.size, self._groups_T.size
-        dtype = np.uint16 if groups < 2**16 else np.int64
-        drawn_R_G = rng.integers(0, groups, size=(resamples, groups), dtype=dtype)
-        # All indices are in range; "clip" only spares the check.
-        kinds_R_G = np.take(self._kind_G, drawn_R_G, mode="clip")
-        kinds_R_G += kinds * np.arange(resamples)[:, None]
-        return np.bincount(kinds_R_G.ravel(), minlength=kinds * resamples).reshape(resamples, kinds)
+        if kinds <= _MULTINOMIAL_UP_TO:
+            kinds_R_T = rng.multinomial(groups, self._groups_T / groups, size=resamples)
+        else:
+            dtype = np.uint16 if groups < 2**16 else np.int64
+            drawn_R_G = rng.integers(0, groups, size=(resamples, groups), dtype=dtype)
+            # All indices are in range; "clip" only spares the check.
+            kinds_R_G = np.take(self._kind_G, drawn_R_G, mode="clip")
+            kinds_R_G += kinds * np.arange(resamples)[:, None]
+            kinds_R_T = np.bincount(kinds_R_G.ravel(), minlength=kinds * resamples).reshape(resamples, kinds)
+        return np.ascontiguousarray(kinds_R_T.T, dtype=np.float64)

@@ -6,6 +6,7 @@ import math
 from collections.abc import Sequence
 
 import numpy as np
+import scipy.sparse
 
 from candor.metrics.bootstrap import RESAMPLES, certain_share_interval, percentile_interval
 from candor.metrics.names import PROBED
@@ -24,10 +25,10 @@ def agreement(stated: View, probed: View, *, resamples: int = RESAMPLES, seed: i
     value = float(same_N.mean())
     if not 0.0 < value < 1.0:
         return Metric(value, certain_share_interval(value, np.unique(stated.group_N).size), n)
-    resampler = Resampler(same_N, stated.group_N)
-    draws = resampler.draws(resamples, np.random.default_rng(seed))
-    shares = np.concatenate([counts[1] / counts.sum(axis=0) for counts in draws])
-    return Metric(value, percentile_interval(shares), n)
+    resampler = Resampler(same_N, stated.group_N, scipy.sparse.eye_array(2, format="csr"))
+    rng = np.random.default_rng(seed)
+    shares = resampler.figures(lambda counts: {"": counts[1] / counts.sum(axis=0)}, resamples, rng)
+    return Metric(value, percentile_interval(shares[""]), n)
 
 
 def summary(predictions: Sequence[Prediction], *, resamples: int = RESAMPLES, seed: int = 0) -> dict[str, Metric]:
