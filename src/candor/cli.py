@@ -43,6 +43,7 @@ Out = Annotated[Path | None, typer.Option("--out", help="Folder of the run. Defa
 DataDir = Annotated[
     Path | None, typer.Option("--data-dir", help="Folder with official data files. Default: ./data or the user cache.")
 ]
+Jobs = Annotated[int, typer.Option("--jobs", "-j", min=1, help="Runs at once, each in a process of its own.")]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Print the result only.")]
 
 
@@ -64,7 +65,7 @@ def _options(
 
 
 @app.command()
-def demo(overrides: Overrides = None, out: Out = None, quiet: Quiet = False) -> None:
+def demo(overrides: Overrides = None, out: Out = None, jobs: Jobs = 2, quiet: Quiet = False) -> None:
     """Run the built-in experiment: the sandbox, minutes on a laptop CPU, no network.
 
     [bold]Examples[/]
@@ -73,7 +74,7 @@ def demo(overrides: Overrides = None, out: Out = None, quiet: Quiet = False) -> 
 
     candor demo -o seeds=[0,1,2] --out runs/demo-three-seeds
     """
-    run("demo", overrides, out, None, quiet)
+    run("demo", overrides, out, None, jobs, quiet)
 
 
 @app.command()
@@ -82,6 +83,7 @@ def run(
     overrides: Overrides = None,
     out: Out = None,
     data_dir: DataDir = None,
+    jobs: Jobs = 1,
     quiet: Quiet = False,
 ) -> None:
     """Run an experiment: data, base model, training, trained model, comparison, report.
@@ -111,6 +113,7 @@ def run(
                 data_dir=data_dir,
                 reporter=Reporter(quiet=quiet or not parallel.is_main()),
                 should_stop=should_stop,
+                jobs=jobs,
             )
         if parallel.is_main():
             _print_results(runs)

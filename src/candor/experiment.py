@@ -40,10 +40,10 @@ from candor.report.page import report_run
 from candor.results import write_results
 from candor.run_folder import ADAPTER, AUDIT, MANIFEST, RECIPE, RESULTS, Side, examples_path, prediction_path
 from candor.run_results import compare_run
-from candor.sandbox_model import base_model_folder
 from candor.train import ShouldStop, train
 from candor.types import Example
 from candor.validation import validation_score
+from candor.workers import Job, run_jobs
 
 SHARED_BY_ARMS = ("model", "engine", "prompt", "data", "evaluation")
 """Arms that agree in these have the same data and base predictions, which are then made once."""
@@ -79,6 +79,7 @@ def run_experiment(
     data_dir: Path | None = None,
     reporter: Reporter | None = None,
     should_stop: ShouldStop | None = None,
+    jobs: int = 1,
 ) -> list[Path]:
     """Run every arm and seed of a recipe, then report on them together.
 
@@ -88,6 +89,7 @@ def run_experiment(
         data_dir: where official data files lie.
         reporter: told of progress.
         should_stop: asked after every training step.
+        jobs: runs at once, each in a process of its own.
 
     Returns:
         The run folders.
@@ -99,10 +101,18 @@ def run_experiment(
     group = members(recipe, out)
     for member in group:
         claim_folder(member)
-    for index, member in enumerate(group):
-        if len(group) > 1:
-            reporter.say(f"[{index + 1}/{len(group)}] {member.folder}")
-        Run(member, data_dir=data_dir, reporter=reporter, siblings=group[:index], should_stop=should_stop).go()
+    if jobs > 1 and len(group) > 1:
+        # What the members share is made once, before they part.
+        for index, member in enumerate(group):
+            run = Run(member, data_dir=data_dir, reporter=reporter, siblings=group[:index])
+            run.go([stage for stage in ("data", "base") if stage in member.recipe.stages])
+        work = [Job(member.folder, member.recipe.train.steps) for member in group]
+        run_jobs(work, jobs, data_dir=data_dir, reporter=reporter, should_stop=should_stop or (lambda: False))
+    else:
+        for index, member in enumerate(group):
+            if len(group) > 1:
+                reporter.say(f"[{index + 1}/{len(group)}] {member.folder}")
+            Run(member, data_dir=data_dir, reporter=reporter, siblings=group[:index], should_stop=should_stop).go()
     if len(group) > 1 and "report" in recipe.stages and parallel.is_main():
         report_run(out)
     return [member.folder for member in group]
@@ -166,8 +176,8 @@ class Run:
             (s for s in siblings if all(dump(s.recipe)[part] == mine[part] for part in SHARED_BY_ARMS)), None
         )
 
-    def go(self) -> None:
-        """Do every stage of the recipe that is not done yet."""
+    def go(self, only: Sequence[str] | None = None) -> None:
+        """Do every stage of the recipe that is not done yet, or only some."""
         stages: dict[str, Callable[[], None]] = {
             "data": self._data,
             "base": self._base,
@@ -176,7 +186,7 @@ class Run:
             "compare": self._compare,
             "report": self._report,
         }
-        for name in self._recipe.stages:
+        for name in self._recipe.stages if only is None else only:
             stages[name]()
             parallel.barrier()
 
@@ -345,6 +355,8 @@ def load_engine(
 
 def sandbox_model(reporter: Reporter) -> Path:
     """Folder of the sandbox's base model, made on first use (about a minute and a half on one core)."""
+    from candor.sandbox_model import base_model_folder
+
     with contextlib.ExitStack() as stack:
         bars: list[Bar] = []
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final
 
 from rich.console import Console
@@ -44,6 +44,13 @@ class Reporter:
     @contextlib.contextmanager
     def bar(self, words: str, total: int, *, done: int = 0) -> Iterator[Bar]:
         """Show a bar that moves from ``done`` to ``total`` while the block runs."""
+        with self.bars([(words, total)]) as (bar,):
+            bar.advance(done)
+            yield bar
+
+    @contextlib.contextmanager
+    def bars(self, stages: Sequence[tuple[str, int]]) -> Iterator[list[Bar]]:
+        """Show a bar for each stage's words and total."""
         progress = Progress(
             TextColumn("{task.description}", markup=False),
             BarColumn(bar_width=24),
@@ -55,21 +62,23 @@ class Reporter:
             refresh_per_second=4,
         )
         with progress:
-            task = progress.add_task(self._prefix + words, total=total, completed=done, figures="")
-            yield Bar(self, progress, task, words, total, done)
+            yield [
+                Bar(self, progress, progress.add_task(self._prefix + words, total=total, figures=""), words, total)
+                for words, total in stages
+            ]
 
 
 class Bar:
     """One stage's progress."""
 
-    def __init__(self, reporter: Reporter, progress: Progress, task: TaskID, words: str, total: int, done: int) -> None:
+    def __init__(self, reporter: Reporter, progress: Progress, task: TaskID, words: str, total: int) -> None:
         """Made by :meth:`Reporter.bar`."""
         self._reporter = reporter
         self._progress = progress
         self._task = task
         self._words = words
         self._total = total
-        self.done = done
+        self.done = 0
         self._spoke = time.monotonic()
 
     def advance(self, count: int = 1, row: Mapping[str, Any] | None = None) -> None:

@@ -59,7 +59,9 @@ def load_model(config: ModelConfig, device: torch.device) -> Any:
         ModelError: there is no such model, or it cannot be loaded.
     """
     from transformers import AutoConfig, AutoModelForCausalLM
+    from transformers.utils import logging as transformers_logging
 
+    transformers_logging.disable_progress_bar()
     dtype = choose_dtype(config.dtype, device)
     try:
         model_config = AutoConfig.from_pretrained(config.name, revision=config.revision)
