@@ -1,0 +1,104 @@
+"""Several runs at once, each in a process of its own, for small models that leave cores idle."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from candor.errors import RunError, Stopped
+from candor.progress import Bar, Reporter
+from candor.run_folder import RECIPE
+
+POLL_SECONDS: Final = 0.5
+STOPPED_BY_INTERRUPT: Final = 130
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """One run that a process of its own takes on.
+
+    Attributes:
+        folder: its run folder, with the resolved recipe in it.
+        steps: training steps, for the bar.
+    """
+
+    folder: Path
+    steps: int
+
+
+def run_jobs(
+    jobs: Sequence[Job], at_once: int, *, data_dir: Path | None, reporter: Reporter, should_stop: Callable[[], bool]
+) -> None:
+    """Run every folder's own recipe, some at a time, and show how far their training is.
+
+    What a worker prints goes to ``worker.log`` in its folder. Each gets an equal share of the cores.
+
+    Raises:
+        RunError: a worker failed; names its folder and the last line it printed. The others are seen to their end.
+        Stopped: ``should_stop`` said so; running workers were asked to stop at their next safe place.
+    """
+    threads = str(max(1, (os.cpu_count() or 1) // at_once))
+    waiting, running = list(jobs), dict[Path, subprocess.Popen[bytes]]()
+    failed: list[str] = []
+    asked_to_stop = False
+    with _bars(jobs, reporter) as bars:
+        while waiting or running:
+            while waiting and len(running) < at_once and not asked_to_stop:
+                job = waiting.pop(0)
+                running[job.folder] = _start(job, data_dir, threads)
+            time.sleep(POLL_SECONDS)
+            if should_stop() and not asked_to_stop:
+                asked_to_stop, waiting = True, []
+                for process in running.values():
+                    process.send_signal(2)
+            for folder, process in list(running.items()):
+                bars[folder].advance(_steps_done(folder) - bars[folder].done)
+                if process.poll() is not None:
+                    del running[folder]
+                    if process.returncode not in (0, STOPPED_BY_INTERRUPT):
+                        failed.append(f"{folder}: {_last_line(folder)}")
+    if failed:
+        raise RunError("; ".join(failed) + ". The whole output is in worker.log there")
+    if asked_to_stop:
+        raise Stopped("stopped; run the same command again to go on")
+
+
+def _start(job: Job, data_dir: Path | None, threads: str) -> subprocess.Popen[bytes]:
+    command = [sys.executable, "-m", "candor.cli", "run", str(job.folder / RECIPE), "--out", str(job.folder)]
+    if data_dir is not None:
+        command += ["--data-dir", str(data_dir)]
+    with (job.folder / "worker.log").open("ab") as log:
+        # A session of its own, so that Ctrl-C in the terminal reaches the workers once, through us.
+        return subprocess.Popen(
+            command,
+            stdout=log,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+            env={**os.environ, "OMP_NUM_THREADS": threads},
+        )
+
+
+@contextlib.contextmanager
+def _bars(jobs: Sequence[Job], reporter: Reporter) -> Iterator[dict[Path, Bar]]:
+    with reporter.bars([(job.folder.name, job.steps) for job in jobs]) as bars:
+        yield {job.folder: bar for job, bar in zip(jobs, bars, strict=True)}
+
+
+def _steps_done(folder: Path) -> int:
+    path = folder / "train" / "metrics.jsonl"
+    if not path.is_file():
+        return 0
+    with path.open("rb") as stream:
+        return sum(1 for _ in stream)
+
+
+def _last_line(folder: Path) -> str:
+    lines = (folder / "worker.log").read_text(encoding="utf-8", errors="replace").strip().splitlines()
+    return lines[-1] if lines else "it ended without a word"
