@@ -4,7 +4,7 @@ Three domains imitate what makes real fact verification hard, each in one way of
 
 * ``wiki``: who was born where, works as what, plays for whom, studied where. The evidence sentence opens with a
   phrase whose reliability is fixed; rumours mostly leave the question open.
-* ``revision``: claims that a number is above or below a bound; the evidence gives a number with a precision
+* ``revision``: claims that a number lies above a bound; the evidence gives a number with a precision
   (exactly, about, roughly) or comes from an edit without a source.
 * ``climate``: trends, with up to four sources that agree or disagree.
 
@@ -77,7 +77,9 @@ _WIKI_NA_SHARE = 0.35
 # -- revision --------------------------------------------------------------------------------------------------
 
 _TITLES = tuple(
-    stem + ending for stem in ("Zor", "Vel", "Quin", "Tar", "Pax", "Ner", "Lum", "Kry") for ending in ("ax", "ex", "ix")
+    stem + ending
+    for stem in ("Zor", "Vel", "Quin", "Tar", "Pax", "Ner", "Lum", "Kry")
+    for ending in ("ax", "ex", "ix", "ox", "yx")
 )
 _COUNTS = {"sold": "copies", "earned": "dollars", "drew": "viewers"}
 _NUMBERS = range(10, 30)
@@ -183,8 +185,8 @@ class Reading:
     Attributes:
         domain: one of :data:`DOMAINS`.
         stances: per evidence sentence what it says about the claim.
-        echoes: per evidence sentence whether its surface agrees with the claim (same value, same trend, number on
-            the claimed side of the bound), be it on the topic or not.
+        echoes: per evidence sentence whether its surface agrees with the claim (same value, same trend, number above
+            the bound), be it on the topic or not.
         decisive: whether the evidence settles more than it leaves open: false for off-topic evidence, rumours,
             edits without a source and balanced sources.
         posterior: p(PASS), p(FAIL), p(NA) given the claim and the evidence.
@@ -372,13 +374,13 @@ def _weigh_wiki(on_topic: Sequence[_Sentence]) -> Posterior:
 # -- revision --------------------------------------------------------------------------------------------------
 
 _AMOUNT = rf"(\w+) ({'|'.join(_COUNTS)}) (%s) (\d\d) million (?:{'|'.join(_COUNTS.values())})\."
-_REVISION_CLAIM = re.compile(_AMOUNT % "more than|fewer than")
+_REVISION_CLAIM = re.compile(_AMOUNT % "more than")
 _REVISION_SENTENCE = re.compile(rf"({_SOURCED}|{_UNSOURCED}) " + _AMOUNT % "|".join(PRECISION))
 
 
 def _draw_revision(rng: random.Random) -> tuple[str, tuple[str, ...]]:
     title, verb = rng.choice(_TITLES), rng.choice(tuple(_COUNTS))
-    bound, side = rng.choice(_BOUNDS), rng.choice(("more than", "fewer than"))
+    bound = rng.choice(_BOUNDS)
 
     def sentence(title: str, verb: str) -> str:
         near = [number for number in _NUMBERS if 0 < abs(number - bound) <= _MAX_DISTANCE]
@@ -394,15 +396,14 @@ def _draw_revision(rng: random.Random) -> tuple[str, tuple[str, ...]]:
         return sentence(title, _other(rng, tuple(_COUNTS), verb))
 
     evidence = _draw_single(rng, lambda: sentence(title, verb), off_topic)
-    return f"{title} {verb} {side} {bound} million {_COUNTS[verb]}.", evidence
+    return f"{title} {verb} more than {bound} million {_COUNTS[verb]}.", evidence
 
 
 def _read_revision(claim: re.Match[str], text: str) -> _Sentence:
     source, title, verb, precision, number = _match(_REVISION_SENTENCE, text).groups()
     distance = int(number) - int(claim[4])
-    echo = distance > 0 if claim[3] == "more than" else distance < 0
     on_topic = (title, verb) == (claim[1], claim[2])
-    return _Sentence(on_topic, echo, source if source == _UNSOURCED else precision, abs(distance))
+    return _Sentence(on_topic, distance > 0, source if source == _UNSOURCED else precision, abs(distance))
 
 
 def _weigh_revision(on_topic: Sequence[_Sentence]) -> Posterior:
