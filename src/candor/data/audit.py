@@ -22,7 +22,7 @@ from candor.data.text import digest, normalise_claim
 from candor.types import LABELS, Example
 
 MAX_EXAMPLES = 4_000
-"""Examples of a dataset on which shortcuts are scored; of more, whole groups are drawn."""
+"""Examples of a dataset on which shortcuts are scored; of more, so many are drawn."""
 
 MIN_EXAMPLES = 30
 """With fewer examples (or fewer groups than folds) shortcuts that learn are not scored."""
@@ -130,14 +130,8 @@ def _audit_dataset(
 
 
 def _sample(examples: Sequence[Example], seed: int, limit: int) -> list[Example]:
-    """All examples, or whole groups in seeded order until there are enough; in an order of their own."""
-    ordered = sorted(examples, key=lambda example: (digest(seed, example.group), example.id))
-    if len(ordered) <= limit:
-        return ordered
-    last = ordered[limit - 1].group
-    end = next((n for n in range(limit, len(ordered)) if ordered[n].group != last), len(ordered))
-    # A single huge group must not undo the limit.
-    return ordered[: min(end, 2 * limit)]
+    """All examples or so many of them, chosen and ordered by a hash of seed and id."""
+    return sorted(examples, key=lambda example: digest(seed, example.id))[:limit]
 
 
 def _labels(examples: Iterable[Example]) -> dict[str, int]:
@@ -230,12 +224,13 @@ def _repeats_across(splits: Mapping[str, Mapping[str, Sequence[Example]]]) -> di
 def _warnings(name: str, result: Mapping[str, Any]) -> list[str]:
     words = []
     shortcuts = result["shortcuts"]
-    baseline = shortcuts["majority_label"]
+    common = {metric: shortcuts["majority_label"][metric]["value"] for metric in ("na_accuracy", "accuracy")}
+    explained = dict(common)
     for shortcut, what in _WHAT.items():
         scores = shortcuts[shortcut]
         lifts = {
-            metric: scores[metric]["interval"][0] - baseline[metric]["value"]
-            for metric in ("na_accuracy", "accuracy")
+            metric: scores[metric]["interval"][0] - known
+            for metric, known in explained.items()
             if scores[metric] is not None
         }
         if not lifts or max(lifts.values()) <= LIFT:
@@ -244,10 +239,13 @@ def _warnings(name: str, result: Mapping[str, Any]) -> list[str]:
         low, high = scores[metric]["interval"]
         decides = "whether the label is NA" if metric == "na_accuracy" else "the label"
         words.append(
-            f"{name}: {what} gets {decides} right for {scores[metric]['value']:.1%} of the examples "
-            f"({low:.1%} to {high:.1%}); always giving the most common answer gets {baseline[metric]['value']:.1%}. "
+            f"{name}: {what} tells {decides} rightly in {scores[metric]['value']:.1%} of the examples "
+            f"({low:.1%} to {high:.1%}); always giving the most common answer is right in {common[metric]:.1%}. "
             f"{_ADVICE[shortcut]}"
         )
+        if shortcut == "no_evidence_is_na":
+            # Absent evidence also shows in numbers, lengths, overlap and words; say it once.
+            explained = {metric: max(known, scores[metric]["value"]) for metric, known in explained.items()}
     missing = [label for label, count in result["labels"].items() if not count]
     if missing:
         words.append(f"{name}: no example is labelled {' or '.join(missing)}; recall of it cannot be measured.")
