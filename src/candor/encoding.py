@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
 from candor.errors import ModelError, PromptError
 from candor.prompts import CONFIDENCES, LABEL_ANCHOR, Template
 from candor.types import LABELS, Example
+
+BYTES_OF_A_SIGN: Final = 4
+"""Most bytes that UTF-8 spends on one character."""
 
 
 def prompt_text(template: Template, example: Example, tokenizer: Any, *, max_evidence: int | None = None) -> str:
@@ -127,6 +130,13 @@ def tokens_within(tokenizer: Any, tokens: Sequence[int], characters: int) -> int
             low = middle
         else:
             high = middle - 1
+    # Some tokenizers show each byte of an unfinished sign as a sign of its own, so the text grows shorter when the sign
+    # is complete; the search may have stopped inside such a sign, or before several.
+    ahead = low + 1
+    while ahead <= min(low + BYTES_OF_A_SIGN, len(tokens)):
+        if len(decode(tokenizer, tokens[:ahead])) <= characters:
+            low = ahead
+        ahead += 1
     return low
 
 
@@ -149,25 +159,27 @@ def answer_grammar(template: Template, tokenizer: Any) -> AnswerGrammar:
     """Tokenise all answers of a template, for any tokenizer.
 
     Raises:
-        ModelError: the tokenizer has no end token, or cannot tell two answers apart.
+        ModelError: the tokenizer has no end token, or loses something of an answer.
     """
     end = getattr(tokenizer, "eos_token_id", None)
     if end is None:
         raise ModelError("the tokenizer has no end-of-text token (eos_token), so no answer can end; set one")
-    answers, starts, ends = [], [], []
-    text_of_labels = [LABEL_ANCHOR + label.value for label in LABELS]
-    start = common_prefix_length([encode_continuation(tokenizer, text) for text in text_of_labels])
-    for label, label_text in zip(LABELS, text_of_labels, strict=True):
+    answers, ends = [], []
+    for label in LABELS:
+        label_text = LABEL_ANCHOR + label.value
         for confidence in CONFIDENCES:
             text = template.render_answer(label, confidence)
             tokens = encode_continuation(tokenizer, text)
-            cut = text.index(label_text) + len(label_text)
+            written = decode(tokenizer, tokens)
+            if written != text:
+                raise ModelError(
+                    f"the tokenizer cannot write the answer {text!r}, only {written!r}; take one that keeps letters, "
+                    "digits, dots and line breaks"
+                )
             answers.append((*tokens, end))
-            starts.append(start)
-            ends.append(tokens_covering(tokenizer, tokens, cut))
-    if len(set(answers)) != len(answers):
-        raise ModelError("the tokenizer gives two different answers the same tokens; it may drop digits or dots")
-    return AnswerGrammar(tuple(answers), tuple(starts), tuple(ends))
+            ends.append(tokens_covering(tokenizer, tokens, text.index(label_text) + len(label_text)))
+    start = common_prefix_length(answers[:: len(CONFIDENCES)])
+    return AnswerGrammar(tuple(answers), (start,) * len(answers), tuple(ends))
 
 
 def common_prefix_length(sequences: Sequence[tuple[int, ...]]) -> int:
@@ -211,7 +223,9 @@ def probe_site(tokenizer: Any, tokens: Sequence[int], anchor: str, choices: Sequ
         choices: the probed strings.
     """
     text = decode(tokenizer, tokens)
-    position = max(text.rfind(anchor), 0)
+    position = text.rfind(anchor)
+    if position < 0:
+        tokens, text, position = (), "", 0
     # Tokens up to the anchor stay, special ones too; one that straddles its start is encoded again with it.
     kept = tokens_within(tokenizer, tokens, position)
     lead = text[len(decode(tokenizer, tokens[:kept])) : position]
