@@ -30,7 +30,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 from transformers import LlamaConfig, LlamaForCausalLM
 
-from candor import prompts, sandbox_lessons, sandbox_tokenizer
+from candor import files, prompts, sandbox_lessons, sandbox_tokenizer
 from candor.data import sandbox
 from candor.errors import ModelError
 from candor.sandbox_lessons import HEADS, IGNORED, Lesson
@@ -151,10 +151,11 @@ def base_model_folder(
 
 def fingerprint(config: BaseModelConfig = DEFAULT) -> str:
     """Hash of everything that makes the base model: configuration, the code that makes it, prompts, versions."""
-    sources = [sandbox.__file__, sandbox_tokenizer.__file__, sandbox_lessons.__file__, __file__]
+    world = sorted(Path(sandbox.__file__).parent.glob("*.py"))
+    sources: list[Path | str] = [*world, sandbox_tokenizer.__file__, sandbox_lessons.__file__, __file__]
     parts = {
         "config": dataclasses.asdict(config),
-        "sources": [hashlib.sha256(Path(source).read_bytes()).hexdigest() for source in sources],
+        "sources": [files.sha256(source) for source in sources],
         "prompts": [prompts.get(name).sha256 for name in prompts.names()],
         "versions": [torch.__version__, transformers.__version__, tokenizers.__version__],
     }
