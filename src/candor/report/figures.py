@@ -25,8 +25,8 @@ TERMS = {
     "format": "Format term",
 }
 
-Points = tuple[list[float], list[float], list[float], list[float]]
-"""x, y, and the low and high ends of intervals where there are some."""
+Points = tuple[list[float], list[float], list[float], list[float], list[int]]
+"""x, y, and where there are some the low and high ends of intervals and numbers of answers."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,11 +146,11 @@ def _curves(arms: Sequence[Arm], dataset: str, read: Callable[[Mapping[str, Any]
         for item in items:
             points = read(item.get("curves", {}).get(side, {}))
             if points[0] and points not in seen:
-                x, y, low, high = points
+                x, y, low, high, counts = points
                 faint = bool(seen)
                 if faint or dashed:
                     low, high = [], []
-                series.append(Series("" if faint else name, role, x, y, low, high, dashed=dashed, faint=faint))
+                series.append(Series("" if faint else name, role, x, y, low, high, counts, dashed=dashed, faint=faint))
                 seen.append(points)
 
     everything = [item for arm in arms for item in arm.on(dataset)]
@@ -170,12 +170,13 @@ def _reliability(curves: Mapping[str, Any]) -> Points:
         [item["accuracy"] for item in bins],
         [item["interval"][0] for item in bins],
         [item["interval"][1] for item in bins],
+        [item["n"] for item in bins],
     )
 
 
 def _risk_coverage(curves: Mapping[str, Any]) -> Points:
     found = curves.get("risk_coverage", {})
-    return found.get("coverage", []), found.get("risk", []), [], []
+    return found.get("coverage", []), found.get("risk", []), [], [], []
 
 
 def _histograms(arms: Sequence[Arm], dataset: str) -> list[Histogram]:

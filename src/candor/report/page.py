@@ -17,9 +17,9 @@ from candor import __version__
 from candor.errors import RunError
 from candor.files import write_text
 from candor.report import formats, sections, tables
-from candor.report.arms import Arm, arms_of, comparisons
+from candor.report.arms import Arm, arms_of, comparisons, datasets_of
 from candor.report.figures import Figures, training_warnings
-from candor.report.predictions import CONFIDENT, MAX_TEXT, browsable, script_json
+from candor.report.predictions import CONFIDENT, MAX_OUTPUT, MAX_TEXT, browsable, script_json
 from candor.report.runs import Run, find_runs
 from candor.report.style import DARK, PAPER, Drawing, inline_svg, role_of, save
 
@@ -188,7 +188,7 @@ def _key(arms: Sequence[Arm], table: tables.Table) -> list[tuple[str, Markup]]:
         role_of(place): arm.name if len(arms) > 1 else "trained" for place, arm in enumerate(arms)
     }
     return [
-        (name, Markup(f"<svg>{_mark(role, '50%')}</svg>"))
+        (name, Markup(f'<svg aria-hidden="true">{_mark(role, "50%")}</svg>'))
         for role, name in (names | {"bayes": "Bayes limit"}).items()
         if role in roles
     ]
@@ -205,7 +205,7 @@ def _results(arms: Sequence[Arm]) -> tables.Table:
 
 
 def _transfer(arms: Sequence[Arm]) -> list[tables.Table]:
-    metrics = tables.TRANSFER if any(comparisons(run) for arm in arms for run in arm.runs) else ()
+    metrics = tables.TRANSFER if len(datasets_of(arms)) > 1 else ()
     return [tables.transfer_table(arms, metric) for metric in metrics]
 
 
@@ -235,7 +235,7 @@ def _predictions_note(predictions: Mapping[str, Any]) -> str:
     )
     return (
         f"{size} Confidently wrong means wrong with a stated confidence of {CONFIDENT:g} or more. "
-        f"Texts longer than {MAX_TEXT:,} characters are cut."
+        f"Texts longer than {MAX_TEXT:,} characters are cut; of outputs the last {MAX_OUTPUT} are kept."
     )
 
 

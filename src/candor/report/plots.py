@@ -29,6 +29,7 @@ class Series:
         role: its colour, a key of :data:`~candor.report.style.PAPER`.
         x, y: coordinates, as long as each other.
         low, high: ends of an interval at each point, or empty.
+        counts: how many answers each point stands for, or empty.
         dashed: whether the line is dashed; used for what no model reached (Bayes, chance).
         faint: whether the line is thin, for one seed among several.
     """
@@ -39,6 +40,7 @@ class Series:
     y: Sequence[float]
     low: Sequence[float] = ()
     high: Sequence[float] = ()
+    counts: Sequence[int] = ()
     dashed: bool = False
     faint: bool = False
 
@@ -81,7 +83,8 @@ def reliability(name: str, title: str, curves: Sequence[Series]) -> Drawing:
         _percent(axes.yaxis)
         _legend(axes)
     described = "; ".join(f"{curve.name}: {_pairs(curve)}" for curve in curves if curve.name)
-    return finish(name, title, f"Share of right answers by stated confidence. {described}.", figure)
+    description = f"Share of right answers by stated confidence; larger dots stand for more answers. {described}."
+    return finish(name, title, description, figure)
 
 
 def risk_coverage(name: str, title: str, curves: Sequence[Series]) -> Drawing:
@@ -220,18 +223,18 @@ def _line(axes: Axes, curve: Series) -> None:
 
 def _errorbar(axes: Axes, curve: Series, marker: str) -> None:
     colour = PAPER[curve.role]
+    line: dict[str, Any] = {"color": colour, "linestyle": "--" if curve.dashed else "-"}
     if len(curve.low) == len(curve.x):
-        axes.vlines(curve.x, curve.low, curve.high, color=colour, linewidth=1.2, alpha=0.55)
-    axes.plot(
-        curve.x,
-        curve.y,
-        color=colour,
-        marker=None if curve.dashed else marker,
-        label=curve.name or "_hidden",
-        linewidth=0.9 if curve.faint else 1.6,
-        linestyle="--" if curve.dashed else "-",
-        alpha=0.5 if curve.faint else 1.0,
-    )
+        axes.vlines(curve.x, curve.low, curve.high, color=colour, linewidth=1.2, alpha=0.45)
+    if curve.dashed or curve.faint or not curve.counts:
+        axes.plot(curve.x, curve.y, linewidth=0.8 if curve.faint else 1.6, alpha=0.4 if curve.faint else 1, **line)
+    else:
+        # Area by number of answers: a bin with three answers should not look like one with three hundred.
+        axes.plot(curve.x, curve.y, linewidth=1, alpha=0.5, **line)
+        most = max(curve.counts)
+        axes.scatter(curve.x, curve.y, [8 + 90 * count / most for count in curve.counts], color=colour, marker=marker)
+    if curve.name:
+        axes.plot([], [], label=curve.name, marker=None if curve.dashed else marker, **line)
 
 
 def _legend(axes: Axes) -> None:

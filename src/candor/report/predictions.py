@@ -14,7 +14,9 @@ CONFIDENT = 0.8
 MAX_BYTES = 1_400_000
 """Of the embedded predictions. With figures and tables the page then stays below 3 MB."""
 MAX_TEXT = 1_200
-"""Characters kept of a claim, a sentence of evidence or an output."""
+"""Characters kept of a claim or a sentence of evidence."""
+MAX_OUTPUT = 500
+"""Characters kept of an output that is not in the asked form: the last ones, where a verdict would stand."""
 
 
 def browsable(runs: Sequence[Run], *, max_bytes: int = MAX_BYTES) -> dict[str, Any]:
@@ -35,9 +37,9 @@ def browsable(runs: Sequence[Run], *, max_bytes: int = MAX_BYTES) -> dict[str, A
     total = sum(len(queue) for queue in queues)
     ordered = sorted(
         (
-            (0 if _telling(base, trained) else 1, place, number, base, trained)
+            (0 if _telling(base, trained) else 1, place, number, dataset, base, trained)
             for queue in queues
-            for place, (number, base, trained) in enumerate(queue)
+            for place, (dataset, number, base, trained) in enumerate(queue)
         ),
         key=lambda item: item[:3],
     )
@@ -46,8 +48,8 @@ def browsable(runs: Sequence[Run], *, max_bytes: int = MAX_BYTES) -> dict[str, A
     rows: list[list[tuple[int, list[Any]]]] = [[] for _ in runs]
     size = 200 + sum(len(run.name) + 30 for run in runs)
     kept = 0
-    for _, place, number, base, trained in ordered:
-        example = _example(base)
+    for _, place, number, dataset, base, trained in ordered:
+        example = _example(dataset, base)
         key = (example["dataset"], example["id"], example["claim"], example["gold"], *example["evidence"])
         row = [places.get(key, len(examples)), _answer(base), _answer(trained)]
         size += _bytes(row) + (0 if key in places else _bytes(example))
@@ -82,13 +84,13 @@ def script_json(value: Any) -> str:
     return text
 
 
-def _pairs(run: Run, number: int) -> list[tuple[int, Prediction, Prediction]]:
+def _pairs(run: Run, number: int) -> list[tuple[str, int, Prediction, Prediction]]:
     """Predictions of both stages on the same example, datasets taking turns."""
     by_dataset = []
     trained_by_dataset = run.predictions.get("trained", {})
     for dataset, base_rows in run.predictions.get("base", {}).items():
         trained = {row.id: row for row in trained_by_dataset.get(dataset, ())}
-        by_dataset.append([(number, row, trained[row.id]) for row in base_rows if row.id in trained])
+        by_dataset.append([(dataset, number, row, trained[row.id]) for row in base_rows if row.id in trained])
     longest = max(map(len, by_dataset), default=0)
     return [rows[place] for place in range(longest) for rows in by_dataset if place < len(rows)]
 
@@ -99,10 +101,10 @@ def _telling(base: Prediction, trained: Prediction) -> bool:
     return base.label != trained.label or confidently_wrong
 
 
-def _example(row: Prediction) -> dict[str, Any]:
+def _example(dataset: str, row: Prediction) -> dict[str, Any]:
     return {
         "id": row.id,
-        "dataset": row.dataset,
+        "dataset": dataset,
         "claim": _cut(row.claim),
         "evidence": [_cut(sentence) for sentence in row.evidence],
         "gold": row.gold,
@@ -111,11 +113,15 @@ def _example(row: Prediction) -> dict[str, Any]:
 
 def _answer(row: Prediction) -> list[Any]:
     confidence = None if row.confidence is None else round(row.confidence, 3)
-    return [row.label, confidence, None if row.validity is Validity.CLEAN else _cut(row.raw)]
+    return [row.label, confidence, None if row.validity is Validity.CLEAN else _end(row.raw)]
 
 
 def _cut(text: str) -> str:
     return text if len(text) <= MAX_TEXT else f"{text[:MAX_TEXT]} … ({len(text) - MAX_TEXT} more characters)"
+
+
+def _end(text: str) -> str:
+    return text if len(text) <= MAX_OUTPUT else f"({len(text) - MAX_OUTPUT} characters before) … {text[-MAX_OUTPUT:]}"
 
 
 def _bytes(value: Any) -> int:

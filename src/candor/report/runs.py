@@ -12,8 +12,9 @@ import yaml
 
 from candor.errors import RunError
 from candor.files import read_json, read_jsonl
-from candor.metrics.schema import check_results
+from candor.metrics.schema import Comparison, check_results
 from candor.predictions import read_predictions
+from candor.results import run_results
 from candor.run_folder import AUDIT, MANIFEST, RECIPE, RESULTS
 from candor.sides import load_side
 from candor.types import Prediction
@@ -83,8 +84,8 @@ def load_run(folder: Path | str, *, name: str | None = None) -> Run:
     return run
 
 
-def comparison_run(results: Mapping[str, Any], base: Path | str, trained: Path | str) -> Run:
-    """A lone comparison as a run without a folder, so that a page can be made of it.
+def comparison_run(results: Comparison, base: Path | str, trained: Path | str) -> Run:
+    """A lone comparison as a run without a folder, its claims judged, so that a page can be made of it.
 
     Args:
         results: what :func:`candor.compare.compare_files` returned.
@@ -96,8 +97,9 @@ def comparison_run(results: Mapping[str, Any], base: Path | str, trained: Path |
     """
     files = {"base": base, "trained": trained}
     predictions = {stage: {results["dataset"]: load_side(files[stage], stage).predictions} for stage in STAGES}
-    name = results["trained"]["model"] or results["dataset"]
-    return Run(name=name, folder=Path(trained).parent, results=results, predictions=predictions)
+    name = str(results["trained"]["model"] or results["dataset"])
+    judged = run_results({"name": name}, [results])
+    return Run(name=name, folder=Path(trained).parent, results=judged, predictions=predictions)
 
 
 def find_runs(*folders: Path | str) -> list[Run]:

@@ -56,7 +56,10 @@ def verdict_cards(arms: Sequence[Arm]) -> list[VerdictCard]:
 
 
 def warnings(runs: Sequence[Run]) -> list[str]:
-    """What the results and the audits warn of: each sentence once, with the runs it is about when there are several."""
+    """What the results and the audits warn of, beyond what the verdicts list against themselves.
+
+    Each sentence stands once, with the runs it is about when there are several.
+    """
     return said_by([(run.name, text) for run in runs for text in _warnings(run)], of=len(runs))
 
 
@@ -170,6 +173,11 @@ def provenance(runs: Sequence[Run]) -> list[dict[str, Any]]:
 
 
 def _warnings(run: Run) -> Iterator[str]:
+    listed = {text for verdict in run.results.get("verdicts", ()) for text in verdict["against"]}
+    return (text for text in _all_warnings(run) if text not in listed)
+
+
+def _all_warnings(run: Run) -> Iterator[str]:
     yield from run.results.get("warnings", ())
     for item in comparisons(run):
         dataset = item["dataset"]
@@ -211,7 +219,7 @@ def _card(found: Sequence[tuple[str, Mapping[str, Any]]], arm: str) -> VerdictCa
     judged = [verdict["holds"] for _, verdict in found]
     hits, of = judged.count(True), len(judged)
     if None in judged and hits == 0 and False not in judged:
-        badge, tone = "Cannot be judged", ""
+        badge, tone = "Left open", ""
     elif of == 1:
         badge, tone = ("Holds", "good") if judged[0] else ("Does not hold", "bad")
     else:
