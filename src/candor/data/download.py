@@ -25,7 +25,8 @@ ATTEMPTS = 5
 """Attempts in a row that bring no new byte before fetching gives up."""
 
 _TIMEOUT = (10, 60)
-_CHUNK = 2**18
+_CHUNK = 2**14
+"""Bytes written at once; what a cut leaves of an unfinished chunk is lost, so it is small."""
 _RETRY = frozenset({408, 425, 429, 500, 502, 503, 504})
 
 

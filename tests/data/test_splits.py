@@ -1,0 +1,282 @@
+from __future__ import annotations
+
+import itertools
+import json
+import random
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import pytest
+from fever_files import claim, write_fever
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from candor.data.config import SPLITS, DataConfig
+from candor.data.splits import Splits, check_disjoint, make_splits
+from candor.data.text import normalise_claim
+from candor.errors import SplitError
+from candor.types import Example, Label
+
+LABEL_NAMES = ("PASS", "FAIL", "NA")
+
+files_allowed = settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+
+
+@st.composite
+def rows(draw: st.DrawFn) -> list[dict[str, str]]:
+    """Few claims and groups, so that they collide; claims differ in form only, now and then."""
+    count = draw(st.integers(1, 40))
+    made = []
+    for number in range(count):
+        claim_text = f"Claim {draw(st.integers(0, 25))}" + draw(st.sampled_from(["", ".", " !", "  "]))
+        made.append(
+            {
+                "id": str(number),
+                "claim": draw(st.sampled_from([claim_text, claim_text.upper()])),
+                "evidence": "",
+                "label": draw(st.sampled_from(LABEL_NAMES)),
+                "group": f"g{draw(st.integers(0, 12))}",
+            }
+        )
+    return made
+
+
+counts = st.one_of(st.integers(0, 8), st.dictionaries(st.sampled_from(LABEL_NAMES), st.integers(0, 6), max_size=3))
+
+
+def write_rows(path: Path, made: list[dict[str, str]]) -> None:
+    path.write_text("".join(json.dumps(row) + "\n" for row in made), encoding="utf-8")
+
+
+def config(seed: int = 0, **values: Any) -> DataConfig:
+    columns = {"id": "id", "group": "group"}
+    sources = {name: {"kind": "table", "path": f"{name}.jsonl", "columns": columns} for name in ("one", "two")}
+    return DataConfig.model_validate({"seed": seed, "sources": sources, "on_shortage": "shrink", **values})
+
+
+def ids(splits: Splits) -> dict[str, dict[str, list[str]]]:
+    return {
+        split: {name: [example.id for example in examples] for name, examples in sources.items()}
+        for split, sources in splits.items()
+    }
+
+
+@files_allowed
+@given(one=rows(), two=rows(), asked=st.tuples(*[counts] * 6), seed=st.integers(0, 5), shuffle=st.randoms())
+def test_splits_are_disjoint_deterministic_and_order_free(
+    tmp_path: Path,
+    one: list[dict[str, str]],
+    two: list[dict[str, str]],
+    asked: tuple[Any, ...],
+    seed: int,
+    shuffle: random.Random,
+) -> None:
+    values: dict[str, Any] = {split: {"one": asked[2 * n], "two": asked[2 * n + 1]} for n, split in enumerate(SPLITS)}
+    made = config(seed, **values)
+    if not made.requested("one") + made.requested("two"):
+        return
+    for name, content in (("one", one), ("two", two)):
+        write_rows(tmp_path / f"{name}.jsonl", content)
+    first = make_splits(made, data_dir=tmp_path)
+    assert ids(make_splits(made, data_dir=tmp_path)) == ids(first)
+    for name, content in (("one", one), ("two", two)):
+        write_rows(tmp_path / f"{name}.jsonl", shuffle.sample(content, len(content)))
+    assert ids(make_splits(made, data_dir=tmp_path)) == ids(first)
+
+    # Disjoint, told by other means than the code's own check.
+    for key in (lambda example: normalise_claim(example.claim), lambda example: example.group):
+        seen = [{key(e) for mine in sources.values() for e in mine} for _, sources in first.items()]
+        for first_split, second_split in itertools.combinations(seen, 2):
+            assert not first_split & second_split
+
+    missing = Counter((s["split"], s["source"], s["label"]) for s in first.notes["shortages"])
+    for split, sources in first.items():
+        for name, examples in sources.items():
+            count = made.counts(split)[name]
+            kinds = [(None, count)] if isinstance(count, int) else list(count.items())
+            assert len(examples) == len({example.id for example in examples})
+            for label, number in kinds:
+                taken = sum(label is None or example.label is label for example in examples)
+                assert taken <= number
+                assert (taken < number) == bool(missing[split, name, label])
+            if not isinstance(count, int):
+                assert {example.label for example in examples} <= set(count)
+    json.dumps(first.notes, allow_nan=False)
+
+
+def plain(count: int, label: str = "PASS", start: int = 0) -> list[dict[str, str]]:
+    return [
+        {"id": str(n), "claim": f"Claim number {n}", "evidence": "E", "label": label, "group": f"g{n}"}
+        for n in range(start, start + count)
+    ]
+
+
+def test_other_seeds_draw_other_examples(tmp_path: Path) -> None:
+    write_rows(tmp_path / "one.jsonl", plain(200))
+    drawn = {
+        tuple(ids(make_splits(config(seed, test={"one": 20}), data_dir=tmp_path))["test"]["one"]) for seed in range(5)
+    }
+    assert len(drawn) == 5
+
+
+def test_shortage_is_an_error_that_names_what_is_asked_and_what_there_is(tmp_path: Path) -> None:
+    write_rows(tmp_path / "one.jsonl", plain(10) + plain(5, "FAIL", start=10))
+    asked = {"train": {"one": {"FAIL": 4}}, "test": {"one": {"FAIL": 3, "PASS": 5}}, "on_shortage": "error"}
+    with pytest.raises(SplitError) as caught:
+        make_splits(config(**asked), data_dir=tmp_path)
+    assert "test.one asks for 3 FAIL examples and gets 1: the source has 5" in str(caught.value)
+    assert "on_shortage: shrink" in str(caught.value)
+    assert "PASS" not in str(caught.value)
+
+
+def test_shrinking_takes_from_the_test_set_first(tmp_path: Path) -> None:
+    write_rows(tmp_path / "one.jsonl", plain(7, "FAIL"))
+    asked = {split: {"one": {"FAIL": 4}} for split in SPLITS}
+    splits = make_splits(config(**asked), data_dir=tmp_path)
+    assert [len(sources["one"]) for _, sources in splits.items()] == [4, 3, 0]
+    assert splits.notes["shortages"] == [
+        {"split": "validation", "source": "one", "label": "FAIL", "asked": 4, "taken": 3, "available": 7},
+        {"split": "test", "source": "one", "label": "FAIL", "asked": 4, "taken": 0, "available": 7},
+    ]
+
+
+def test_claims_of_two_sources_meet_in_one_split(tmp_path: Path) -> None:
+    write_rows(tmp_path / "one.jsonl", plain(30))
+    write_rows(tmp_path / "two.jsonl", [row | {"claim": row["claim"].upper() + "!"} for row in plain(30)])
+    asked = {"train": {"one": 15}, "test": {"two": 15}}
+    splits = make_splits(config(**asked), data_dir=tmp_path)
+    trained = {normalise_claim(example.claim) for example in splits.train["one"]}
+    assert not trained & {normalise_claim(example.claim) for example in splits.test["two"]}
+    assert len(splits.test["two"]) == 15
+
+
+def test_counts_per_label_spread_over_groups(tmp_path: Path) -> None:
+    made = [row | {"group": f"g{n % 20}"} for n, row in enumerate(plain(400))]
+    write_rows(tmp_path / "one.jsonl", made)
+    splits = make_splits(config(train={"one": {"PASS": 10}}), data_dir=tmp_path)
+    assert len({example.group for example in splits.train["one"]}) == 10
+
+
+def test_few_groups_give_more_each_rather_than_too_few(tmp_path: Path) -> None:
+    made = [row | {"group": f"g{n % 4}"} for n, row in enumerate(plain(400))]
+    write_rows(tmp_path / "one.jsonl", made)
+    asked = {"train": {"one": {"PASS": 60}}, "test": {"one": {"PASS": 60}}, "on_shortage": "error"}
+    splits = make_splits(config(**asked), data_dir=tmp_path)
+    assert len(splits.train["one"]) == len(splits.test["one"]) == 60
+
+
+def test_natural_counts_keep_the_shares_of_labels(tmp_path: Path) -> None:
+    """A draw by label beside them must not use up the rare label's groups."""
+    made = []
+    for n, row in enumerate(plain(3000)):
+        made.append(row | {"group": f"g{n // 3}", "label": "NA" if n % 10 == 0 else "PASS"})
+    write_rows(tmp_path / "one.jsonl", made)
+    asked = {"train": {"one": {"NA": 150, "PASS": 150}}, "test": {"one": 1000}}
+    splits = make_splits(config(**asked), data_dir=tmp_path)
+    share = sum(example.label is Label.NA for example in splits.test["one"]) / 1000
+    assert 0.07 < share < 0.13
+
+
+def test_violations_are_errors() -> None:
+    one = Example("1", "a", "The claim.", (), Label.NA, "g1")
+    same_claim = Example("2", "b", "the CLAIM", (), Label.NA, "g2")
+    same_group = Example("3", "b", "Another.", (), Label.NA, "g1")
+    check_disjoint({"train": {"a": [one], "b": [same_claim]}, "test": {}})
+    with pytest.raises(SplitError, match="test and train share the claim 'the claim': b/2 and a/1"):
+        check_disjoint({"train": {"a": [one]}, "test": {"b": [same_claim]}})
+    with pytest.raises(SplitError, match="share the group 'g1'"):
+        check_disjoint({"train": {"a": [one]}, "test": {"b": [same_group]}})
+
+
+def test_nothing_asked_for(tmp_path: Path) -> None:
+    with pytest.raises(SplitError, match="asks for no examples"):
+        make_splits(config(), data_dir=tmp_path)
+
+
+def test_sandbox_makes_as_many_as_it_takes() -> None:
+    made = DataConfig.model_validate(
+        {
+            "sources": {"wiki": {"kind": "sandbox"}, "again": {"kind": "sandbox", "domain": "wiki"}},
+            "train": {"wiki": {"PASS": 10, "FAIL": 10, "NA": 200}},
+            "test": {"wiki": 100, "again": 50},
+        }
+    )
+    splits = make_splits(made)
+    assert Counter(e.label for e in splits.train["wiki"]) == {Label.PASS: 10, Label.FAIL: 10, Label.NA: 200}
+    assert len(splits.test["wiki"]) == 100
+    assert {example.dataset for example in splits.test["again"]} == {"again"}
+    assert all(example.posterior for example in splits.train["wiki"])
+    assert splits.notes["shortages"] == []
+
+
+def official_form(folder: Path) -> Path:
+    """Small files in the official forms of all three datasets, large enough for tenths of the study's counts."""
+    claims, pages = [], {}
+    for n in range(600):
+        title = f"Page_{n % 300}"
+        pages.setdefault(title, []).append(f"Page {n % 300} is number {n} .")
+        if n % 2:
+            claims.append(claim(n, f"Something about number {n} is open.", "NOT ENOUGH INFO"))
+        else:
+            claims.append(claim(n, f"Page {n % 300} has {n}.", ("SUPPORTS", "REFUTES")[n // 2 % 2], [(title, 0)]))
+    write_fever(folder, claims, pages=pages, per_shard=100)
+    (folder / "vitaminc").mkdir()
+    labels = ("SUPPORTS", "REFUTES", "NOT ENOUGH INFO")
+    vitaminc = [
+        {"unique_id": f"v{n}", "claim": f"Figure {n} rose .", "evidence": f"Figure {n} .", "page": f"Page {n % 300}"}
+        | {"label": labels[n // 300 % 3]}
+        for n in range(1800)
+    ]
+    write_rows(folder / "vitaminc" / "train.jsonl", vitaminc)
+    climate = [
+        {"claim_id": str(n), "claim": f"Climate claim {n}", "claim_label": labels[2 if n % 2 else n // 2 % 2]}
+        | {"evidences": [{"article": "A", "evidence": f"S{m}"} for m in range(5)]}
+        for n in range(150)
+    ]
+    write_rows(folder / "climate-fever.jsonl", climate)
+    return folder
+
+
+@pytest.mark.parametrize("na_evidence", ["none", "retrieved"])
+def test_mixed_training_set_from_official_files(tmp_path: Path, na_evidence: str) -> None:
+    """Tenths of the published numbers: 340 each for training, 1,000 each (500 NA) for testing."""
+    official_form(tmp_path)
+    names = ("fever", "vitaminc", "climatefever")
+    made = DataConfig.model_validate(
+        {
+            "sources": {
+                "fever": {"kind": "fever", "parts": ["train"], "na_evidence": na_evidence},
+                "vitaminc": {"kind": "vitaminc"},
+                "climatefever": {"kind": "climatefever"},
+            },
+            "train": {name: {"PASS": 12, "FAIL": 11, "NA": 11} for name in names},
+            "test": {name: {"PASS": 25, "FAIL": 25, "NA": 50} for name in names},
+            "on_shortage": "shrink",
+        }
+    )
+    splits = make_splits(made, data_dir=tmp_path)
+    assert {name: len(examples) for name, examples in splits.train.items()} == dict.fromkeys(names, 34)
+    assert {name: len(examples) for name, examples in splits.test.items()} == dict.fromkeys(names, 100)
+    assert splits.notes["shortages"] == []
+    shown = {e.label: bool(e.evidence) for e in splits.test["fever"]}
+    assert shown == {Label.PASS: True, Label.FAIL: True, Label.NA: na_evidence == "retrieved"}
+    # FEVER and VitaminC are about the same pages.
+    fever_pages = {example.group for example in splits.train["fever"] if example.label is not Label.NA}
+    assert fever_pages
+    assert not fever_pages & {example.group for example in splits.test["vitaminc"]}
+
+
+def test_splits_of_official_files(shared_data: Path) -> None:
+    made = DataConfig.model_validate(
+        {
+            "sources": {name: {"kind": name} for name in ("vitaminc", "climatefever")},
+            "train": {name: {"PASS": 114, "FAIL": 113, "NA": 113} for name in ("vitaminc", "climatefever")},
+            "test": {name: {"PASS": 250, "FAIL": 250, "NA": 500} for name in ("vitaminc", "climatefever")},
+        }
+    )
+    with pytest.raises(SplitError, match=r"test.climatefever asks for 250 FAIL examples and gets 140.* has 253"):
+        make_splits(made, data_dir=shared_data)
+    splits = make_splits(made.model_copy(update={"on_shortage": "shrink"}), data_dir=shared_data)
+    assert splits.notes["splits"]["test"]["climatefever"]["labels"] == {"PASS": 250, "FAIL": 140, "NA": 500}
+    assert splits.notes["splits"]["test"]["vitaminc"]["labels"] == {"PASS": 250, "FAIL": 250, "NA": 500}
