@@ -1,0 +1,134 @@
+"""Recalibration and the abstention threshold: what validation answers allow."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+from scipy import special, stats
+from sklearn.isotonic import IsotonicRegression
+from sklearn.linear_model import LogisticRegression
+
+from candor.metrics.recalibration import fit_recalibration
+from candor.metrics.threshold import choose_threshold, risk_bound
+from candor.metrics.views import View
+from candor.posthoc import recalibration_rows, threshold_side
+
+MakeView = Callable[..., View]
+
+
+def graded(rows: int, seed: int, *, sharpness: float = 1.0, bias: float = 0.0) -> View:
+    """Answers that are right with probability sigmoid(sharpness * logit(confidence) + bias)."""
+    draw = np.random.default_rng(seed)
+    confidence = np.round(draw.uniform(0.02, 0.98, rows), 2)
+    right = draw.random(rows) < special.expit(sharpness * special.logit(confidence) + bias)
+    return View(np.zeros(rows, int), np.where(right, 0, 1), confidence, np.arange(rows))
+
+
+def test_platt_against_scikit_learn() -> None:
+    view = graded(500, 0, sharpness=0.5, bias=-0.4)
+    fit = fit_recalibration("platt", view)
+    logit = special.logit(view.confidence_N)[:, None]
+    expected = LogisticRegression(C=np.inf).fit(logit, view.correct)
+    assert fit.parameters["slope"] == pytest.approx(expected.coef_[0, 0], rel=0.01)
+    assert fit.parameters["bias"] == pytest.approx(expected.intercept_[0], abs=0.01)
+    found = fit(np.array([0.3, math.nan]))
+    assert found[0] == pytest.approx(expected.predict_proba(special.logit([[0.3]]))[0, 1], abs=0.005)
+    assert math.isnan(found[1])
+
+
+def test_temperature_recovers_overconfidence() -> None:
+    fit = fit_recalibration("temperature", graded(5_000, 0, sharpness=0.4))
+    assert fit.parameters["inverse_temperature"] == pytest.approx(0.4, abs=0.06)
+    assert fit(np.array([0.5]))[0] == pytest.approx(0.5)
+
+
+def test_isotonic_against_scikit_learn() -> None:
+    view = graded(300, 1)
+    expected = IsotonicRegression(out_of_bounds="clip").fit(view.confidence_N, view.correct)
+    grid = np.linspace(0, 1, 51)
+    assert fit_recalibration("isotonic", view)(grid) == pytest.approx(expected.predict(grid))
+
+
+@pytest.mark.parametrize("method", ["temperature", "platt", "isotonic"])
+def test_separable_and_constant_answers_stay_finite(method: str) -> None:
+    right = np.arange(40) % 2
+    for confidence in (0.2 + 0.6 * right, np.full(40, 1.0), 0.8 - 0.6 * right):
+        view = View(np.zeros(40, int), 1 - right, confidence, np.arange(40))
+        found = fit_recalibration(method, view)(np.linspace(0, 1, 11))  # type: ignore[arg-type]
+        assert np.isfinite(found).all()
+        assert ((found >= 0) & (found <= 1)).all()
+
+
+def test_training_that_only_recalibrates_does_not_beat_a_fit() -> None:
+    base, validation = graded(800, 1, sharpness=0.4), graded(2_000, 2, sharpness=0.4)
+    trained = View(base.gold_N, base.label_N, special.expit(0.4 * special.logit(base.confidence_N)), base.group_N)
+    rows = {row["method"]: row for row in recalibration_rows(base, trained, validation, resamples=500, seed=0)}
+    beaten = rows["none"]["trained_minus"]["brier"]
+    assert beaten["value"] is not None
+    assert beaten["value"] < -0.015
+    assert beaten["p_holm"] is not None
+    assert beaten["p_holm"] < 0.1
+    level = rows["temperature"]["trained_minus"]["brier"]
+    assert level["value"] == pytest.approx(0, abs=0.003)
+    assert rows["temperature"]["n_fit"] == 2_000
+
+
+def test_too_few_validation_answers_fit_nothing(make_view: MakeView) -> None:
+    rows = recalibration_rows(make_view(1), make_view(2), graded(25, 0), resamples=20, seed=0)
+    assert rows[0]["metrics"]["brier"]["value"] is not None
+    for row in rows[1:]:
+        assert row["reason"] is not None
+        assert "needs 20 right" in row["reason"]
+
+
+def test_bound_against_scipy() -> None:
+    for errors, accepted in ((0, 10), (3, 40), (7, 8)):
+        interval = stats.binomtest(errors, accepted, alternative="less").proportion_ci(0.95, "exact")
+        assert risk_bound(errors, accepted, 0.95) == pytest.approx(interval.high)
+    assert risk_bound(5, 5, 0.95) == 1.0
+
+
+def test_threshold_is_the_lowest_before_the_first_failure() -> None:
+    """100 right answers at .9, 100 at .8 with one error, 100 at .7 of which half are wrong."""
+    confidence = np.repeat([0.9, 0.8, 0.7], 100)
+    right = np.concatenate([np.ones(100), np.arange(100) > 0, np.arange(100) >= 50])
+    view = View(np.zeros(300, int), np.where(right, 0, 1), confidence, np.arange(300))
+    choice = choose_threshold(view, risk=0.05, confidence=0.95)
+    assert (choice.threshold, choice.accepted, choice.errors) == (0.8, 200, 1)
+    assert choice.bound == pytest.approx(risk_bound(1, 200, 0.95))
+    side = threshold_side(view, view, risk=0.05, confidence=0.95)
+    assert side["coverage"]["value"] == pytest.approx(2 / 3)
+    assert side["risk"]["value"] == pytest.approx(1 / 200)
+
+
+def test_few_sure_answers_do_not_stop_the_search() -> None:
+    """Five answers at the top can show nothing; the next hundred can."""
+    view = View(np.zeros(105, int), np.zeros(105, int), np.repeat([1.0, 0.9], [5, 100]), np.arange(105))
+    assert choose_threshold(view, risk=0.05, confidence=0.95).threshold == 0.9
+
+
+def test_no_threshold_gives_a_reason(make_view: MakeView) -> None:
+    assert "at least 59" in str(choose_threshold(make_view(1, rows=30), risk=0.05, confidence=0.95).reason)
+    bad = choose_threshold(make_view(1, rows=300, skill=0.1), risk=0.05, confidence=0.95)
+    assert bad.threshold is None
+    assert bad.reason is not None
+    side = threshold_side(make_view(1), make_view(1, rows=30), risk=0.05, confidence=0.95)
+    assert side["coverage"]["value"] is None
+
+
+def test_guarantee_holds_over_draws() -> None:
+    """Risk above the limit in at most 5 % of the draws, up to noise: 400 draws, true risk known by confidence."""
+    levels = np.linspace(0.6, 0.99, 10)
+    broken = 0
+    for seed in range(400):
+        draw = np.random.default_rng(seed)
+        confidence = draw.choice(levels, 300)
+        right = draw.random(300) < confidence
+        view = View(np.zeros(300, int), np.where(right, 0, 1), confidence, np.arange(300))
+        threshold = choose_threshold(view, risk=0.10, confidence=0.95).threshold
+        if threshold is not None:
+            broken += 1 - levels[levels >= threshold - 1e-12].mean() > 0.10
+    assert broken <= 32
