@@ -110,17 +110,20 @@ class SampledObjective:
 
     def __call__(self, scores: TokenScores, part: slice) -> ObjectiveResult:
         """Loss of the prompts ``part``: mean over all completions of the batch of the sum over their tokens."""
-        prompts, group_size, length = self.advantages_P_G_T.shape
+        prompts, group_size, longest = self.advantages_P_G_T.shape
+        # Scores are padded to the longest continuation of their part, which may be shorter or longer than the batch's
+        # longest completion.
+        length = min(longest, scores.mask_P_C_T.shape[-1])
         logprobs = scores.logprobs_P_C_T[:, :group_size, :length]
         raw = scores.raw_logprobs_P_C_T[:, :group_size, :length]
         mask = scores.mask_P_C_T[:, :group_size, :length]
-        advantages = self.advantages_P_G_T[part].to(logprobs)
-        old = self.old_logprobs_P_G_T[part].to(logprobs)
+        advantages = self.advantages_P_G_T[part, :, :length].to(logprobs)
+        old = self.old_logprobs_P_G_T[part, :, :length].to(logprobs)
         surrogate, ratio = clipped_surrogate(logprobs, old, advantages, clip=self.clip)
         loss = -(surrogate * mask).sum() / (prompts * group_size)
         tally = Tally()
         if self.reference_P_G_T is not None:
-            difference = self.reference_P_G_T[part].to(raw) - raw
+            difference = self.reference_P_G_T[part, :, :length].to(raw) - raw
             kl_P_G = ((difference.exp() - 1.0 - difference) * mask).sum(-1)
             tally.add("kl", kl_P_G.detach().cpu())
             if self.kl:

@@ -1,0 +1,217 @@
+"""Group advantages and the clipped objective, by hand and against a derivation of their gradient."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
+
+from candor.engines.base import TokenScores
+from candor.grpo import SampledObjective, clipped_surrogate, group_advantages, label_advantages
+
+NAN = math.nan
+
+
+# --------------------------------------------------------------------------------------------------- advantages
+
+
+def test_advantages_by_hand() -> None:
+    rewards = np.array([[1.0, 2.0, 3.0, 6.0]])
+    assert group_advantages(rewards, divide_by_std=False).values_P_G.tolist() == [[-2, -1, 0, 3]]
+    std = math.sqrt((4 + 1 + 0 + 9) / 4)
+    divided = group_advantages(rewards, divide_by_std=True, eps=1e-300)
+    assert divided.values_P_G == pytest.approx(np.array([[-2, -1, 0, 3]]) / std)
+    assert not divided.constant_P.any()
+
+
+@pytest.mark.parametrize("divide_by_std", [True, False])
+def test_constant_groups_and_groups_of_one_teach_nothing(divide_by_std: bool) -> None:
+    constant = group_advantages(np.array([[0.1, 0.1, 0.1], [0.0, 0.0, 1.0]]), divide_by_std=divide_by_std)
+    assert constant.constant_P.tolist() == [True, False]
+    assert constant.values_P_G[0].tolist() == [0, 0, 0]
+    one = group_advantages(np.array([[5.0], [-3.0]]), divide_by_std=divide_by_std)
+    assert one.constant_P.tolist() == [True, True]
+    assert one.values_P_G.tolist() == [[0], [0]]
+
+
+def test_unscorable_completions_stay_out_of_the_baseline() -> None:
+    rewards = np.array([[1.0, NAN, 3.0], [NAN, NAN, 4.0], [NAN, NAN, NAN]])
+    advantages = group_advantages(rewards, divide_by_std=False)
+    assert advantages.values_P_G.tolist() == [[-1, 0, 1], [0, 0, 0], [0, 0, 0]]
+    assert advantages.constant_P.tolist() == [False, True, True]
+    assert advantages.unscorable == 6
+    assert group_advantages(rewards, divide_by_std=True, eps=1e-300).values_P_G[0].tolist() == [-1, 0, 1]
+
+
+groups = arrays(float, st.tuples(st.integers(1, 4), st.integers(1, 6)), elements=st.floats(-100, 100))
+
+
+@given(groups, st.booleans(), st.floats(-50, 50), st.floats(0.5, 20))
+def test_advantages_sum_to_nothing_and_ignore_a_shift(
+    rewards: np.ndarray, divide_by_std: bool, shift: float, scale: float
+) -> None:
+    advantages = group_advantages(rewards, divide_by_std=divide_by_std, eps=1e-300)
+    assert advantages.values_P_G.sum(1) == pytest.approx(0.0, abs=1e-6)
+    spread = rewards.std(1) > 1e-3  # smaller ones are at the mercy of rounding
+    moved = group_advantages(rewards * scale + shift, divide_by_std=divide_by_std, eps=1e-300)
+    factor = 1.0 if divide_by_std else scale
+    assert moved.values_P_G[spread] == pytest.approx(factor * advantages.values_P_G[spread], abs=1e-6)
+    if divide_by_std:
+        assert advantages.values_P_G[spread].std(1) == pytest.approx(1.0)
+
+
+def test_label_advantages_compare_within_a_label() -> None:
+    rewards = np.array([[1.0, 5.0, 3.0, 10.0, NAN], [2.0, 4.0, 8.0, 8.0, 0.0]])
+    labels = np.array([[0, 0, 1, 1, 1], [-1, -1, 2, 2, 0]])
+    assert label_advantages(rewards, labels).tolist() == [[-2, 2, -3.5, 3.5, 0], [-1, 1, 0, 0, 0]]
+
+
+# ---------------------------------------------------------------------------------------------------- surrogate
+
+
+@pytest.mark.parametrize(
+    ("ratio", "advantage", "expected", "slope"),
+    [
+        (1.0, 2.0, 2.0, 2.0),
+        (1.5, 2.0, 2.4, 0.0),  # pushed up far enough
+        (0.5, 2.0, 1.0, 1.0),  # fell: may come back
+        (0.5, -2.0, -1.6, 0.0),  # pushed down far enough
+        (1.5, -2.0, -3.0, -3.0),  # rose: must come back
+    ],
+)
+def test_clipping_by_hand(ratio: float, advantage: float, expected: float, slope: float) -> None:
+    logprob = torch.tensor(math.log(ratio), dtype=torch.float64, requires_grad=True)
+    surrogate, found = clipped_surrogate(logprob, torch.tensor(0.0), torch.tensor(advantage), clip=0.2)
+    assert float(found.detach()) == pytest.approx(ratio)
+    assert float(surrogate.detach()) == pytest.approx(expected)
+    surrogate.backward()
+    assert float(logprob.grad) == pytest.approx(slope)  # d/d log p = ratio * advantage where it is not clipped
+
+
+# ---------------------------------------------------------------------------------------------- whole objective
+
+LENGTHS = torch.tensor([[3, 1], [2, 2]])
+P, G, T = 2, 2, 3
+
+
+def _objective(**changed: object) -> SampledObjective:
+    rng = torch.Generator().manual_seed(0)
+    values: dict[str, object] = {
+        "old_logprobs_P_G_T": _mask() * -torch.rand(P, G, T, generator=rng, dtype=torch.float64),
+        "reference_P_G_T": None,
+        "advantages_P_G_T": torch.randn(P, G, T, generator=rng, dtype=torch.float64),
+        "gold_P": torch.tensor([0, 2]),
+        "label_start": 1,
+        "clip": 0.2,
+        "log_gold": 0.0,
+        "kl": 0.0,
+        **changed,
+    }
+    return SampledObjective(**values)  # type: ignore[arg-type]
+
+
+def _mask(extra: int = 0) -> torch.Tensor:
+    mask = torch.arange(T) < LENGTHS[..., None]
+    labels = (torch.arange(T) < 2).expand(P, extra, T)
+    return torch.cat([mask, labels], 1)
+
+
+def _scores(logprobs: torch.Tensor, raw: torch.Tensor | None = None, extra: int = 0) -> TokenScores:
+    mask = _mask(extra)
+    raw = logprobs if raw is None else raw
+    return TokenScores(logprobs * mask, raw * mask, mask)
+
+
+def test_at_ratio_one_the_gradient_is_that_of_reinforce() -> None:
+    objective = _objective()
+    logprobs = objective.old_logprobs_P_G_T.clone().requires_grad_()
+    result = objective(_scores(logprobs), slice(0, P))
+    mask = _mask()
+    assert float(result.loss) == pytest.approx(float(-(objective.advantages_P_G_T * mask).sum() / (P * G)))
+    result.loss.backward()
+    assert torch.allclose(logprobs.grad, -objective.advantages_P_G_T * mask / (P * G))
+    assert result.tally.means()["ratio_mean"] == pytest.approx(1.0)
+    assert result.tally.means()["ratio_clipped"] == 0.0
+
+
+def test_off_policy_gradient_by_hand() -> None:
+    objective = _objective()
+    moved = objective.old_logprobs_P_G_T + 0.5 * torch.randn(
+        P, G, T, generator=torch.Generator().manual_seed(3), dtype=torch.float64
+    )
+    logprobs = moved.clone().requires_grad_()
+    result = objective(_scores(logprobs), slice(0, P))
+    result.loss.backward()
+    loss, gradient, clipped = 0.0, np.zeros((P, G, T)), []
+    for p in range(P):
+        for g in range(G):
+            for t in range(int(LENGTHS[p, g])):
+                advantage = float(objective.advantages_P_G_T[p, g, t])
+                ratio = math.exp(float(moved[p, g, t] - objective.old_logprobs_P_G_T[p, g, t]))
+                clipped.append(abs(ratio - 1) > 0.2)
+                stops = (ratio > 1.2 and advantage > 0) or (ratio < 0.8 and advantage < 0)
+                loss -= min(ratio * advantage, min(max(ratio, 0.8), 1.2) * advantage) / (P * G)
+                gradient[p, g, t] = 0.0 if stops else -ratio * advantage / (P * G)
+    assert any(clipped)
+    assert float(result.loss) == pytest.approx(loss)
+    assert logprobs.grad.numpy() == pytest.approx(gradient)
+    assert result.tally.means()["ratio_clipped"] == pytest.approx(np.mean(clipped))
+
+
+def test_kl_is_the_k3_estimate_on_raw_logprobs() -> None:
+    rng = torch.Generator().manual_seed(5)
+    reference = -torch.rand(P, G, T, generator=rng, dtype=torch.float64) * _mask()
+    raw = (-torch.rand(P, G, T, generator=rng, dtype=torch.float64)).requires_grad_()
+    objective = _objective(reference_P_G_T=reference, kl=0.7, advantages_P_G_T=torch.zeros(P, G, T).double())
+    result = objective(_scores(objective.old_logprobs_P_G_T, raw), slice(0, P))
+    difference = (reference - raw.detach()) * _mask()
+    expected = float((difference.exp() - 1 - difference).sum() / (P * G))
+    assert result.tally.means()["kl"] == pytest.approx(expected)
+    assert float(result.loss) == pytest.approx(0.7 * expected)
+    result.loss.backward()
+    assert torch.allclose(raw.grad, 0.7 * (1 - difference.exp()) * _mask() / (P * G))
+    unweighted = _objective(reference_P_G_T=reference)
+    without = _objective()
+    scores = _scores(objective.old_logprobs_P_G_T, raw.detach())
+    assert float(unweighted(scores, slice(0, P)).loss) == float(without(scores, slice(0, P)).loss)
+
+
+def test_log_gold_is_the_probe_normalised_over_the_labels() -> None:
+    objective = _objective(log_gold=2.0, advantages_P_G_T=torch.zeros(P, G, T).double())
+    logprobs = torch.cat([objective.old_logprobs_P_G_T, torch.zeros(P, 3, T)], 1)
+    raw = logprobs.clone()
+    raw[:, G:, 0] = -5.0  # the shared anchor is no part of the probe
+    raw[:, G:, 1] = torch.tensor([[0.5, 0.3, 0.1], [0.2, 0.2, 0.4]]).double().log()
+    raw.requires_grad_()
+    result = objective(_scores(logprobs, raw, extra=3), slice(0, P))
+    expected = math.log(0.5 / 0.9) + math.log(0.4 / 0.8)
+    assert float(result.loss) == pytest.approx(-2.0 * expected / P)
+    result.loss.backward()
+    normalised = torch.tensor([[5 / 9, 3 / 9, 1 / 9], [2 / 8, 2 / 8, 4 / 8]])
+    gold = -2.0 / P * (torch.tensor([[1.0, 0, 0], [0, 0, 1.0]]) - normalised)
+    assert torch.allclose(raw.grad[:, G:, 1], gold.double())
+    assert not raw.grad[:, G:, 0].any()
+
+
+def test_parts_of_a_batch_add_up_even_where_they_are_shorter() -> None:
+    reference = -torch.rand(P, G, T, generator=torch.Generator().manual_seed(5), dtype=torch.float64) * _mask()
+    objective = _objective(reference_P_G_T=reference, kl=0.3)
+    logprobs = objective.old_logprobs_P_G_T - 0.1
+    whole = objective(_scores(logprobs), slice(0, P))
+    second = _scores(logprobs)
+    parts = [
+        TokenScores(*(values[:1] for values in (second.logprobs_P_C_T, second.raw_logprobs_P_C_T, second.mask_P_C_T))),
+        # An engine pads a part to its own longest continuation, here two tokens.
+        TokenScores(
+            *(values[1:, :, :2] for values in (second.logprobs_P_C_T, second.raw_logprobs_P_C_T, second.mask_P_C_T))
+        ),
+    ]
+    results = [objective(part, slice(p, p + 1)) for p, part in enumerate(parts)]
+    assert float(sum(r.loss for r in results)) == pytest.approx(float(whole.loss))
+    results[0].tally.merge(results[1].tally)
+    assert results[0].tally.means() == pytest.approx(whole.tally.means())
