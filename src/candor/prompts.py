@@ -186,7 +186,7 @@ _LABEL_WORDS: Final = "|".join(label.value for label in LABELS)
 _CLEAN_CONFIDENCE: Final = r"(?P<confidence>0\.\d\d|1\.00)"
 _LABEL_ANYWHERE: Final = re.compile(rf"LABEL[ \t]*[=:][ \t]*<?(?P<label>{_LABEL_WORDS})\b", re.ASCII)
 _CONFIDENCE_ANYWHERE: Final = re.compile(
-    r"CONF(?:IDENCE)?[ \t]*[=:][ \t]*<?(?P<confidence>\d{1,9}(?:\.\d{1,9})?)(?![\d.]*\d)", re.ASCII
+    r"CONF(?:IDENCE)?[ \t]*[=:][ \t]*<?(?P<confidence>\d{1,9}(?:\.\d{1,9})?)(?![\d.]*\d|[ \t]*%)", re.ASCII
 )
 _CLEAN: Final[dict[str, re.Pattern[str]]] = {}
 
@@ -205,7 +205,7 @@ def parse(text: str, template: Template) -> Answer:
     r"""Read an answer; never raises, whatever the text.
 
     In an answer that is not clean the last ``LABEL=`` counts (a model that reasons first may mention others before
-    its verdict), and the first ``CONF=`` after it; a confidence outside [0, 1] is none.
+    its verdict), and the first ``CONF=`` after it; a confidence outside [0, 1] or in per cent is none.
 
     >>> parse("LABEL=NA\nCONF=0.40", get("verdict"))
     Answer(label=<Label.NA: 'NA'>, confidence=0.4, validity=<Validity.CLEAN: 'clean'>)

@@ -98,6 +98,14 @@ class RewardConfig(Config):
             return {**preset, **values}
         return values
 
+    @model_validator(mode="after")
+    def _right_is_best(self) -> RewardConfig:
+        if self.wrong > self.correct:
+            raise ValueError(
+                f"wrong: {self.wrong:g} is more than correct ({self.correct:g}), so that being wrong would pay"
+            )
+        return self
+
 
 def warmup(step: int, warmup_steps: int) -> float:
     """Factor of the calibration and alignment terms at a step counted from 0, in [0, 1].
