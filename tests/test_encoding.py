@@ -238,5 +238,5 @@ def test_an_end_token_that_closes_every_text_is_taken_off() -> None:
 def test_failing_chat_template_is_a_prompt_error() -> None:
     tokenizer = byte_tokenizer()
     tokenizer.chat_template = "{{ raise_exception('system first') }}"
-    with pytest.raises(PromptError, match="chat template failed.*system first"):
+    with pytest.raises(PromptError, match=r"chat template failed.*system first"):
         prompt_text(TEMPLATE, example(1), tokenizer)

@@ -1,4 +1,4 @@
-"""A tokenizer, a tiny model that has the habit of answering in form, and examples: what engine and training tests run on."""
+"""Tokenizers, a tiny model that has the habit of answering in form, and examples to train and test on."""
 
 from __future__ import annotations
 
@@ -102,7 +102,7 @@ EXAMPLES = [example(index) for index in range(10)]
 
 
 def save_toy_model(folder: Path, family: str = "llama") -> Path:
-    """Make the model, teach it the form of answers (sometimes after a word of its own), and save it with its tokenizer."""
+    """Make a model, teach it the form of answers (at times after a word of its own), and save it with its tokenizer."""
     tokenizer = toy_tokenizer()
     shape: dict[str, Any] = {
         "vocab_size": len(tokenizer),

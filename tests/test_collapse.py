@@ -1,0 +1,45 @@
+"""Collapse is named when it begins, once."""
+
+from __future__ import annotations
+
+import pytest
+
+from candor.collapse import SIGNS, WINDOW, CollapseWatch
+
+HEALTHY = {
+    "share_PASS": 0.4,
+    "share_FAIL": 0.3,
+    "share_NA": 0.3,
+    "confidence_std": 0.2,
+    "invalid": 0.0,
+    "zero_variance": 0.1,
+}
+
+
+def _feed(watch: CollapseWatch, steps: int, **changed: float) -> list[str]:
+    return [word for _ in range(steps) for word in watch.look({**HEALTHY, **changed})]
+
+
+@pytest.mark.parametrize("sign", SIGNS, ids=lambda sign: sign.name)
+def test_each_sign_is_named_once_when_its_window_is_full(sign: object) -> None:
+    watch = CollapseWatch()
+    bad = {sign.figure: 1.0 if sign.above else 0.0}  # type: ignore[attr-defined]
+    assert _feed(watch, WINDOW - 1, **bad) == []
+    (begun,) = _feed(watch, 1, **bad)
+    assert begun.startswith(sign.name)  # type: ignore[attr-defined]
+    assert f"{sign.figure} {bad[sign.figure]:.3f} over {WINDOW} steps" in begun  # type: ignore[attr-defined]
+    assert _feed(watch, 3 * WINDOW, **bad) == []
+
+
+def test_it_is_named_again_after_it_was_over() -> None:
+    watch = CollapseWatch()
+    assert len(_feed(watch, WINDOW, share_NA=1.0)) == 1
+    assert _feed(watch, WINDOW, share_NA=0.3) == []
+    assert len(_feed(watch, WINDOW, share_NA=1.0)) == 1
+
+
+def test_healthy_or_silent_runs_and_single_batches_give_no_warning() -> None:
+    watch = CollapseWatch()
+    assert _feed(watch, 5 * WINDOW) == []
+    assert _feed(watch, 1, share_PASS=1.0, invalid=0.2) == []
+    assert [watch.look({"loss": 1.0}) for _ in range(2 * WINDOW)] == [[]] * (2 * WINDOW)
