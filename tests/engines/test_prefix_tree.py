@@ -278,6 +278,23 @@ def test_a_prompts_samples_do_not_depend_on_the_other_prompts(prompts: list[Toke
     assert [s.tokens for s in together[0]] == [s.tokens for s in alone[0]]
 
 
+def test_a_header_seen_before_gives_the_same_bits(prompts: list[Tokens], continuations: list[list[Tokens]]) -> None:
+    model = make_model("qwen3")
+
+    def scored(path: PrefixTreePath, reference: bool) -> torch.Tensor:
+        prefix = path.prefill(prompts, grad=False, reference=reference)
+        return path.score(prefix, continuations, temperature=1.0).logprobs_P_C_T
+
+    seasoned = PrefixTreePath(model)
+    for reference in (False, True, True, False, False):
+        assert torch.equal(scored(seasoned, reference), scored(PrefixTreePath(model), reference))
+    shorter = [prompt[:WINDOW] + prompt[-3:] for prompt in prompts]
+    prefix = seasoned.prefill(shorter, grad=False)
+    fresh = PrefixTreePath(model)
+    expected = fresh.score(fresh.prefill(shorter, grad=False), continuations, temperature=1.0)
+    assert torch.equal(seasoned.score(prefix, continuations, temperature=1.0).logprobs_P_C_T, expected.logprobs_P_C_T)
+
+
 def test_one_thread_gives_the_same_bits_twice(prompts: list[Tokens], continuations: list[list[Tokens]]) -> None:
     outcomes = []
     for _ in range(2):

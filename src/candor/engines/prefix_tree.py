@@ -149,6 +149,7 @@ class PrefixTreePath:
         self._heads_per_key = config.num_attention_heads // config.num_key_value_heads
         self._lora = MergedLora(model)
         self._version = 0
+        self._kept_header: tuple[Tokens, bool, StoredKeyValues] | None = None
 
     @property
     def _device(self) -> torch.device:
@@ -158,6 +159,7 @@ class PrefixTreePath:
         """Forget what was derived from the weights, because they have changed. Earlier prefixes become invalid."""
         self._lora.refresh()
         self._version += 1
+        self._kept_header = None
 
     @contextlib.contextmanager
     def _enabled(self, *, reference: bool, grad: bool) -> Iterator[None]:
@@ -234,10 +236,8 @@ class PrefixTreePath:
         order_P = np.argsort([len(prompt) for prompt in prompts], kind="stable")
         own = [prompts[place][start:] for place in order_P]
         parts = split_rows([len(sequence) for sequence in own], start, self._heads_width)
-        header = None
         with self._enabled(reference=reference, grad=grad):
-            if start:
-                _, _, (header,) = self._run_ends([prompts[0][:start]], [slice(0, 1)], 0, None)
+            header = self._run_header(prompts[0][:start], reference=reference)
             last_hidden, blocks, key_values = self._run_ends(own, parts, start, header)
         prefix_blocks = [
             PrefixBlock(
@@ -251,6 +251,17 @@ class PrefixTreePath:
             for part, block, stored in zip(parts, blocks, key_values, strict=True)
         ]
         return TreePrefix(order_P, tuple(prefix_blocks), last_hidden, self._version, reference)
+
+    def _run_header(self, tokens: Tokens, *, reference: bool) -> StoredKeyValues | None:
+        """Keys and values of a header; without gradients, those of the last one are used again."""
+        if not tokens:
+            return None
+        if torch.is_grad_enabled():
+            return self._run_ends([tokens], [slice(0, 1)], 0, None)[2][0]
+        # The header always has a forward pass of its own, so what is kept equals what would be computed, bit for bit.
+        if self._kept_header is None or self._kept_header[:2] != (tokens, reference):
+            self._kept_header = (tokens, reference, self._run_ends([tokens], [slice(0, 1)], 0, None)[2][0])
+        return self._kept_header[2]
 
     def _check(self, prefix: TreePrefix) -> None:
         if prefix.version != self._version:

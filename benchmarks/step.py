@@ -1,0 +1,313 @@
+"""One GRPO step, candor beside TRL 1.16 and beside the plain cost of the tokens that differ.
+
+    python benchmarks/step.py            # about a quarter of an hour on one core
+    python benchmarks/step.py --quick    # a smaller shape, less than a minute
+
+Both sides take the same model, adapter and prompts, draw 8 completions of 14 tokens for each of 32 prompts at
+temperature 0.2, read the probabilities of three labels, and take one optimiser step. TRL "tuned" runs batches of 8
+rows, its output layer on completions only, no gradient checkpointing, and a C library that keeps freed memory (so
+does candor beside it). TRL "as it comes" has its defaults: gradient checkpointing, the output layer on all
+positions, the stock C library. The floor is a plain batch with as many tokens as differ in the step: forward and
+backward through merged LoRA, and one forward per decoded place without any history to attend to.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from common import (
+    PAD,
+    PROBE,
+    SIZES,
+    Shape,
+    clocked,
+    fill_adapter,
+    keep_freed_memory,
+    lora_config,
+    machine,
+    make_engine,
+    make_model,
+    make_prompts,
+    make_tokenizer,
+    median,
+    peak_memory_mb,
+    run_cell,
+    save,
+    set_up_process,
+    text_of,
+    unique_tokens,
+)
+
+from candor.engines.base import Batch, OptimiserStep, Sampling, Tokens
+from candor.engines.local import LocalEngine
+from candor.engines.merged_lora import MergedLora
+from candor.grpo import SampledObjective, group_advantages
+
+QUICK = Shape(prompts=8, group_size=4, header=60, own=(20, 40))
+FULL = Shape()
+TRL_ROWS = 8
+
+
+def reward(completion: Tokens, probe: np.ndarray) -> float:
+    """Anything cheap that depends on the completion and the probed labels."""
+    return sum(completion) % 7 / 7 + float(probe.max())
+
+
+def candor_step(engine: LocalEngine, prompts: list[Tokens], shape: Shape, seed: int) -> list[list[Tokens]]:
+    """Sample, probe, score, update. Returns the completions."""
+    sampling = Sampling(shape.temperature, shape.completion, seed)
+    rollouts = engine.rollout(prompts, shape.group_size, sampling, PROBE, for_update=True)
+    completions = [[rollout.tokens for rollout in group] for group in rollouts]
+    rewards = np.array([[reward(r.tokens, np.exp(r.probe_logprobs)) for r in group] for group in rollouts])
+    advantages = group_advantages(rewards, divide_by_std=True).values_P_G
+    old = torch.zeros(*rewards.shape, shape.completion, dtype=torch.float64)
+    for p, group in enumerate(rollouts):
+        for g, rollout in enumerate(group):
+            old[p, g, : len(rollout.logprobs)] = torch.tensor(rollout.logprobs)
+    objective = SampledObjective(
+        old_logprobs_P_G_T=old,
+        reference_P_G_T=None,
+        advantages_P_G_T=torch.from_numpy(advantages)[:, :, None].expand(old.shape),
+        gold_P=torch.zeros(len(prompts), dtype=torch.long),
+        label_start=0,
+        clip=0.2,
+        log_gold=0.0,
+        kl=0.0,
+    )
+    engine.update(Batch(prompts, completions, shape.temperature), objective, OptimiserStep(1e-6, 1.0))
+    return completions
+
+
+class Floor:
+    """The plain cost of a step's distinct tokens, on the same model with merged LoRA."""
+
+    def __init__(self, size: str, *, trained: bool) -> None:
+        from peft import get_peft_model
+
+        self._model = get_peft_model(make_model(size, trained=trained), lora_config()).eval()
+        self._lora = MergedLora(self._model)
+        base = self._model.get_base_model()
+        self._backbone, self._head = base.get_decoder(), base.get_output_embeddings()
+        self._vocabulary = base.config.vocab_size
+        parameters = [parameter for parameter in self._model.parameters() if parameter.requires_grad]
+        self._optimiser = torch.optim.AdamW(parameters, lr=1e-6)
+
+    def step(self, prompts: list[Tokens], completions: list[list[Tokens]], shape: Shape) -> None:
+        """A forward and backward over dense rows, and decoding passes without history."""
+        tokens, places = unique_tokens(prompts, completions)
+        width = round(float(np.mean([len(prompt) for prompt in prompts]))) + shape.completion
+        ids = torch.randint(50, self._vocabulary, (max(1, round(tokens / width)), width))
+        scored = sum(places) + len(prompts)
+        self._lora.refresh()
+        with self._lora.applied():
+            with torch.no_grad():
+                for live in places:
+                    step_ids = torch.randint(50, self._vocabulary, (live, 1))
+                    hidden = self._backbone(input_ids=step_ids, use_cache=False).last_hidden_state[:, 0]
+                    torch.softmax(self._head(hidden) / shape.temperature, dim=-1).cumsum(dim=-1)
+            hidden = self._backbone(input_ids=ids, use_cache=False).last_hidden_state.flatten(0, 1)[:scored]
+            targets = torch.randint(50, self._vocabulary, (len(hidden), 1))
+            logprobs = torch.log_softmax(self._head(hidden) / shape.temperature, dim=-1).gather(1, targets)
+            (-torch.exp(logprobs - logprobs.detach()).mean()).backward()
+        self._optimiser.step()
+        self._optimiser.zero_grad()
+
+
+def run_trl(
+    size: str,
+    shape: Shape,
+    steps: int,
+    *,
+    trained: bool,
+    tuned: bool,
+    folder: Path,
+    between: Callable[[int, float, int], None],
+) -> None:
+    """TRL's trainer; calls ``between(step, CPU seconds, completion tokens)`` after each of its steps."""
+    import trl.trainer.utils
+    from datasets import Dataset
+    from transformers import TrainerCallback
+    from trl import GRPOConfig, GRPOTrainer
+
+    if tuned:
+        # Off a GPU TRL scores all positions; on one, completions only. The latter is right everywhere here.
+        trl.trainer.utils._use_triton = lambda device: True
+    vocabulary = SIZES[size]["vocab_size"]
+    tokenizer = make_tokenizer(vocabulary)
+    texts = [text_of(prompt) for step in range(steps) for prompt in make_prompts(shape, vocabulary, step)]
+    counted = {"tokens": 0}
+
+    def reward_function(prompts: list[str], completion_ids: list[list[int]], **_: Any) -> list[float]:
+        unique = list(dict.fromkeys(prompts))
+        encoded = [tokenizer(prompt)["input_ids"] for prompt in unique]
+        choices = [tokenizer(PROBE.anchor + choice)["input_ids"] for choice in PROBE.choices]
+        with torch.no_grad():
+            probes = torch.softmax(torch.stack([_probe(trainer.model, encoded, c) for c in choices], 1), 1).numpy()
+        of = dict(zip(unique, probes, strict=True))
+        counted["tokens"] += sum(map(len, completion_ids))
+        return [reward(tuple(ids), of[prompt]) for prompt, ids in zip(prompts, completion_ids, strict=True)]
+
+    arguments: dict[str, Any] = {"gradient_checkpointing": False} if tuned else {}
+    config = GRPOConfig(
+        output_dir=str(folder),
+        per_device_train_batch_size=TRL_ROWS,
+        gradient_accumulation_steps=shape.prompts * shape.group_size // TRL_ROWS,
+        num_generations=shape.group_size,
+        max_completion_length=shape.completion,
+        temperature=shape.temperature,
+        beta=0.0,
+        use_cpu=True,
+        bf16=False,
+        max_steps=steps,
+        learning_rate=1e-6,
+        logging_steps=1000,
+        save_strategy="no",
+        report_to="none",
+        shuffle_dataset=False,
+        disable_tqdm=True,
+        **arguments,
+    )
+    trainer = GRPOTrainer(
+        model=make_model(size, trained=trained),
+        args=config,
+        reward_funcs=reward_function,
+        train_dataset=Dataset.from_list([{"prompt": text} for text in texts]),
+        processing_class=tokenizer,
+        peft_config=lora_config(),
+    )
+    fill_adapter(trainer.model)
+
+    class Clock(TrainerCallback):
+        def on_step_begin(self, *_: Any, **__: Any) -> None:
+            counted["tokens"] = 0
+            self.start = time.process_time()
+
+        def on_step_end(self, _: Any, state: Any, *__: Any, **___: Any) -> None:
+            between(state.global_step - 1, time.process_time() - self.start, counted["tokens"])
+
+    trainer.add_callback(Clock())
+    trainer.train()
+
+
+def _probe(model: Any, prompts: list[list[int]], choice: list[int]) -> torch.Tensor:
+    rows = [prompt + choice for prompt in prompts]
+    width = max(map(len, rows))
+    ids = torch.tensor([[PAD] * (width - len(row)) + row for row in rows])
+    mask = torch.tensor([[0] * (width - len(row)) + [1] * len(row) for row in rows])
+    logits = model(input_ids=ids, attention_mask=mask, logits_to_keep=len(choice) + 1).logits[:, :-1]
+    targets = torch.tensor(choice)[None, :, None].expand(len(rows), -1, 1)
+    return torch.log_softmax(logits.float(), dim=-1).gather(2, targets).sum((1, 2))
+
+
+def cell(args: argparse.Namespace) -> dict[str, Any]:
+    """One process: TRL's and candor's steps and the floor in turn, or one side alone for its memory."""
+    set_up_process()
+    if args.tuned:
+        keep_freed_memory()
+    shape, clocks = (QUICK if args.quick else FULL), {}
+    vocabulary = SIZES[args.size]["vocab_size"]
+    counts: dict[str, Any] = {}
+    if args.only != "trl":
+        engine = make_engine(args.size, trained=args.trained)
+        candor_step(engine, make_prompts(shape, vocabulary, 99), shape, 99)
+    if args.only == "candor":
+        return {"peak_mb": peak_memory_mb()}
+    floor = None if args.only else Floor(args.size, trained=args.trained)
+
+    def between(step: int, seconds: float, completion_tokens: int) -> None:
+        clocks.setdefault("trl", []).append(seconds)
+        if floor is None:
+            return
+        prompts = make_prompts(shape, vocabulary, step)
+        for repeat in range(args.repeats):
+            with clocked(clocks, "candor"):
+                completions = candor_step(engine, prompts, shape, step * args.repeats + repeat)
+            with clocked(clocks, "floor"):
+                floor.step(prompts, completions, shape)
+        ours = sum(len(completion) for group in completions for completion in group)
+        if ours != completion_tokens:
+            raise SystemExit(f"TRL made {completion_tokens} completion tokens, candor {ours}")
+        counts.update(
+            prompt_tokens=sum(map(len, prompts)),
+            completion_tokens=ours,
+            unique_tokens=unique_tokens(prompts, completions)[0],
+        )
+
+    run_trl(
+        args.size,
+        shape,
+        args.steps,
+        trained=args.trained,
+        tuned=args.tuned,
+        folder=args.folder,
+        between=between,
+    )
+    return {"seconds": clocks, "peak_mb": peak_memory_mb(), **counts}
+
+
+def ratios(result: dict[str, Any], repeats: int) -> dict[str, float]:
+    """Medians over steps of TRL / candor and candor / floor, each within its own step."""
+    seconds = result["seconds"]
+    trl = np.repeat(seconds["trl"], repeats)
+    candor, floor = np.array(seconds["candor"]), np.array(seconds["floor"])
+    return {
+        "trl": median(seconds["trl"]),
+        "candor": median(candor),
+        "floor": median(floor),
+        "trl_over_candor": median(trl / candor),
+        "candor_over_floor": median(candor / floor),
+    }
+
+
+def main() -> None:
+    """Run every cell in a process of its own, print the table, keep the numbers."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--quick", action="store_true", help="a smaller shape, less than a minute; keeps nothing")
+    parser.add_argument("--size", choices=list(SIZES), help="default: small, or tiny with --quick")
+    parser.add_argument("--steps", type=int, default=2, help="TRL steps of each comparison")
+    parser.add_argument("--repeats", type=int, default=3, help="candor steps for each TRL step")
+    parser.add_argument("--cell", action="store_true", help=argparse.SUPPRESS)
+    parser.add_argument("--trained", action="store_true", help=argparse.SUPPRESS)
+    parser.add_argument("--tuned", action="store_true", help=argparse.SUPPRESS)
+    parser.add_argument("--only", choices=["trl", "candor"], help=argparse.SUPPRESS)
+    parser.add_argument("--folder", type=Path, default=Path("/tmp/candor-bench-trl"), help=argparse.SUPPRESS)
+    args = parser.parse_args()
+    args.size = args.size or ("tiny" if args.quick else "small")
+    if args.cell:
+        print(json.dumps(cell(args)))
+        return
+    common = ["--cell", "--size", args.size, "--steps", str(args.steps), "--repeats", str(args.repeats)]
+    common += ["--quick"] if args.quick else []
+    cells = {
+        "tuned, completions all different": ["--tuned"],
+        "tuned, trained policy's completions": ["--tuned", "--trained"],
+        "as it comes, completions all different": [],
+    }
+    table: dict[str, Any] = {}
+    for name, flags in cells.items():
+        result = run_cell(__file__, *common, *flags)
+        table[name] = {**result, **ratios(result, args.repeats)}
+        row = table[name]
+        print(
+            f"{name:40s} TRL {row['trl']:7.2f} s  candor {row['candor']:6.2f} s  floor {row['floor']:6.2f} s  "
+            f"TRL / candor {row['trl_over_candor']:5.1f}  candor / floor {row['candor_over_floor']:4.2f}",
+            flush=True,
+        )
+    memory = {
+        side: run_cell(__file__, *common, "--tuned", "--steps", "1", "--only", side)["peak_mb"]
+        for side in ("trl", "candor")
+    }
+    print(f"peak memory: TRL {memory['trl']:.0f} MB, candor {memory['candor']:.0f} MB", flush=True)
+    if not args.quick:
+        save(f"step_{args.size}", {"machine": machine(), "cells": table, "peak_mb": memory})
+
+
+if __name__ == "__main__":
+    main()
