@@ -202,6 +202,8 @@ def test_validation_must_be_other_examples(write: Write) -> None:
     files = write("b", answers(1)), write("t", answers(2))
     with pytest.raises(PredictionError, match="must be judged on other examples"):
         compare_files(*files, validation=files, resamples=10)
+    with pytest.raises(PredictionError, match="use no validation answers"):
+        compare_files(*files, validation=files, paper_conventions=True, resamples=10)
 
 
 def study_file(path: Path, rows: list[dict[str, Any]], **more: Any) -> Path:

@@ -86,9 +86,10 @@ def test_what_speaks_against_is_listed(comparison: dict[str, Any]) -> None:
     shaky["warnings"] = ["Compared although the prompts differ."]
     shaky["confusion"]["base"] = [[50, 0, 0, 0], [0, 50, 0, 0], [0, 0, 70, 30]]
     shaky["differences"]["fail_recall"] |= {"value": -0.1, "interval": [-0.15, -0.05]}
-    verdict = judge([shaky], {"wiki": ["claims alone tell NA"]})[0]
+    verdict = judge([shaky], {"wiki": ["claims alone tell NA", "wiki: named already"]})[0]
     text = "\n".join(verdict["against"])
     assert verdict["holds"] is True
+    assert "wiki: named already" in verdict["against"]
     for part in ("claims alone tell NA", "prompts differ", "reaches down to +8.0", "30 NA examples", "FAIL recall"):
         assert part in text, part
 

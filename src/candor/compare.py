@@ -80,6 +80,8 @@ def compare_files(
             f"resamples is {resamples}, risk {risk}, risk_confidence {risk_confidence}: "
             "needs at least 1 resample, and shares strictly between 0 and 1"
         )
+    if paper_conventions and validation is not None:
+        raise PredictionError("the study's conventions use no validation answers; leave out one of the two")
     sides = (load_side(base, "base"), load_side(trained, "trained"))
     name = dataset or sides[0].header["dataset"] or sides[1].header["dataset"] or Path(trained).name.split(".")[0]
     if paper_conventions:

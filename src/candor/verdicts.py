@@ -111,7 +111,10 @@ def _numbers(claim: int, results: schema.Comparison) -> str:
 
 def _against(claim: int, results: schema.Comparison, audit: Sequence[str]) -> list[str]:
     name = results["dataset"]
-    found = [f"{name}: {sentence}" for sentence in [*audit, *results["warnings"]]]
+    found = [
+        sentence if sentence.startswith(f"{name}:") else f"{name}: {sentence}"
+        for sentence in [*audit, *results["warnings"]]
+    ]
     rise = results["differences"].get("na_recall")
     if claim == 1 and rise is not None and rise["interval"] is not None and rise["value"] is not None:
         low = rise["interval"][0]
