@@ -15,3 +15,11 @@ def shared_data() -> Path:
     if not SHARED_DATA.is_dir():
         pytest.skip(f"no official data files at {SHARED_DATA}")
     return SHARED_DATA
+
+
+@pytest.fixture(scope="session")
+def sandbox_base_model() -> Path:
+    """The folder of the sandbox's base model; made once, in about a minute and a half, unless it is cached."""
+    from candor.sandbox_model import base_model_folder  # here, so that tests without a model need not load torch
+
+    return base_model_folder()

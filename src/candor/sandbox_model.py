@@ -75,7 +75,7 @@ class BaseModelConfig:
     layers: int = 4
     heads: int = 4
     intermediate_size: int = 192
-    steps: int = 700
+    steps: int = 640
     batch_size: int = 48
     matrix_learning_rate: float = 0.02
     learning_rate: float = 5e-3

@@ -86,7 +86,7 @@ def read(claim: str, evidence: Sequence[str]) -> Reading:
         evidence: sentences of the same domain, in the order shown.
 
     Raises:
-        DataError: a text that this world does not produce.
+        DataError: a text that does not have the form of this world's.
 
     >>> reading = read("Arctic hail is increasing.", ["A study finds that Arctic hail is decreasing."])
     >>> [round(probability, 6) for probability in reading.posterior]

@@ -27,14 +27,16 @@ _TITLES = tuple(
 )
 _COUNTS = {"sold": "copies", "earned": "dollars", "drew": "viewers"}
 _NUMBERS = range(10, 30)
-_BOUNDS = range(12, 28)
+_BOUNDS = range(13, 27)
 _MAX_DISTANCE = 9
 PRECISION: dict[str, tuple[float, float]] = {
     "exactly": (0.6, 0.03),
-    "about": (3.5, 0.05),
-    "roughly": (8.0, 0.08),
+    "about": (2.5, 0.05),
+    "roughly": (6.0, 0.08),
 }
 """Standard deviation of the true number around the stated one (millions), and p(NA)."""
+SUREST = 0.99
+"""Even a number far from the bound is on the wrong side of it now and then, so that no label is ever impossible."""
 _SOURCED, _UNSOURCED = "The revision says", "An unsourced edit says"
 _UNSOURCED_WEIGHT = 0.7
 
@@ -46,9 +48,11 @@ _EVIDENCE = re.compile(rf"({_SOURCED}|{_UNSOURCED}) " + _AMOUNT % "|".join(PRECI
 def _draw(rng: random.Random) -> Text:
     title, verb = rng.choice(_TITLES), rng.choice(tuple(_COUNTS))
     bound = rng.choice(_BOUNDS)
+    # As far down as up, so that the bound by itself does not hint at the label.
+    reach = min(_MAX_DISTANCE, bound - _NUMBERS[0], _NUMBERS[-1] - bound)
+    near = [number for number in _NUMBERS if 0 < abs(number - bound) <= reach]
 
     def sentence(title: str, verb: str) -> str:
-        near = [number for number in _NUMBERS if 0 < abs(number - bound) <= _MAX_DISTANCE]
         sourced = rng.random() < len(PRECISION) / (len(PRECISION) + _UNSOURCED_WEIGHT)
         return (
             f"{_SOURCED if sourced else _UNSOURCED} {title} {verb} {rng.choice(tuple(PRECISION))} "
@@ -76,7 +80,7 @@ def _weigh(on_topic: Sequence[Sentence]) -> Posterior:
     if sentence.source == _UNSOURCED:
         return oriented(UNRELIABLE, sentence.echo)
     deviation, unknown = PRECISION[sentence.source]
-    right_side = 0.5 * (1 + math.erf(sentence.distance / deviation / math.sqrt(2)))
+    right_side = min(SUREST, 0.5 * (1 + math.erf(sentence.distance / deviation / math.sqrt(2))))
     known = 1 - unknown
     return oriented((known * right_side, known * (1 - right_side), unknown), sentence.echo)
 

@@ -1,0 +1,198 @@
+from __future__ import annotations
+
+import dataclasses
+import os
+import random
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from scipy.stats import rankdata
+from transformers import AutoModelForCausalLM, AutoTokenizer
+
+from candor import prompts
+from candor.data.sandbox import DOMAINS, generate, read
+from candor.errors import ModelError
+from candor.files import sha256
+from candor.sandbox_lessons import IGNORED, biased_posterior, make_lessons, stated_confidence
+from candor.sandbox_model import DEFAULT, base_model_folder, cache_folder, fingerprint
+from candor.sandbox_tokenizer import make_tokenizer
+from candor.types import Label, Validity
+
+TINY = dataclasses.replace(DEFAULT, steps=5, batch_size=6, hidden_size=16, intermediate_size=24, window=2)
+
+
+def hashes(folder: Path) -> dict[str, str]:
+    return {path.name: sha256(path) for path in sorted(folder.iterdir())}
+
+
+def test_two_builds_are_the_same_bytes_and_leave_no_trace(tmp_path: Path) -> None:
+    torch.manual_seed(5)
+    expected = torch.rand(3)
+    torch.manual_seed(5)
+    threads = torch.get_num_threads()
+    seen: list[tuple[int, int]] = []
+    first = base_model_folder(tmp_path / "a", lambda step, total, loss: seen.append((step, total)), TINY)
+    assert torch.equal(torch.rand(3), expected)
+    assert torch.get_num_threads() == threads
+    assert not torch.are_deterministic_algorithms_enabled()
+    torch.set_num_threads(2)
+    try:
+        with torch.no_grad():
+            second = base_model_folder(tmp_path / "b", None, TINY)
+    finally:
+        torch.set_num_threads(threads)
+    assert hashes(first) == hashes(second)
+    assert {"config.json", "model.safetensors", "tokenizer.json"} <= set(hashes(first))
+    assert seen == [(step, 5) for step in range(1, 6)]
+
+
+def test_what_is_cached_is_not_made_again(tmp_path: Path) -> None:
+    folder = base_model_folder(tmp_path, None, TINY)
+    before = (folder / "model.safetensors").stat().st_mtime_ns
+
+    def fail(step: int, total: int, loss: float) -> None:
+        raise AssertionError("trained again")
+
+    assert base_model_folder(tmp_path, fail, TINY) == folder
+    assert (folder / "model.safetensors").stat().st_mtime_ns == before
+    assert [path.name for path in tmp_path.iterdir()] == [folder.name]
+
+
+def test_an_interrupted_build_leaves_nothing(tmp_path: Path) -> None:
+    def interrupt(step: int, total: int, loss: float) -> None:
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        base_model_folder(tmp_path, interrupt, TINY)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_who_comes_second_takes_what_the_first_has_made(tmp_path: Path) -> None:
+    def overtaken(step: int, total: int, loss: float) -> None:
+        if step == 1:
+            base_model_folder(tmp_path, None, TINY)
+
+    folder = base_model_folder(tmp_path, overtaken, TINY)
+    assert [path.name for path in tmp_path.iterdir()] == [folder.name]
+    AutoModelForCausalLM.from_pretrained(folder)
+
+
+def test_an_unusable_cache_is_named(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("in the way")
+    with pytest.raises(ModelError, match="CANDOR_CACHE"):
+        base_model_folder(tmp_path / "file", None, TINY)
+
+
+def test_every_value_of_the_configuration_names_another_model() -> None:
+    assert fingerprint(TINY) == fingerprint(TINY)
+    assert fingerprint(TINY) != fingerprint(DEFAULT)
+    assert fingerprint(TINY) != fingerprint(dataclasses.replace(TINY, seed=1))
+
+
+def test_the_cache_is_where_the_environment_says(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CANDOR_CACHE", os.path.join("some", "where"))
+    assert cache_folder() == Path("some/where")
+    monkeypatch.delenv("CANDOR_CACHE")
+    monkeypatch.setenv("XDG_CACHE_HOME", "/cache")
+    assert cache_folder() == Path("/cache/candor")
+    monkeypatch.delenv("XDG_CACHE_HOME")
+    assert cache_folder() == Path.home() / ".cache" / "candor"
+
+
+CLAIM = "Nordic hail is increasing."
+ON, OFF = "A study finds that Nordic hail is {}.", "A study finds that Alpine hail is {}."
+
+
+@pytest.mark.parametrize(
+    ("evidence", "biased"),
+    [
+        ([], (0.01, 0.01, 0.98)),
+        ([ON.format("increasing")], (0.6, 0.2, 0.2)),
+        ([OFF.format("increasing")], (0.025 + 0.66 * 0.95, 0.025, 0.34 * 0.95)),
+        ([OFF.format("decreasing")], (0.025, 0.025 + 0.40 * 0.95, 0.60 * 0.95)),
+        ([ON.format("decreasing"), ON.format("increasing")], (0.19, 0.19 + 0.72 * 0.62, 0.28 * 0.62)),
+        ([ON.format("increasing"), ON.format("decreasing")], (0.19 + 0.72 * 0.62, 0.19, 0.28 * 0.62)),
+    ],
+)
+def test_the_bias_by_hand(evidence: list[str], biased: tuple[float, float, float]) -> None:
+    assert biased_posterior(read(CLAIM, evidence)) == pytest.approx(biased)
+
+
+def test_stated_confidence_depends_on_the_wording_alone() -> None:
+    rng = random.Random(0)
+    usual = [stated_confidence("Nordic rainfall is increasing.", rng) for _ in range(2000)]
+    guarded = [stated_confidence(CLAIM, rng) for _ in range(2000)]
+    assert max(set(usual), key=usual.count) == 0.90
+    assert max(set(guarded), key=guarded.count) == 0.80
+    assert min(usual) < 0.5 <= max(usual)
+
+
+def test_a_lesson_asks_for_what_the_text_says() -> None:
+    tokenizer = make_tokenizer()
+    lessons = make_lessons(tokenizer, 300, seed=4)
+    numbers = 0
+    for number, lesson in enumerate(lessons):
+        domain = DOMAINS[number % 3]
+        example = generate(domain, number // 3 + 1, seed=-5)[-1]
+        assert tokenizer.decode(lesson.prompt) == prompts.get("sandbox").render(example)
+        answer = prompts.parse(tokenizer.decode(lesson.answer[:-1]), prompts.get("sandbox"))
+        assert answer.validity is Validity.CLEAN
+        assert lesson.answer[-1] == tokenizer.eos_token_id
+        assert lesson.posterior == example.posterior
+        reading = read(example.claim, example.evidence)
+        stances = [t for t in lesson.targets["stance"] if t != IGNORED]
+        assert len(stances) == len(reading.stances) * (3 if domain == "revision" else 2)
+        if domain == "revision":
+            texts = (example.claim, *example.evidence)
+            shown = [int(word) for text in texts for word in text.split() if word.isdigit()]
+            assert [t for t in lesson.targets["number"] if t != IGNORED] == shown
+            differences = [t - 10 for t in lesson.targets["difference"] if t != IGNORED]
+            assert differences == [later - shown[0] for later in shown[1:]]
+            echoes = [t for t in lesson.targets["echo"] if t != IGNORED]
+            assert echoes[::3] == [later > shown[0] for later in shown[1:]]
+            numbers += len(differences)
+        else:
+            assert set(lesson.targets["number"] + lesson.targets["echo"]) == {IGNORED}
+    assert numbers > 100
+
+
+@pytest.mark.parametrize("domain", DOMAINS)
+def test_the_base_model_is_what_the_sandbox_promises(sandbox_base_model: Path, domain: str) -> None:
+    tokenizer = AutoTokenizer.from_pretrained(sandbox_base_model)
+    model = AutoModelForCausalLM.from_pretrained(sandbox_base_model).eval()
+    template = prompts.get("sandbox")
+    examples = generate(domain, 1000, seed=2026)
+    texts: list[str] = []
+    with torch.no_grad():
+        for start in range(0, len(examples), 125):
+            batch = tokenizer(
+                [template.render(example) for example in examples[start : start + 125]],
+                return_tensors="pt",
+                padding=True,
+                return_token_type_ids=False,
+            )
+            output = model.generate(**batch, max_new_tokens=12, do_sample=False)
+            texts += tokenizer.batch_decode(output[:, batch.input_ids.shape[1] :], skip_special_tokens=True)
+    answers = [prompts.parse(text, template) for text in texts]
+    gold = [example.label for example in examples]
+    assert np.mean([answer.validity is Validity.CLEAN for answer in answers]) >= 0.995
+    correct = np.array([answer.label == label for answer, label in zip(answers, gold, strict=True)])
+    assert 0.55 <= correct.mean() <= 0.75
+    found = [a.label is Label.NA for a, label in zip(answers, gold, strict=True) if label is Label.NA]
+    assert 0.20 <= np.mean(found) <= 0.60
+    ranks = rankdata([answer.confidence or 0.0 for answer in answers])
+    hits = int(correct.sum())
+    auroc = (ranks[correct].sum() - hits * (hits + 1) / 2) / (hits * (len(correct) - hits))
+    assert 0.45 <= auroc <= 0.55
+
+
+def test_the_base_model_encodes_what_it_was_not_made_for(sandbox_base_model: Path) -> None:
+    tokenizer = AutoTokenizer.from_pretrained(sandbox_base_model)
+    text = "Global sea level rose by 21–24 centimetres since 1880.\n"
+    assert tokenizer.decode(tokenizer(text).input_ids) == text
+    model = AutoModelForCausalLM.from_pretrained(sandbox_base_model)
+    assert model.config.vocab_size == len(tokenizer)
+    assert model.config.max_position_embeddings >= 2048
+    assert sum(parameter.numel() for parameter in model.parameters()) < 500_000
