@@ -44,13 +44,32 @@ class AnswerProbs:
     log_reasoning_P_R_T: torch.Tensor
 
 
-def answer_probs(scores: TokenScores, grammar: AnswerGrammar, prefix_lengths_P_R: NDArray[np.int64]) -> AnswerProbs:
+def open_answers(grammar: AnswerGrammar, ended_K_C: NDArray[np.bool_]) -> list[tuple[int, ...]]:
+    """The grammar's answers, those that are not ``ended`` without their end token.
+
+    Running the last digit of an answer only to see whether it ends there is most of the cost of the answers' tree.
+    """
+    return [a if ended else a[:-1] for a, ended in zip(grammar.answers, ended_K_C.ravel(), strict=True)]
+
+
+def draw_ended(ends: int | str, rng: np.random.Generator) -> NDArray[np.bool_]:
+    """Which answers' ends are scored, shape K C: all, or ``ends`` drawn behind each label."""
+    if ends == "all":
+        return np.ones((K, C), dtype=bool)
+    return np.stack([rng.permutation(C) < int(ends) for _ in range(K)])
+
+
+def answer_probs(
+    scores: TokenScores, grammar: AnswerGrammar, prefix_lengths_P_R: NDArray[np.int64], ended_K_C: NDArray[np.bool_]
+) -> AnswerProbs:
     """Sum token scores to answers.
 
     Args:
         scores: of the continuations ``reasoning + answer``, for each prompt R times the grammar's answers in order.
         grammar: the answers.
         prefix_lengths_P_R: tokens of each reasoning prefix; 0 where there is none.
+        ended_K_C: answers that carry their end token. The end of the others has the mean log-probability of those
+            that do behind the same label.
     """
     prompts, reasonings = prefix_lengths_P_R.shape
     device = scores.mask_P_C_T.device
@@ -61,13 +80,22 @@ def answer_probs(scores: TokenScores, grammar: AnswerGrammar, prefix_lengths_P_R
     is_answer = position_T >= offset
     start = torch.tensor(grammar.label_start, device=device)[:, None] + offset
     end = torch.tensor(grammar.label_end, device=device)[:, None] + offset
+    last = torch.tensor([len(answer) - 1 for answer in grammar.answers], device=device)[:, None] + offset
     is_label = (position_T >= start) & (position_T < end)
+    ended = torch.as_tensor(ended_K_C, device=device)
+
+    def answers(token_scores: torch.Tensor) -> torch.Tensor:
+        body = (token_scores * (is_answer & (position_T < last))).sum(-1).view(prompts, reasonings, K, C)
+        own_end = (token_scores * (position_T == last)).sum(-1).view(prompts, reasonings, K, C)
+        mean_end = (own_end * ended).sum(-1, keepdim=True) / ended.sum(-1, keepdim=True)
+        return body + torch.where(ended, own_end, mean_end)
+
     logprobs, raw = scores.logprobs_P_C_T.view(shape), scores.raw_logprobs_P_C_T.view(shape)
-    answers = (logprobs * is_answer).sum(-1).view(prompts, reasonings, K, C)
-    raw_answers = answers if raw is logprobs else (raw * is_answer).sum(-1).view(prompts, reasonings, K, C)
+    log_answers = answers(logprobs)
+    raw_answers = log_answers if scores.raw_logprobs_P_C_T is scores.logprobs_P_C_T else answers(raw)
     labels = (raw * is_label).sum(-1).view(prompts, reasonings, K, C)[..., 0]
     reasoning = logprobs[:, :, 0] * ~is_answer[:, :, 0]
-    return AnswerProbs(answers, raw_answers, labels, reasoning)
+    return AnswerProbs(log_answers, raw_answers, labels, reasoning)
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,6 +109,7 @@ class EnumeratedObjective:
         gold_P: gold label indices.
         has_evidence_P: whether the prompt shows evidence.
         prefix_lengths_P_R: tokens of each reasoning prefix.
+        ended_K_C: answers whose end token is scored.
         reference_P_R_K_C: the base model's raw log-probabilities of all answers, or ``None``.
         step: training step, for the reward's warm-up.
     """
@@ -91,13 +120,14 @@ class EnumeratedObjective:
     gold_P: NDArray[np.int64]
     has_evidence_P: NDArray[np.bool_]
     prefix_lengths_P_R: NDArray[np.int64]
+    ended_K_C: NDArray[np.bool_]
     reference_P_R_K_C: NDArray[np.float64] | None
     step: int
 
     def __call__(self, scores: TokenScores, part: slice) -> ObjectiveResult:
         """Loss of the prompts ``part``: mean over prompts and reasoning prefixes of the batch."""
         prefix_lengths_P_R = self.prefix_lengths_P_R[part]
-        probs = answer_probs(scores, self.grammar, prefix_lengths_P_R)
+        probs = answer_probs(scores, self.grammar, prefix_lengths_P_R, self.ended_K_C)
         log_answers = probs.log_answers_P_R_K_C.double()
         answers = log_answers.exp()
         mass = answers.sum((2, 3))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Final, Literal
+from typing import Annotated, Any, Final, Literal
 
 from pydantic import Field, model_validator
 
@@ -56,6 +56,11 @@ class ObjectiveConfig(Config):
     )
     confidence_entropy: float = Field(
         ge=0, le=10, description="entropy bonus of the confidence given the label (split), in units of the reward"
+    )
+    ends: Literal["all"] | Annotated[int, Field(ge=1, le=101)] = Field(
+        default="all",
+        description="enumerated: confidences behind each label whose end token is scored in a step; all: exactly every "
+        "one; fewer: as many, drawn anew each step, the others are taken to end like those on average",
     )
     log_gold: float = Field(ge=0, le=100, description="weight of the differentiable log p(gold label)")
     log_valid: float = Field(ge=0, le=100, description="weight of log(probability of all answers in form) (enumerated)")

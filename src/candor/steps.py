@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 
 from candor import prompts
 from candor.encoding import AnswerGrammar, EncodedPrompt, probe_site
-from candor.engines.base import Batch, Engine, Objective, Probe, Sampling, Tokens
-from candor.enumerated import EnumeratedObjective
+from candor.engines.base import Batch, Engine, Objective, Probe, Sampling, Tokens, TokenScores
+from candor.enumerated import EnumeratedObjective, answer_probs, draw_ended, open_answers
 from candor.grpo import SampledObjective
 from candor.recipe import Recipe
 from candor.scoring import gold_indices, padded_logprobs, score_rollouts, tally_rollouts, token_advantages
@@ -94,20 +94,26 @@ def enumerated_step(run: Prepared, batch: StepBatch, step: int) -> tuple[Batch, 
             batch.prompts_P, recipe.sampling.group_size, sampling, LABEL_PROBE, for_update=True
         )
         prefixes_P_R = [[reasoning_of(run.engine, rollout) for rollout in group] for group in batch.rollouts_P_G]
+    ended_K_C = draw_ended(recipe.objective.ends, np.random.default_rng(derive_seed(run.seed, "ends", step)))
+    grammar_answers = open_answers(run.grammar, ended_K_C)
     answers = [
-        list(run.grammar.answers) if group == [()] else [p + a for p in group for a in run.grammar.answers]
+        grammar_answers if group == [()] else [prefix + answer for prefix in group for answer in grammar_answers]
         for group in prefixes_P_R
     ]
     reference = reference_logprobs(run, batch.prompts_P, answers, step)
-    shape = (len(batch.prompts_P), len(prefixes_P_R[0]), len(LABELS), -1)
+    prefix_lengths_P_R = np.array([[len(prefix) for prefix in group] for group in prefixes_P_R])
+    if reference is not None:
+        scores = TokenScores(reference, reference, torch.ones_like(reference, dtype=torch.bool))
+        reference = answer_probs(scores, run.grammar, prefix_lengths_P_R, ended_K_C).raw_log_answers_P_R_K_C
     objective = EnumeratedObjective(
         config=recipe.objective,
         reward=recipe.reward,
         grammar=run.grammar,
         gold_P=gold_indices(batch.examples_P),
         has_evidence_P=batch.has_evidence_P,
-        prefix_lengths_P_R=np.array([[len(prefix) for prefix in group] for group in prefixes_P_R]),
-        reference_P_R_K_C=None if reference is None else reference.sum(-1).numpy().reshape(shape),
+        prefix_lengths_P_R=prefix_lengths_P_R,
+        ended_K_C=ended_K_C,
+        reference_P_R_K_C=None if reference is None else reference.numpy(),
         step=step,
     )
     return Batch(batch.prompts_P, answers, recipe.sampling.temperature), objective
