@@ -147,10 +147,21 @@ def test_missing_files_say_how_to_get_them(tmp_path: Path) -> None:
         load_named("vitaminc", data_dir=tmp_path)
     with pytest.raises(DataError, match="no such data folder"):
         load_named("vitaminc", data_dir=tmp_path / "nowhere")
-    with pytest.raises(DataError, match="--data-dir"):
-        load_named("vitaminc", data_dir=None)
     with pytest.raises(DataError, match="datasets are fever, vitaminc, climatefever"):
         load_named("vitamin", data_dir=tmp_path)
+
+
+def test_usual_data_folders(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    with pytest.raises(DataError, match=r"cache/candor/data: no such data folder; run `candor data fetch climatefever"):
+        load_named("climatefever", data_dir=None)
+    folder = tmp_path / "cache" / "candor" / "data"
+    folder.mkdir(parents=True)
+    (folder / "climate-fever.jsonl").write_bytes(jsonl(climate_row(0), climate_row(1)))
+    assert len(load_named("climatefever", data_dir=None).examples) == 2
+    climate(tmp_path / "data", jsonl(climate_row()))
+    assert len(load_named("climatefever", data_dir=None).examples) == 1
 
 
 def test_a_file_that_changed_since_it_was_fetched(tmp_path: Path) -> None:

@@ -13,7 +13,7 @@ from candor.data.text import claim_group, display_title
 from candor.types import Example, Label
 
 
-def load(name: str, config: ClimatefeverSource, data_dir: Path | None, bad_rows: BadRows) -> LoadedSource:
+def load(name: str, config: ClimatefeverSource, data_dir: Path, bad_rows: BadRows) -> LoadedSource:
     """Load ``climate-fever.jsonl``. Evidence is each of the five sentences with its article, in the file's order."""
     loading = Loading(name, bad_rows)
     labels = {**OFFICIAL_LABELS, "disputed": Label.NA}

@@ -17,7 +17,7 @@ from candor.data.download import fetch as fetch_files
 from candor.data.download import find_official
 from candor.data.inputs import NAMED_SOURCES, load_named, read_splits
 from candor.data.loaded import LoadedSource, kept_sha256
-from candor.data.official import OFFICIAL_DATASETS, OFFICIAL_FILES, OfficialFile
+from candor.data.official import OFFICIAL_DATASETS, OFFICIAL_FILES, OfficialFile, default_data_dir
 from candor.data.sandbox import DOMAINS
 from candor.data.splits import Split, make_splits
 from candor.errors import CandorError, DataError
@@ -27,7 +27,9 @@ from candor.types import LABELS, Example
 
 app = typer.Typer(help="Fetch official files, list what is there, show examples.", no_args_is_help=True)
 
-DataDir = Annotated[Path, typer.Option("--data-dir", help="Folder with official files.")]
+DataDir = Annotated[
+    Path | None, typer.Option("--data-dir", help="Folder with official files. Default: ./data or the user cache.")
+]
 SkipBadRows = Annotated[bool, typer.Option("--skip-bad-rows", help="Leave bad rows out instead of stopping.")]
 
 
@@ -42,25 +44,26 @@ def _status() -> Console:
 @app.command()
 def fetch(
     dataset: Annotated[str, typer.Argument(help="fever, vitaminc, climatefever or all")],
-    data_dir: DataDir = Path("data"),
+    data_dir: DataDir = None,
 ) -> None:
     """Fetch official files that are not there yet; takes up what was cut off.
 
     Example: candor data fetch climatefever
     """
     console = _console()
-    for item in fetch_files(dataset, data_dir):
+    for item in fetch_files(dataset, data_dir or default_data_dir()):
         state = "fetched, SHA-256 as published" if item.new else "already there"
         console.print(f"{item.file.dataset}/{item.file.name}: {state}: {escape(str(item.place))}", soft_wrap=True)
 
 
 @app.command("list")
-def list_(data_dir: DataDir = Path("data"), skip_bad_rows: SkipBadRows = False) -> None:
+def list_(data_dir: DataDir = None, skip_bad_rows: SkipBadRows = False) -> None:
     """List official files and datasets with their counts.
 
     Example: candor data list --data-dir data
     """
     console = _console()
+    data_dir = data_dir or default_data_dir()
     files = Table("file", "there", "size", title=f"Official files in {escape(str(data_dir))}", title_justify="left")
     for file in OFFICIAL_FILES:
         files.add_row(*_file_row(data_dir, file))
@@ -75,7 +78,7 @@ def list_(data_dir: DataDir = Path("data"), skip_bad_rows: SkipBadRows = False) 
 @app.command()
 def show(
     name: Annotated[str, typer.Argument(help="a dataset, a sandbox domain, or a file of claims")],
-    data_dir: DataDir = Path("data"),
+    data_dir: DataDir = None,
     number: Annotated[int, typer.Option("--number", "-n", min=1, help="How many examples to show.")] = 1,
     skip_bad_rows: SkipBadRows = False,
 ) -> None:
@@ -102,7 +105,7 @@ def audit_command(
     target: Annotated[
         str, typer.Argument(help="a recipe, a run's folder, a file of claims or predictions, or a dataset's name")
     ],
-    data_dir: DataDir = Path("data"),
+    data_dir: DataDir = None,
     json_file: Annotated[Path | None, typer.Option("--json", help="Write all figures to this file.")] = None,
     override: Annotated[
         list[str] | None, typer.Option("--override", "-o", help="key=value of a recipe; may be repeated")

@@ -15,7 +15,7 @@ import pooch
 
 from candor.data.config import FeverSource
 from candor.data.loaded import Completion, LoadedSource, Loading
-from candor.data.official import find_dump, require, require_data_dir
+from candor.data.official import find_dump, require
 from candor.data.retrieval import Retriever
 from candor.data.rows import (
     OFFICIAL_LABELS,
@@ -44,7 +44,7 @@ Reference: TypeAlias = tuple[str, int]
 def load(
     name: str,
     config: FeverSource,
-    data_dir: Path | None,
+    data_dir: Path,
     bad_rows: BadRows,
     seed: int,
     progress: Callable[[str], None] | None = None,
@@ -79,8 +79,7 @@ def load(
         "na_evidence": config.na_evidence,
         "na_sentences": config.na_sentences,
     }
-    folder = require_data_dir(data_dir, "fever")
-    return loading.done(examples, settings, _Evidence(config, references, folder, loading, seed, progress))
+    return loading.done(examples, settings, _Evidence(config, references, data_dir, loading, seed, progress))
 
 
 def open_wiki_index(data_dir: Path, bad_rows: BadRows, progress: Callable[[str], None] | None = None) -> WikiIndex:

@@ -11,6 +11,8 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import BinaryIO, cast
 
+import pooch
+
 from candor.errors import DataError
 
 
@@ -104,13 +106,18 @@ class DataPath:
             raise DataError(f"cannot be read, perhaps damaged ({error})", file=str(self)) from error
 
 
-def find(data_dir: Path | None, dataset: str, name: str) -> DataPath | None:
+def find(data_dir: Path, dataset: str, name: str) -> DataPath | None:
     """Where a dataset's file lies: as it is, gzipped, or in a zip archive; in its own folder or the data folder.
 
     Raises:
-        DataError: no data folder is given, it does not exist, or an archive is damaged or unsafe.
+        DataError: the data folder does not exist, or an archive is damaged or unsafe.
     """
-    data_dir = require_data_dir(data_dir, dataset)
+    if not data_dir.is_dir():
+        raise DataError(
+            f"no such data folder; run `candor data fetch {dataset} --data-dir {data_dir}`, "
+            "or give another with --data-dir DIR",
+            file=data_dir,
+        )
     for relative in _FOLDERS[dataset]:
         folder = data_dir / relative
         for candidate in (folder / name, folder / f"{name}.gz"):
@@ -136,7 +143,7 @@ def find_dump(data_dir: Path) -> Path | None:
     return None
 
 
-def require(data_dir: Path | None, dataset: str, name: str) -> DataPath:
+def require(data_dir: Path, dataset: str, name: str) -> DataPath:
     """Like :func:`find`, but a file that is not there is an error that says how to get it."""
     found = find(data_dir, dataset, name)
     if found is None:
@@ -148,13 +155,10 @@ def require(data_dir: Path | None, dataset: str, name: str) -> DataPath:
     return found
 
 
-def require_data_dir(data_dir: Path | None, what: str) -> Path:
-    """The data folder, which must be given and exist."""
-    if data_dir is None:
-        raise DataError(f"{what} needs a data folder; give one with --data-dir DIR")
-    if not data_dir.is_dir():
-        raise DataError("no such data folder; create it or give another with --data-dir DIR", file=data_dir)
-    return data_dir
+def default_data_dir() -> Path:
+    """Where official files lie unless a folder is given: ``data`` here, or else the user's cache folder."""
+    here = Path("data")
+    return here if here.is_dir() else Path(pooch.os_cache("candor")) / "data"
 
 
 def zip_members(path: Path) -> list[str]:

@@ -131,7 +131,8 @@ def _learned(examples: Sequence[Example], folds: Ints, fit: Callable[[NDArray[np
     probabilities = np.empty((len(examples), len(LABELS)))
     for fold in np.unique(folds):
         test = folds == fold
-        probabilities[test] = fit(~test)[test]
+        # With one group there is nothing to learn from.
+        probabilities[test] = 1 / len(LABELS) if test.all() else fit(~test)[test]
     return probabilities
 
 

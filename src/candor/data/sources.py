@@ -17,6 +17,7 @@ from candor.data.config import (
     VitamincSource,
 )
 from candor.data.loaded import LoadedSource
+from candor.data.official import default_data_dir
 from candor.data.rows import BadRows
 from candor.errors import DataError
 
@@ -37,7 +38,7 @@ def load_source(
     Args:
         name: becomes the examples' ``dataset``.
         config: one of the source models of :mod:`candor.data.config`.
-        data_dir: where official files lie; tables may lie there too.
+        data_dir: where official files lie, and tables may; else ``data`` here or in the user's cache folder.
         on_bad_row: ``error`` or ``skip``.
         seed: decides what a sandbox generates and which pages fill ``na_evidence: random``.
         count: how many examples a sandbox source makes; other sources load all they have.
@@ -49,16 +50,17 @@ def load_source(
         DataError: a file is missing, unreadable or holds a row that cannot be used.
     """
     bad_rows = BadRows(on_bad_row)
+    folder = default_data_dir() if data_dir is None else data_dir
     if isinstance(config, SandboxSource):
         return _load_sandbox(name, config, seed, count)
     if isinstance(config, VitamincSource):
-        loaded = vitaminc.load(name, config, data_dir, bad_rows)
+        loaded = vitaminc.load(name, config, folder, bad_rows)
     elif isinstance(config, ClimatefeverSource):
-        loaded = climatefever.load(name, config, data_dir, bad_rows)
+        loaded = climatefever.load(name, config, folder, bad_rows)
     elif isinstance(config, TableSource):
-        loaded = table.load(name, config, data_dir, bad_rows)
+        loaded = table.load(name, config, folder, bad_rows)
     else:
-        loaded = fever.load(name, config, data_dir, bad_rows, seed, progress)
+        loaded = fever.load(name, config, folder, bad_rows, seed, progress)
     if complete and loaded.completer is not None:
         examples, failed = loaded.completer.complete(loaded.examples)
         skipped = loaded.skipped + tuple(row for _, row in failed)

@@ -29,7 +29,7 @@ from candor.types import Example, Label
 _FORMATS = {".jsonl": "jsonl", ".ndjson": "jsonl", ".json": "json", ".csv": "csv", ".tsv": "tsv"}
 
 
-def load(name: str, config: TableSource, data_dir: Path | None, bad_rows: BadRows) -> LoadedSource:
+def load(name: str, config: TableSource, data_dir: Path, bad_rows: BadRows) -> LoadedSource:
     """Load a table of claims. Rows without an ``id`` column get one made from their content."""
     loading = Loading(name, bad_rows)
     path = _resolve(config.path, data_dir)
@@ -73,8 +73,8 @@ def row_parser(
     return parse
 
 
-def _resolve(path: Path, data_dir: Path | None) -> Path:
-    candidates = [path] if path.is_absolute() or data_dir is None else [path, data_dir / path]
+def _resolve(path: Path, data_dir: Path) -> Path:
+    candidates = [path] if path.is_absolute() else [path, data_dir / path]
     for candidate in candidates:
         if candidate.is_file():
             return candidate

@@ -15,7 +15,7 @@ from candor.types import Example
 _PARTS = ("train", "dev", "test")
 
 
-def load(name: str, config: VitamincSource, data_dir: Path | None, bad_rows: BadRows) -> LoadedSource:
+def load(name: str, config: VitamincSource, data_dir: Path, bad_rows: BadRows) -> LoadedSource:
     """Load the parts of VitaminC. Evidence is the row's sentence, the group its page."""
     loading = Loading(name, bad_rows)
 
