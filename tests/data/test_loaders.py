@@ -334,8 +334,8 @@ def test_tables_in_the_data_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     (tmp_path / "data" / "mine.jsonl").write_bytes(jsonl(ROW))
     config = TableSource.model_validate({"kind": "table", "path": "mine.jsonl"})
     assert len(load_source("mine", config, data_dir=tmp_path / "data").examples) == 1
-    with pytest.raises(DataError, match="no such file; looked for"):
-        load_source("mine", config)
+    with pytest.raises(DataError, match=r"no such file; looked for mine.jsonl and .*other/mine.jsonl"):
+        load_source("mine", config, data_dir=tmp_path / "other")
 
 
 # -- examples, inputs ------------------------------------------------------------------------------------------
