@@ -112,15 +112,16 @@ def write_run(
     hostile: bool = False,
     seed: int = 0,
     leave_out: tuple[str, ...] = (),
+    datasets: tuple[str, ...] = ("wiki", "revision", "climate"),
 ) -> Path:
     """Write a run folder; ``leave_out`` names files and folders that it lacks."""
     values = results() if values is None else values
+    values["comparisons"] = [item for item in values["comparisons"] if item["dataset"] in datasets]
     values["run"]["seed"] = seed
     if hostile:
         values["run"]["name"] = HOSTILE
         values["verdicts"][0]["text"] = HOSTILE
         values["warnings"] = [HOSTILE]
-    datasets = [item["dataset"] for item in values["comparisons"]]
     if "results.json" not in leave_out:
         write_json(folder / "results.json", values)
     if "recipe.yaml" not in leave_out:

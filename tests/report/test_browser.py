@@ -35,7 +35,7 @@ def plain(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def hostile(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("hostile")
-    return build_page([write_run(folder / "run", hostile=True)], folder / "report.html")
+    return build_page([write_run(folder / "run", hostile=True, datasets=("wiki",))], folder / "report.html")
 
 
 def count(page: Page, name: str) -> int:

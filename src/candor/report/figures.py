@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from candor.report import plots, wording
@@ -64,6 +64,14 @@ class Figures:
         """All of them, in the order of the page."""
         groups = (*self.calibration, self.effects, *self.training)
         return [drawing for group in groups for drawing in group.drawings]
+
+    def within(self, limit: int) -> Figures:
+        """The same without the folded groups if the SVGs of all together exceed ``limit`` bytes."""
+        if sum(len(drawing.svg) for drawing in self.drawings) <= limit:
+            return self
+        left_out = "Each term by gold label is left out here to keep this file small; see the files under figures/."
+        kept = [group for group in self.training if not group.folded]
+        return replace(self, training=(*kept, FigureGroup("", (), (left_out,))))
 
 
 def calibration_figures(arms: Sequence[Arm]) -> list[FigureGroup]:
@@ -176,7 +184,7 @@ def _reliability(curves: Mapping[str, Any]) -> Points:
 
 def _risk_coverage(curves: Mapping[str, Any]) -> Points:
     found = curves.get("risk_coverage", {})
-    return found.get("coverage", []), found.get("risk", []), [], [], []
+    return *plots.thinned(found.get("coverage", []), found.get("risk", [])), [], [], []
 
 
 def _histograms(arms: Sequence[Arm], dataset: str) -> list[Histogram]:
@@ -270,7 +278,7 @@ def _arm_curves(arms: Sequence[Arm], key: str, *, cumulative: bool = False) -> l
         for run in arm.runs:
             steps, values = _logged(run, key)
             if values and not cumulative:
-                faint.append(Series("", role, steps, values, faint=True))
+                faint.append(Series("", role, *plots.thinned(steps, values), faint=True))
         curve = _mean_curve(arm.runs, key, cumulative=cumulative)
         if curve is not None:
             means.append(Series(arm.name if len(arms) > 1 else "all" if key == "accuracy" else "", role, *curve))
@@ -288,7 +296,7 @@ def _mean_curve(runs: Sequence[Run], key: str, *, cumulative: bool = False) -> t
         return None
     steps = sorted(by_step)
     values = [sum(by_step[step]) / len(by_step[step]) for step in steps]
-    return steps, values if cumulative else plots.smoothed(values, max(1, len(values) // 16))
+    return plots.thinned(steps, values if cumulative else plots.smoothed(values, max(1, len(values) // 16)))
 
 
 def _logged(run: Run, key: str) -> tuple[list[float], list[float]]:

@@ -21,7 +21,14 @@ from candor.report.arms import Arm, arms_of, comparisons, datasets_of
 from candor.report.figures import Figures, training_warnings
 from candor.report.predictions import CONFIDENT, MAX_OUTPUT, MAX_TEXT, browsable, script_json
 from candor.report.runs import Run, find_runs
-from candor.report.style import DARK, PAPER, Drawing, inline_svg, role_of, save
+from candor.report.style import DARK, PAPER, inline_svg, role_of, save
+
+MAX_BYTES = 3_000_000
+"""Of a page."""
+MAX_FIGURE_BYTES = 1_800_000
+"""Of all figures on a page; what is above it and can be done without is left to the files."""
+REST_BYTES = 250_000
+"""Set aside for tables, words, style and script."""
 
 FILTERS = (
     ("all", "All"),
@@ -102,7 +109,10 @@ def render_page(runs: Sequence[Run], drawn: Figures, *, title: str) -> str:
     arms = arms_of(runs)
     items = [item for run in runs for item in comparisons(run)]
     single = len(runs) == 1
-    predictions = browsable(runs)
+    drawn = drawn.within(MAX_FIGURE_BYTES)
+    inlined = {drawing.name: Markup(inline_svg(drawing)) for drawing in drawn.drawings}
+    room = MAX_BYTES - REST_BYTES - sum(len(svg.encode()) for svg in inlined.values())
+    predictions = browsable(runs, max_bytes=room)
     script = _asset("page.js")
     level = f"{items[0]['settings']['level']:.0%}" if items else ""
     many_seeds = any(len(arm.runs) > 1 for arm in arms)
@@ -119,6 +129,7 @@ def render_page(runs: Sequence[Run], drawn: Figures, *, title: str) -> str:
         "summary": sections.summary(arms),
         "verdicts": sections.verdict_cards(arms),
         "warnings": sections.warnings(runs),
+        "inlined": inlined,
         "results_title": "Base against trained" if len(arms) == 1 else "Base and arms side by side",
         "results": results,
         "key": _key(arms, results) if results else [],
@@ -155,7 +166,6 @@ def _environment() -> Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters["inline_svg"] = _inline
     environment.filters["track"] = _track
     return environment
 
@@ -192,10 +202,6 @@ def _key(arms: Sequence[Arm], table: tables.Table) -> list[tuple[str, Markup]]:
         for role, name in (names | {"bayes": "Bayes limit"}).items()
         if role in roles
     ]
-
-
-def _inline(drawing: Drawing) -> Markup:
-    return Markup(inline_svg(drawing))
 
 
 def _results(arms: Sequence[Arm]) -> tables.Table:

@@ -14,6 +14,8 @@ from matplotlib.ticker import FuncFormatter, MaxNLocator
 
 from candor.report.style import MARKERS, PANEL_INCHES, PAPER, Drawing, finish, style
 
+MAX_POINTS = 200
+"""Of a curve: more cannot be told apart in a panel, and would only make the page heavy."""
 LEGEND_CHARACTERS = 50
 """That fit side by side above a panel."""
 
@@ -202,6 +204,18 @@ def smoothed(values: Sequence[float], window: int) -> list[float]:
         near = values[max(0, place - half) : place + half + 1]
         means.append(sum(near) / len(near))
     return means
+
+
+def thinned(x: Sequence[float], y: Sequence[float], most: int = MAX_POINTS) -> tuple[list[float], list[float]]:
+    """At most ``most`` of the points (at least 2), evenly chosen, first and last among them.
+
+    >>> thinned([0, 1, 2, 3, 4], [5, 6, 7, 8, 9], 3)
+    ([0, 2, 4], [5, 7, 9])
+    """
+    if len(x) <= most:
+        return list(x), list(y)
+    places = [round(step * (len(x) - 1) / (most - 1)) for step in range(most)]
+    return [x[place] for place in places], [y[place] for place in places]
 
 
 def _panel(title: str, *, height: float = PANEL_INCHES[1]) -> tuple[Figure, Axes]:

@@ -11,8 +11,8 @@ from candor.types import Prediction, Validity
 
 CONFIDENT = 0.8
 """Stated confidence from which a wrong answer counts as confidently wrong."""
-MAX_BYTES = 1_400_000
-"""Of the embedded predictions. With figures and tables the page then stays below 3 MB."""
+MAX_BYTES = 1_800_000
+"""Of the embedded predictions, where there is room for as many."""
 MAX_TEXT = 1_200
 """Characters kept of a claim or a sentence of evidence."""
 MAX_OUTPUT = 500
@@ -27,12 +27,13 @@ def browsable(runs: Sequence[Run], *, max_bytes: int = MAX_BYTES) -> dict[str, A
 
     Args:
         runs: whose base and trained predictions are paired by dataset and id.
-        max_bytes: of the JSON text.
+        max_bytes: of the JSON text; never more than ``MAX_BYTES``.
 
     Returns:
         ``examples`` (id, dataset, claim, evidence, gold), ``runs`` (name, rows of ``[example, base, trained]``
         with answers ``[label, confidence, raw or null]``), ``confident``, ``total`` and ``kept``.
     """
+    max_bytes = min(max_bytes, MAX_BYTES)
     queues = [_pairs(run, number) for number, run in enumerate(runs)]
     total = sum(len(queue) for queue in queues)
     ordered = sorted(
