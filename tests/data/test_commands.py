@@ -72,7 +72,7 @@ def test_audit_of_a_table_and_of_bad_input(tmp_path: Path) -> None:
     assert isinstance(result.exception, DataError)
     assert "mine.csv:2: 'label' is 'yes', no known label" in str(result.exception)
     assert run("audit", tmp_path / "mine.csv", "--skip-bad-rows").exit_code == 0
-    assert "no such file or folder" in str(run("audit", tmp_path / "none").exception)
+    assert "no such recipe" in str(run("audit", tmp_path / "none").exception)
     assert "-o changes a recipe" in str(run("audit", tmp_path / "mine.csv", "-o", "a=b").exception)
 
 

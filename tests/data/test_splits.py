@@ -16,6 +16,7 @@ from candor.data.config import SPLITS, DataConfig
 from candor.data.splits import Splits, check_disjoint, make_splits
 from candor.data.text import normalise_claim
 from candor.errors import SplitError
+from candor.recipe import find_recipe, load_recipe
 from candor.types import Example, Label
 
 LABEL_NAMES = ("PASS", "FAIL", "NA")
@@ -210,61 +211,66 @@ def test_sandbox_makes_as_many_as_it_takes() -> None:
     assert splits.notes["shortages"] == []
 
 
-def official_form(folder: Path) -> Path:
-    """Small files in the official forms of all three datasets, large enough for tenths of the study's counts."""
-    claims, pages = [], {}
-    for n in range(600):
-        title = f"Page_{n % 300}"
-        pages.setdefault(title, []).append(f"Page {n % 300} is number {n} .")
+LABELS_OF_FILES = ("SUPPORTS", "REFUTES", "NOT ENOUGH INFO")
+
+
+@pytest.fixture(scope="module")
+def official_form(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Files in the official forms of all three datasets; FEVER and VitaminC are about the same pages."""
+    folder = tmp_path_factory.mktemp("official")
+    claims: list[dict[str, Any]] = []
+    pages: dict[str, list[str]] = {}
+    for n in range(4000):
+        page = n % 1500
+        pages.setdefault(f"Page_{page}", []).append(f"Page {page} has number {n} .")
         if n % 2:
             claims.append(claim(n, f"Something about number {n} is open.", "NOT ENOUGH INFO"))
         else:
-            claims.append(claim(n, f"Page {n % 300} has {n}.", ("SUPPORTS", "REFUTES")[n // 2 % 2], [(title, 0)]))
-    write_fever(folder, claims, pages=pages, per_shard=100)
+            named = [(f"Page_{page}", n // 1500), (f"Page_{(page + 7) % 1500}", 0)]
+            claims.append(claim(n, f"Page {page} has {n}.", LABELS_OF_FILES[n // 2 % 2], named[: 1 + n % 3 // 2]))
+    write_fever(folder, claims[:3000], pages=pages, per_shard=500)
+    write_rows(folder / "fever" / "shared_task_dev.jsonl", claims[3000:])
     (folder / "vitaminc").mkdir()
-    labels = ("SUPPORTS", "REFUTES", "NOT ENOUGH INFO")
     vitaminc = [
-        {"unique_id": f"v{n}", "claim": f"Figure {n} rose .", "evidence": f"Figure {n} .", "page": f"Page {n % 300}"}
-        | {"label": labels[n // 300 % 3]}
-        for n in range(1800)
+        {"unique_id": f"v{n}", "claim": f"Figure {n} rose .", "evidence": f"Figure {n} .", "page": f"Page {n % 1500}"}
+        | {"label": LABELS_OF_FILES[n // 1500 % 3]}
+        for n in range(9000)
     ]
     write_rows(folder / "vitaminc" / "train.jsonl", vitaminc)
+    evidence = [{"article": "A", "evidence": f"S{m}"} for m in range(5)]
+    climate_labels = ["SUPPORTS"] * 654 + ["REFUTES"] * 253 + ["NOT_ENOUGH_INFO"] * 474 + ["DISPUTED"] * 154
     climate = [
-        {"claim_id": str(n), "claim": f"Climate claim {n}", "claim_label": labels[2 if n % 2 else n // 2 % 2]}
-        | {"evidences": [{"article": "A", "evidence": f"S{m}"} for m in range(5)]}
-        for n in range(150)
+        {"claim_id": str(n), "claim": f"Climate claim {n}", "claim_label": label, "evidences": evidence}
+        for n, label in enumerate(climate_labels)
     ]
     write_rows(folder / "climate-fever.jsonl", climate)
     return folder
 
 
-@pytest.mark.parametrize("na_evidence", ["none", "retrieved"])
-def test_mixed_training_set_from_official_files(tmp_path: Path, na_evidence: str) -> None:
-    """Tenths of the published numbers: 340 each for training, 1,000 each (500 NA) for testing."""
-    official_form(tmp_path)
+@pytest.mark.parametrize(("recipe", "na_evidence"), [("paper-mixed", "none"), ("mixed", "retrieved")])
+def test_mixed_recipes_from_official_files(official_form: Path, recipe: str, na_evidence: str) -> None:
+    made = load_recipe(find_recipe(recipe)).data
+    splits = make_splits(made, data_dir=official_form)
     names = ("fever", "vitaminc", "climatefever")
-    made = DataConfig.model_validate(
-        {
-            "sources": {
-                "fever": {"kind": "fever", "parts": ["train"], "na_evidence": na_evidence},
-                "vitaminc": {"kind": "vitaminc"},
-                "climatefever": {"kind": "climatefever"},
-            },
-            "train": {name: {"PASS": 12, "FAIL": 11, "NA": 11} for name in names},
-            "test": {name: {"PASS": 25, "FAIL": 25, "NA": 50} for name in names},
-            "on_shortage": "shrink",
-        }
-    )
-    splits = make_splits(made, data_dir=tmp_path)
-    assert {name: len(examples) for name, examples in splits.train.items()} == dict.fromkeys(names, 34)
-    assert {name: len(examples) for name, examples in splits.test.items()} == dict.fromkeys(names, 100)
-    assert splits.notes["shortages"] == []
-    shown = {e.label: bool(e.evidence) for e in splits.test["fever"]}
-    assert shown == {Label.PASS: True, Label.FAIL: True, Label.NA: na_evidence == "retrieved"}
+    assert {name: len(examples) for name, examples in splits.train.items()} == dict.fromkeys(names, 340)
+    # ClimateFEVER has 253 refuted claims: what training and validation leave of them is tested.
+    validation = made.counts("validation").get("climatefever", {})
+    left = 253 - 113 - (validation["FAIL"] if isinstance(validation, dict) and validation else 0)
+    tested = {name: Counter(example.label for example in examples) for name, examples in splits.test.items()}
+    asked = {Label.PASS: 250, Label.FAIL: 250, Label.NA: 500}
+    assert tested["fever"] == tested["vitaminc"] == asked
+    assert tested["climatefever"][Label.FAIL] == left
+    assert {(s["split"], s["source"], s["label"]) for s in splits.notes["shortages"]} >= {
+        ("test", "climatefever", "FAIL")
+    }
+    for example in splits.test["fever"]:
+        source = na_evidence if example.label is Label.NA else "annotated"
+        assert example.evidence_source == source
+        assert bool(example.evidence) == (source != "none")
     # FEVER and VitaminC are about the same pages.
-    fever_pages = {example.group for example in splits.train["fever"] if example.label is not Label.NA}
-    assert fever_pages
-    assert not fever_pages & {example.group for example in splits.test["vitaminc"]}
+    pages = {example.group for example in splits.train["fever"] if example.label is not Label.NA}
+    assert len(pages) > 50
+    assert not pages & {example.group for example in splits.test["vitaminc"]}
 
 
 def test_splits_of_official_files(shared_data: Path) -> None:

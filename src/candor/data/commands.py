@@ -122,7 +122,8 @@ def audit_command(
         status.print(words, style="dim")
 
     splits: dict[str, Split]
-    if Path(target).suffix in (".yaml", ".yml"):
+    path = Path(target)
+    if path.suffix in (".yaml", ".yml") or not (path.exists() or target in NAMED_SOURCES):
         config = load_recipe(find_recipe(target), override or ()).data
         splits = dict(make_splits(config, data_dir=data_dir, progress=say).items())
     else:
