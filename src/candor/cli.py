@@ -10,13 +10,15 @@ from pathlib import Path
 from types import FrameType
 from typing import Annotated
 
-import click
 import typer
 from rich.console import Console
 
 import candor
 from candor.data import commands as data_commands
 from candor.errors import CandorError, RecipeError, Stopped
+
+# Newer versions of Typer carry a click of their own; this finds the base of its errors in either.
+ClickException: type[typer.BadParameter] = typer.BadParameter.__mro__[2]
 
 EXIT_FAILED = 1
 EXIT_WRONG_USE = 2
@@ -266,10 +268,10 @@ def main(arguments: list[str] | None = None) -> None:
     given = sys.argv[1:] if arguments is None else arguments
     try:
         code = app(args=given, standalone_mode=False)
-    except click.ClickException as error:
+    except ClickException as error:
         error.show()
         sys.exit(EXIT_WRONG_USE)
-    except (click.Abort, KeyboardInterrupt):
+    except (typer.Abort, KeyboardInterrupt):
         print("stopped; run the same command again to go on", file=sys.stderr)
         sys.exit(EXIT_STOPPED)
     except Stopped as error:
