@@ -1,9 +1,10 @@
 """How fast is the paired bootstrap of all figures, against a plain loop that resamples rows?
 
 Both sides compute the same figures of two files with 1,000 answers each, on the same machine in the same run, taking
-turns. The loop draws rows and computes every figure from the drawn rows, as one would write it down; it runs a fraction
-of the resamples and its time is scaled up. Our side does all resamples, and percentile and BCa intervals and p-values too.
-Both sides are checked to agree on every figure of the data and, within the noise of the loop's resamples, on the spread.
+turns. The loop draws rows and computes every figure from the drawn rows, as one would write it down; it runs a
+fraction of the resamples and its time is scaled up. Our side runs all of them, and makes percentile and BCa intervals
+and p-values too. Both sides are checked to agree on every figure of the data and, within the noise of the loop's
+resamples, on the spread.
 
     python benchmarks/bootstrap.py
 """
