@@ -84,7 +84,7 @@ def plain_figures(rows: Sequence[Row]) -> dict[str, float]:
     for c, right in scored:
         ties.setdefault(c, [0, 0])[right] += 1
     equal_mass = [0.0] * BINS
-    accepted = errors = hits = 0
+    accepted = errors = found = 0
     pairs = precision = area = 0.0
     covered = {0.01: 0, 0.05: 0, 0.10: 0}
     rights = sum(right for _, right in scored)
@@ -97,8 +97,8 @@ def plain_figures(rows: Sequence[Row]) -> dict[str, float]:
             area += (errors + k * wrong / size) / (accepted + k)
         bin_number = min(int((accepted + size / 2) * BINS / n), BINS - 1)
         equal_mass[bin_number] += c * size - right
-        accepted, errors, hits = accepted + size, errors + wrong, hits + right
-        precision += right * hits / accepted
+        accepted, errors, found = accepted + size, errors + wrong, found + right
+        precision += right * found / accepted
         for risk in covered:
             if errors <= risk * accepted + 1e-9:
                 covered[risk] = accepted
