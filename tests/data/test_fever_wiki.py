@@ -11,6 +11,7 @@ import sys
 import unicodedata
 import zipfile
 from pathlib import Path
+from typing import Any
 
 import pytest
 from fever_files import CLAIMS, PAGES, claim, page, write_dump, write_fever
@@ -281,6 +282,27 @@ def test_killed_build_goes_on_to_the_same_index(tmp_path: Path) -> None:
     build_wiki_index(dump, killed, progress=said.append)
     assert len(said) < 30, "shards that were finished are not built again"
     assert WikiIndex(killed).fingerprint() == WikiIndex(tmp_path / "whole.sqlite").fingerprint()
+
+
+def test_a_full_disk_stops_the_build_and_room_lets_it_go_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    pages = {f"Page_{n}": [f"Sentence {m} of {n} ." for m in range(30)] for n in range(1500)}
+    dump = write_dump(tmp_path / "dump.zip", pages, per_shard=300)
+    connect = sqlite3.connect
+
+    def small(*arguments: Any, **options: Any) -> sqlite3.Connection:
+        connection = connect(*arguments, **options)
+        connection.execute("PRAGMA max_page_count = 300")
+        return connection
+
+    with monkeypatch.context() as patched:
+        patched.setattr(sqlite3, "connect", small)
+        with pytest.raises(DataError, match=r"disk is full.*with more room on the disk the same command goes on"):
+            build_wiki_index(dump, tmp_path / "index.sqlite")
+    assert not (tmp_path / "index.sqlite").exists()
+    build_wiki_index(dump, tmp_path / "index.sqlite")
+    build_wiki_index(dump, tmp_path / "at_once.sqlite")
+    fingerprints = {WikiIndex(tmp_path / f"{name}.sqlite").fingerprint() for name in ("index", "at_once")}
+    assert len(fingerprints) == 1
 
 
 def test_two_builders_do_not_mix(tmp_path: Path) -> None:

@@ -15,7 +15,7 @@ from candor.data.text import display_title
 from candor.data.wiki import Sentence, WikiIndex
 
 MATCH_BUDGET = 20_000
-"""Matches that a query may score; 10,000 cost about 10 ms. Measured by ``benchmarks/wiki.py``."""
+"""Matches that a query may score; ``benchmarks/wiki.py`` measures what a query then takes, about 15 ms."""
 
 CANDIDATES = 100
 """Best matches of the rare words that are ranked by all words."""

@@ -108,8 +108,11 @@ def build_wiki_index(
             say(f"wiki index: shard {number} of {len(shards)}, {added:,} pages, {rate:,.0f} pages/s")
         say("wiki index: sorting")
         _finish(connection)
-    except sqlite3.OperationalError as error:
-        raise DataError(f"the wiki index cannot be written ({error})", file=working) from error
+    except sqlite3.DatabaseError as error:
+        raise DataError(
+            f"the wiki index cannot be written ({error}); with more room on the disk the same command goes on",
+            file=working,
+        ) from error
     finally:
         connection.close()
     working.replace(path)
@@ -178,7 +181,9 @@ def _add_shard(connection: sqlite3.Connection, shard: DataPath, bad_rows: BadRow
                     flush()
         flush()
     except BaseException:
-        connection.execute("ROLLBACK")
+        # On some errors, a full disk among them, SQLite has rolled back already.
+        if connection.in_transaction:
+            connection.execute("ROLLBACK")
         raise
     skipped = json.dumps([[row.line, row.reason] for row in bad_rows.skipped])
     name = str(shard.member or shard.path.name)
