@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Final
@@ -90,6 +91,7 @@ def encode(template: Template, example: Example, tokenizer: Any, *, max_tokens: 
     )
 
 
+@functools.lru_cache(maxsize=2**16)  # the same few labels are encoded behind every completion of every step
 def encode_continuation(tokenizer: Any, text: str) -> tuple[int, ...]:
     """Token ids of a text as it stands at the start of an answer, behind a prompt's last line break.
 
