@@ -90,15 +90,15 @@ def plain_figures(rows: Sequence[Row]) -> dict[str, float]:
     rights = sum(right for _, right in scored)
     wrongs = n - rights
     for c in sorted(ties, reverse=True):
-        wrong, right = ties[c]
-        size = wrong + right
-        pairs += right * (wrongs - errors - wrong + wrong / 2)
+        misses, hits = ties[c]
+        size = misses + hits
+        pairs += hits * (wrongs - errors - misses + misses / 2)
         for k in range(1, size + 1):
-            area += (errors + k * wrong / size) / (accepted + k)
+            area += (errors + k * misses / size) / (accepted + k)
         bin_number = min(int((accepted + size / 2) * BINS / n), BINS - 1)
-        equal_mass[bin_number] += c * size - right
-        accepted, errors, found = accepted + size, errors + wrong, found + right
-        precision += right * found / accepted
+        equal_mass[bin_number] += c * size - hits
+        accepted, errors, found = accepted + size, errors + misses, found + hits
+        precision += hits * found / accepted
         for risk in covered:
             if errors <= risk * accepted + 1e-9:
                 covered[risk] = accepted
