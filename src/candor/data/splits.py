@@ -108,13 +108,15 @@ def make_splits(config: DataConfig, *, data_dir: Path | None = None, progress: P
         for name in growing:
             sizes[name] = int(sizes[name] * _SANDBOX_GROWTH)
             loaded[name] = _load(name, config, data_dir, sizes[name], say)
-        if not growing and completer.complete(draw.chosen, say):
+        if growing:
+            continue
+        if draw.shortages and config.on_shortage == "error":
+            raise SplitError(
+                "; ".join(map(str, draw.shortages))
+                + ". Ask for fewer, or set data.on_shortage: shrink to take what there is"
+            )
+        if completer.complete(draw.chosen, say):
             break
-    if draw.shortages and config.on_shortage == "error":
-        raise SplitError(
-            "; ".join(map(str, draw.shortages))
-            + ". Ask for fewer, or set data.on_shortage: shrink to take what there is"
-        )
     splits = Splits(**{name: completer.filled(split) for name, split in draw.chosen.items()})
     check_disjoint(dict(splits.items()))
     notes = {
