@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 from candor.errors import DataError, RunError
 from candor.report.predictions import browsable, script_json
 from candor.report.runs import Run, comparison_run, find_runs, load_run
+from candor.report.sections import warnings
 from candor.types import LABELS, Prediction, Validity
 
 MODULES = [
@@ -64,6 +65,20 @@ def test_an_empty_run_is_an_error(tmp_path: Path) -> None:
     run = write_run(tmp_path / "run", leave_out=("results.json", "train", "predictions/base", "predictions/trained"))
     with pytest.raises(RunError, match="nothing to report"):
         load_run(run)
+
+
+def test_among_several_runs_one_may_not_have_begun(tmp_path: Path) -> None:
+    nothing = ("results.json", "train", "predictions/base", "predictions/trained")
+    write_run(tmp_path / "a", leave_out=nothing)
+    with pytest.raises(RunError, match="nothing to report"):
+        find_runs(tmp_path)
+    write_run(tmp_path / "b", leave_out=nothing)
+    with pytest.raises(RunError, match="in any of its 2 run folders"):
+        find_runs(tmp_path)
+    write_run(tmp_path / "c", count=1)
+    runs = find_runs(tmp_path)
+    assert [run.begun for run in runs] == [False, False, True]
+    assert "There are no results yet. (a and b)" in warnings(runs)
 
 
 @pytest.mark.parametrize(

@@ -40,11 +40,12 @@ FILTERS = (
 )
 
 
-def report_run(run_dir: Path | str) -> Path:
+def report_run(run_dir: Path | str, runs: Sequence[Path | str] = ()) -> Path:
     """Write ``report.html``, ``tables/`` and ``figures/`` into a run's or an experiment's own folder.
 
     Args:
         run_dir: a run folder, or a folder with run folders (arms, seeds) below it.
+        runs: the run folders below it in the order of the page; if not given, all of them by path.
 
     Returns:
         The page's path.
@@ -54,12 +55,12 @@ def report_run(run_dir: Path | str) -> Path:
         DataError: a file of the run cannot be read.
     """
     run_dir = Path(run_dir)
-    runs = find_runs(run_dir)
-    drawn = Figures.of(arms_of(runs))
-    write_tables(runs, run_dir / "tables")
+    found = find_runs(*(runs or [run_dir]))
+    drawn = Figures.of(arms_of(found))
+    write_tables(found, run_dir / "tables")
     for drawing in drawn.drawings:
         save(drawing, run_dir / "figures")
-    write_text(run_dir / "report.html", render_page(runs, drawn, title=_title(runs)))
+    write_text(run_dir / "report.html", render_page(found, drawn, title=_title(found)))
     return run_dir / "report.html"
 
 

@@ -46,6 +46,11 @@ class Run:
     steps: Sequence[Mapping[str, Any]] = ()
     predictions: Mapping[str, Mapping[str, Sequence[Prediction]]] = field(default_factory=dict)
 
+    @property
+    def begun(self) -> bool:
+        """Whether there is anything to report: results, predictions or steps of training."""
+        return bool(self.results or self.steps or any(self.predictions.values()))
+
 
 def load_run(folder: Path | str, *, name: str | None = None) -> Run:
     """Read what there is of a run.
@@ -59,7 +64,13 @@ def load_run(folder: Path | str, *, name: str | None = None) -> Run:
         DataError: a JSON file is there and cannot be read; names file and line.
         PredictionError: the same of a prediction file, or the results do not have the documented shape.
     """
-    folder = Path(folder)
+    run = _load(Path(folder), name)
+    if not run.begun:
+        raise RunError(f"{folder}: nothing to report; expected results.json, predictions/ or train/metrics.jsonl in it")
+    return run
+
+
+def _load(folder: Path, name: str | None) -> Run:
     if not folder.is_dir():
         raise RunError(f"{folder}: no such run folder")
     recipe_path = folder / RECIPE
@@ -68,7 +79,7 @@ def load_run(folder: Path | str, *, name: str | None = None) -> Run:
     results = _object(folder / RESULTS)
     if results:
         check_results(results)
-    run = Run(
+    return Run(
         name=folder.resolve().name if name is None else name,
         folder=folder,
         results=results,
@@ -79,9 +90,6 @@ def load_run(folder: Path | str, *, name: str | None = None) -> Run:
         steps=[_row(row, steps_path) for row in read_jsonl(steps_path)] if steps_path.is_file() else [],
         predictions={stage: _predictions(folder / "predictions" / stage) for stage in STAGES},
     )
-    if not run.results and not run.steps and not any(run.predictions.values()):
-        raise RunError(f"{folder}: nothing to report; expected results.json, predictions/ or train/metrics.jsonl in it")
-    return run
 
 
 def comparison_run(results: Comparison, base: Path | str, trained: Path | str) -> Run:
@@ -109,7 +117,7 @@ def find_runs(*folders: Path | str) -> list[Run]:
     run is called by its folder's name, several by their paths below what they have in common.
 
     Raises:
-        RunError: there is no run in one of them.
+        RunError: there is no run in one of them, or nothing to report in any run.
     """
     found: list[Path] = []
     for folder in folders:
@@ -120,7 +128,10 @@ def find_runs(*folders: Path | str) -> list[Run]:
     if len(found) == 1:
         return [load_run(found[0])]
     common = Path(os.path.commonpath([path.resolve() for path in found]))
-    return [load_run(path, name=path.resolve().relative_to(common).as_posix()) for path in found]
+    runs = [_load(path, path.resolve().relative_to(common).as_posix()) for path in found]
+    if not any(run.begun for run in runs):
+        raise RunError(f"{common}: nothing to report yet in any of its {len(runs)} run folders")
+    return runs
 
 
 def _run_folders(folder: Path) -> list[Path]:

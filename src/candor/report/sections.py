@@ -178,6 +178,8 @@ def _warnings(run: Run) -> Iterator[str]:
 
 
 def _all_warnings(run: Run) -> Iterator[str]:
+    if not run.results:
+        yield "There are no results yet."
     yield from run.results.get("warnings", ())
     for item in comparisons(run):
         dataset = item["dataset"]
