@@ -17,6 +17,9 @@ from candor.engines.local import LocalEngine
 from candor.recipe import Recipe, recipe_from
 from candor.types import LABELS, Example, Label
 
+# Tensors this small gain nothing from threads, and where others compute too, threads that wait cost seconds.
+torch.set_num_threads(1)
+
 EOS = "<eos>"
 TEMPLATE = prompts.get("sandbox")
 

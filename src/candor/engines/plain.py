@@ -173,6 +173,6 @@ def inverse_cdf(probs_G_V: torch.Tensor, uniforms_G: torch.Tensor) -> torch.Tens
         Token ids, shape G; the last id with a positive probability where rounding keeps the sum below the number.
     """
     cumulative_G_V = probs_G_V.double().cumsum(-1)
-    drawn_G = torch.searchsorted(cumulative_G_V, uniforms_G.to(cumulative_G_V)[:, None], right=True)[:, 0]
+    drawn_G = torch.searchsorted(cumulative_G_V, uniforms_G.to(cumulative_G_V)[:, None].contiguous(), right=True)[:, 0]
     last_G = probs_G_V.shape[-1] - 1 - (probs_G_V > 0).flip(-1).int().argmax(-1)
     return torch.minimum(drawn_G, last_G)
