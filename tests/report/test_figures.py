@@ -126,13 +126,13 @@ def test_training_curves_of_one_arm_and_what_is_missing() -> None:
     overview, terms = training_figures([one])
     names = [drawing.name for drawing in overview.drawings]
     assert names[:5] == [
-        "training-accuracy",
+        "training-accuracy-of-sampled-answers",
         "training-cumulative-reward",
-        "training-reward",
-        "training-zero-variance",
-        "training-invalid",
+        "training-mean-reward",
+        "training-groups-without-variance",
+        "training-invalid-answers",
     ]
-    assert overview.missing == ("Not in the training log: divergence from the base model.",)
+    assert overview.missing == ("Not in the training log: validation score and divergence from the base model.",)
     assert next(drawing.title for drawing in terms.drawings) == "Accuracy term"
     assert len(terms.drawings) == 7
     assert "gold NA" in terms.drawings[0].description

@@ -152,7 +152,13 @@ def test_a_report_writes_tables_and_figures_beside_the_page(folder: Path) -> Non
     tables = {path.name for path in (folder / "tables").iterdir()}
     assert {"figures.csv", "results.md", "results.tex", "transfer-na-recall.md"} <= tables
     figures = {path.name for path in (folder / "figures").iterdir()}
-    for name in ("reliability-wiki", "risk-coverage-wiki", "confidence-wiki", "effect-na-recall", "training-accuracy"):
+    for name in (
+        "reliability-wiki",
+        "risk-coverage-wiki",
+        "confidence-wiki",
+        "effect-na-recall",
+        "training-mean-reward",
+    ):
         assert {f"{name}.svg", f"{name}.png"} <= figures
     assert (folder / "figures" / "effect-na-recall.png").read_bytes().startswith(b"\x89PNG")
 

@@ -30,6 +30,35 @@ Points = tuple[list[float], list[float], list[float], list[float], list[int]]
 
 
 @dataclass(frozen=True, slots=True)
+class _Panel:
+    """A panel over the steps of training: which key of the log it shows, and how."""
+
+    key: str
+    title: str
+    ylabel: str
+    percent: bool = False
+    cumulative: bool = False
+
+
+_PANELS = (
+    _Panel("accuracy", "Accuracy of sampled answers", "share right", percent=True),
+    _Panel("reward", "Cumulative reward", "sum of means", cumulative=True),
+    _Panel("reward", "Mean reward", "reward"),
+    _Panel("zero_variance", "Groups without variance", "share", percent=True),
+    _Panel("invalid", "Invalid answers", "share", percent=True),
+    _Panel("validation_score", "Validation score", ""),
+    _Panel("entropy", "Entropy", "nats"),
+    _Panel("kl", "Divergence from the base model", "nats"),
+    _Panel("grad_norm", "Gradient norm", "before clipping"),
+    _Panel("learning_rate", "Learning rate", ""),
+    _Panel("ratio_clipped", "Clipped importance ratios", "share", percent=True),
+)
+
+_EXACT = frozenset({"learning_rate", "validation_score"})
+"""Keys without noise from step to step, shown as they are."""
+
+
+@dataclass(frozen=True, slots=True)
 class FigureGroup:
     """Figures that belong together, with what could not be drawn and why.
 
@@ -216,38 +245,21 @@ def _interval(items: Sequence[Comparison], metric: str) -> tuple[float, float] |
 
 def _overview(arms: Sequence[Arm]) -> FigureGroup:
     single = len(arms) == 1
-    drawings: list[Drawing | None] = []
-    missing: list[str] = []
-
-    def add(name: str, title: str, curves: Sequence[Series], **options: Any) -> None:
+    marks = _marks(arms) if single else ()
+    drawings, missing = [], []
+    for panel in _PANELS:
+        curves = _arm_curves(arms, panel.key, cumulative=panel.cumulative)
+        if curves and single and panel.key == "accuracy":
+            curves += _label_curves(arms[0], panel.key)
         if curves:
-            marks = _marks(arms) if single else ()
-            drawings.append(plots.training(f"training-{name}", title, curves, marks=marks, **options))
+            name = f"training-{wording.slug(panel.title)}"
+            drawings.append(
+                plots.training(name, panel.title, curves, ylabel=panel.ylabel, percent=panel.percent, marks=marks)
+            )
         else:
-            missing.append(title)
-
-    by_label = _label_curves(arms[0], "accuracy") if single else []
-    add(
-        "accuracy",
-        "Accuracy of sampled answers",
-        [*_arm_curves(arms, "accuracy"), *by_label],
-        ylabel="share right",
-        percent=True,
-    )
-    add("cumulative-reward", "Cumulative reward", _arm_curves(arms, "reward", cumulative=True), ylabel="sum of means")
-    add("reward", "Mean reward", [*_arm_curves(arms, "reward")], ylabel="reward")
-    add("zero-variance", "Groups without variance", _arm_curves(arms, "zero_variance"), ylabel="share", percent=True)
-    add("invalid", "Invalid answers", _arm_curves(arms, "invalid"), ylabel="share", percent=True)
-    for key, title, ylabel in (
-        ("entropy", "Entropy", "nats"),
-        ("kl", "Divergence from the base model", "nats"),
-        ("grad_norm", "Gradient norm", "before clipping"),
-        ("learning_rate", "Learning rate", ""),
-        ("ratio_clipped", "Clipped importance ratios", "share"),
-    ):
-        add(wording.slug(key), title, _arm_curves(arms, key), ylabel=ylabel, percent=key == "ratio_clipped")
+            missing.append(panel.title)
     note = (f"Not in the training log: {wording.listed(missing).lower()}.",) if missing else ()
-    return FigureGroup("", tuple(item for item in drawings if item is not None), note)
+    return FigureGroup("", tuple(drawings), note)
 
 
 def _by_label(arm: Arm, prefix: str, title: str) -> FigureGroup:
@@ -296,7 +308,9 @@ def _mean_curve(runs: Sequence[Run], key: str, *, cumulative: bool = False) -> t
         return None
     steps = sorted(by_step)
     values = [sum(by_step[step]) / len(by_step[step]) for step in steps]
-    return plots.thinned(steps, values if cumulative else plots.smoothed(values, max(1, len(values) // 16)))
+    if not cumulative and key not in _EXACT:
+        values = plots.smoothed(values, max(1, len(values) // 16))
+    return plots.thinned(steps, values)
 
 
 def _logged(run: Run, key: str) -> tuple[list[float], list[float]]:

@@ -152,9 +152,9 @@ def audit_rest(runs: Sequence[Run]) -> dict[str, Any]:
             others = {key: value for key, value in _mapping(content).items() if key != "shortcuts"}
             if others:
                 rest[f"{name}{dataset}"] = others
-        for key, value in audit.items():
-            if key not in ("datasets", "warnings"):
-                rest[f"{name}{key}"] = value
+        common = {key: value for key, value in audit.items() if key not in ("datasets", "warnings")}
+        if common:
+            rest[f"{name}Over all datasets"] = common
     return rest
 
 
