@@ -1,0 +1,57 @@
+"""Merged LoRA layers give PEFT's outputs and gradients, where they may be merged at all."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from tiny_models import adapter_gradients, make_model
+
+from candor.engines.merged_lora import MergedLora
+
+IDS = torch.arange(3, 15)[None]
+
+
+def test_outputs_and_gradients_are_those_of_peft() -> None:
+    model = make_model("llama")
+    lora = MergedLora(model)
+    assert len(lora) == 4 * 7
+    expected = model(input_ids=IDS).logits
+    expected.square().sum().backward()
+    expected_gradients = adapter_gradients(model)
+    with lora.applied():
+        logits = model(input_ids=IDS).logits
+        logits.square().sum().backward()
+    assert torch.allclose(logits, expected, atol=1e-5)
+    for name, gradient in adapter_gradients(model).items():
+        assert (gradient - expected_gradients[name]).norm() < 1e-4 * expected_gradients[name].norm(), name
+
+
+def test_layers_get_their_own_forward_back() -> None:
+    model = make_model("llama")
+    expected = model(input_ids=IDS).logits
+    with pytest.raises(RuntimeError, match="inside"), MergedLora(model).applied():
+        raise RuntimeError("inside")
+    assert torch.equal(model(input_ids=IDS).logits, expected)
+
+
+def test_weights_are_merged_again_after_refresh() -> None:
+    model = make_model("llama")
+    lora = MergedLora(model)
+    with lora.applied():
+        before = model(input_ids=IDS).logits
+    with torch.no_grad():
+        for name, parameter in model.named_parameters():
+            if "lora_B" in name:
+                parameter.mul_(-1.0)
+    lora.refresh()
+    with lora.applied():
+        after = model(input_ids=IDS).logits
+    assert not torch.allclose(before, after, atol=1e-3)
+    assert torch.allclose(after, model(input_ids=IDS).logits, atol=1e-5)
+
+
+def test_lower_precision_and_plain_models_are_not_merged() -> None:
+    assert len(MergedLora(make_model("llama", dtype=torch.bfloat16))) == 0
+    assert len(MergedLora(make_model("llama", lora=False))) == 0
+    # Adapters on expert weights stay with PEFT; those on attention are merged.
+    assert len(MergedLora(make_model("qwen3_moe", experts=True))) == 4 * 4
