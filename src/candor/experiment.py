@@ -15,7 +15,7 @@ import shutil
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import yaml
 
@@ -45,7 +45,10 @@ from candor.types import Example
 from candor.validation import validation_score
 from candor.workers import Job, run_jobs
 
-SHARED_BY_ARMS = ("model", "engine", "prompt", "data", "evaluation")
+WARNINGS_SHOWN: Final = 2
+"""Warnings of the audit that are printed; the report has all."""
+
+SHARED_BY_ARMS: Final = ("model", "engine", "prompt", "data", "evaluation")
 """Arms that agree in these have the same data and base predictions, which are then made once."""
 
 
@@ -225,8 +228,11 @@ class Run:
             max_length=self._max_tokens(),
         )
         write_json(self._folder / AUDIT, audited)
-        for warning in audited["warnings"]:
+        shown, hidden = audited["warnings"][:WARNINGS_SHOWN], audited["warnings"][WARNINGS_SHOWN:]
+        for warning in shown:
             self._reporter.warn(warning)
+        if hidden:
+            self._reporter.say(f"and {len(hidden)} more warnings of the audit, in the report and in {AUDIT}")
         return splits.notes
 
     def _count_tokens(self) -> Callable[[Example], int]:
