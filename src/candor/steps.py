@@ -11,7 +11,7 @@ import torch
 from numpy.typing import NDArray
 
 from candor import prompts
-from candor.encoding import AnswerGrammar, EncodedPrompt, probe_site
+from candor.encoding import AnswerGrammar, EncodedPrompt, probe_site, tokens_within
 from candor.engines.base import Batch, Engine, Objective, Probe, Sampling, Tokens, TokenScores
 from candor.enumerated import EnumeratedObjective, answer_probs, draw_ended, open_answers
 from candor.grpo import SampledObjective
@@ -121,10 +121,9 @@ def enumerated_step(run: Prepared, batch: StepBatch, step: int) -> tuple[Batch, 
 
 def reasoning_of(engine: Engine, rollout: Rollout) -> Tokens:
     """A completion's own tokens before its label; all but the end token if it never comes to one."""
-    site = probe_site(engine.tokenizer, rollout.tokens, LABEL_PROBE.anchor, ("",))
-    anchor = probe_site(engine.tokenizer, (), LABEL_PROBE.anchor, ("",)).choices[0]
-    if LABEL_PROBE.anchor in rollout.text:
-        return site.choices[0][: len(site.choices[0]) - len(anchor)]
+    position = rollout.text.rfind(LABEL_PROBE.anchor)
+    if position >= 0:
+        return rollout.tokens[: tokens_within(engine.tokenizer, rollout.tokens, position)]
     return rollout.tokens[:-1] if rollout.stopped else rollout.tokens
 
 

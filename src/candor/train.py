@@ -18,7 +18,7 @@ import numpy as np
 from candor import prompts
 from candor.encoding import AnswerGrammar, answer_grammar, encode
 from candor.engines.base import Engine, OptimiserStep
-from candor.errors import NumericsError, Stopped
+from candor.errors import EngineError, NumericsError, Stopped
 from candor.recipe import Recipe, ScheduleConfig
 from candor.seeding import derive_seed
 from candor.steps import Prepared, StepBatch, enumerated_step, sampled_step
@@ -69,7 +69,9 @@ def train(
     start = log.resume(engine)
     if log.finished:
         return
-    for step in range(start, recipe.train.steps):
+    # A run that was killed behind its last step, but before its end was written, has no step left to take.
+    ended = log.out_of_patience(recipe.train.patience)
+    for step in range(start, start if ended else recipe.train.steps):
         started = time.perf_counter()
         batch = draw_batch(run, step)
         make = sampled_step if recipe.objective.kind == "sampled" else enumerated_step
@@ -115,7 +117,13 @@ def figures(batch: StepBatch) -> dict[str, Any]:
 
 
 def prepare(recipe: Recipe, engine: Engine, examples: Sequence[Example], seed: int) -> Prepared:
-    """Tokenise the training set once."""
+    """Tokenise the training set once.
+
+    Raises:
+        EngineError: there is nothing to train on.
+    """
+    if not examples:
+        raise EngineError("no examples to train on; give counts under data.train")
     template = prompts.get(recipe.prompt.template)
     grammar = answer_grammar(template, engine.tokenizer)
     room = engine.max_length - answer_room(recipe, grammar)
@@ -155,7 +163,8 @@ def learning_rate(schedule: ScheduleConfig, step: int, steps: int) -> float:
     if schedule.warmup_steps:
         rate *= min(1.0, (step + 1) / schedule.warmup_steps)
     if schedule.decay == "linear":
-        rate *= min(1.0, (1.0 - step / steps) / (1.0 - schedule.decay_start or 1.0))
+        falling = 1.0 - schedule.decay_start
+        rate *= min(1.0, (1.0 - step / steps) / falling) if falling else 1.0
     return rate
 
 

@@ -38,6 +38,7 @@ logger = logging.getLogger(__name__)
 STATE_FILE: Final = "state.json"
 OPTIMISER_FILE: Final = "optimiser.pt"
 ADAPTER_FOLDER: Final = "adapter"
+ADAPTER_SETTINGS: Final = "adapter_config.json"
 
 
 class LocalEngine:
@@ -341,6 +342,12 @@ class LocalEngine:
         self._model.save_pretrained(str(folder))
         # PEFT adds a model card with nothing in it.
         (folder / "README.md").unlink(missing_ok=True)
+        # It holds module names in a set, whose order differs from process to process; the files should not.
+        settings = read_json(folder / ADAPTER_SETTINGS)
+        for name, value in settings.items():
+            if isinstance(value, list) and all(isinstance(item, str) for item in value):
+                settings[name] = sorted(value)
+        write_json(folder / ADAPTER_SETTINGS, settings)
 
     # -------------------------------------------------------------------------------------------------- helpers
 
