@@ -194,10 +194,12 @@ def _repeats_within(examples: Sequence[Example]) -> dict[str, int]:
 
 
 def _repeats_across(splits: Mapping[str, Mapping[str, Sequence[Example]]]) -> dict[str, dict[str, int]]:
-    """For each two splits: how many examples of the second share something with the first."""
+    """For each two splits that have examples: how many of the second share something with the first."""
     seen = {}
     for split, sources in splits.items():
         examples = [example for mine in sources.values() for example in mine]
+        if not examples:
+            continue
         seen[split] = (
             examples,
             {
@@ -207,7 +209,7 @@ def _repeats_across(splits: Mapping[str, Mapping[str, Sequence[Example]]]) -> di
             },
         )
     repeats = {}
-    for first, second in itertools.combinations(splits, 2):
+    for first, second in itertools.combinations(seen, 2):
         keys = seen[first][1]
         examples = seen[second][0]
         repeats[f"{first}/{second}"] = {
@@ -251,7 +253,7 @@ def _warnings(name: str, result: Mapping[str, Any]) -> list[str]:
         words.append(f"{name}: no example is labelled {' or '.join(missing)}; recall of it cannot be measured.")
     if result["repeats"]["contradictions"]:
         words.append(
-            f"{name}: {result['repeats']['contradictions']} claims with the same evidence carry different labels; "
+            f"{name}: {result['repeats']['contradictions']} claims carry different labels for the same evidence; "
             "check them, since no model can be right on both."
         )
     tokens = result.get("prompt_tokens")
