@@ -136,7 +136,7 @@ def test_training_curves_of_one_arm_and_what_is_missing() -> None:
     assert next(drawing.title for drawing in terms.drawings) == "Accuracy term"
     assert len(terms.drawings) == 7
     assert "gold NA" in terms.drawings[0].description
-    assert training_warnings(one.runs) == ["Step 10: more than half of the groups have no variance"]
+    assert training_warnings(one.runs) == ["more than half of the groups have no variance, from step 10"]
 
 
 def test_training_curves_of_two_arms_share_panels_and_fold_their_terms() -> None:
@@ -146,6 +146,12 @@ def test_training_curves_of_two_arms_share_panels_and_fold_their_terms() -> None
     assert "two: " in groups[0].drawings[0].description
     names = [drawing.name for group in groups for drawing in group.drawings]
     assert len(names) == len(set(names))
+
+
+def test_a_collapse_that_comes_and_goes_is_told_once_with_its_steps() -> None:
+    rows = [{"step": 3, "warnings": ["few groups (0.81)"]}, {"step": 5}, {"step": 9, "warnings": ["few groups (0.93)"]}]
+    runs = [Run(name=name, folder=Path(), results={}, steps=rows) for name in ("a", "b")]
+    assert training_warnings(runs) == [f"{name}: few groups (0.81), from step 3 and 9" for name in ("a", "b")]
 
 
 def test_without_a_training_log_it_is_said() -> None:

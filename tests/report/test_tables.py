@@ -103,6 +103,14 @@ def test_seeds_give_mean_lowest_highest_and_in_how_many_it_is_significant() -> N
     assert not cell.strong
 
 
+def test_arms_in_the_terminal_are_starred_where_significant_whatever_their_names() -> None:
+    other = results()
+    other["comparisons"][0]["differences"]["na_recall"]["p_holm"] = 0.5
+    table = tables.arms_table(arms_of([run("paper", results()), run("plain", other)]), ["na_recall"])
+    line = next(line for line in shown(formats.TerminalTable(table), 80).splitlines() if line.startswith("NA recall"))
+    assert line.split()[3:] == ["39.0", "74.0*", "74.0", "85.0"]
+
+
 def test_the_transfer_matrix_has_base_every_arm_and_bayes() -> None:
     arms = arms_of(
         [

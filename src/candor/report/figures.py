@@ -116,9 +116,10 @@ def calibration_figures(arms: Sequence[Arm]) -> list[FigureGroup]:
         if curves:
             drawings.append(plots.risk_coverage(f"risk-coverage-{name}", f"Risk and coverage on {dataset}", curves))
         histograms = _histograms(arms, dataset)
-        for number, first in enumerate(range(0, len(histograms), 2), start=1):
-            file = f"confidence-{name}-{number}" if len(histograms) > 2 else f"confidence-{name}"
-            shown = histograms[first : first + 2]
+        side_by_side = 3 if len(histograms) == 3 else 2
+        for number, first in enumerate(range(0, len(histograms), side_by_side), start=1):
+            file = f"confidence-{name}-{number}" if len(histograms) > 3 else f"confidence-{name}"
+            shown = histograms[first : first + side_by_side]
             drawings.append(plots.confidence_distribution(file, f"Confidence on {dataset}", shown))
         missing = () if drawings else (f"{dataset}: no answers with a confidence, so nothing to draw.",)
         groups.append(FigureGroup(dataset, tuple(drawings), missing))
@@ -165,12 +166,19 @@ def training_figures(arms: Sequence[Arm]) -> list[FigureGroup]:
 
 
 def training_warnings(runs: Sequence[Run]) -> list[str]:
-    """What the training loop itself warned of, with the step at which it began."""
+    """What the training loop itself warned of: each sign once per run, with the steps at which it began."""
+    steps: dict[tuple[str, str], list[str]] = {}
+    texts: dict[tuple[str, str], str] = {}
+    for run in runs:
+        for row in run.steps:
+            for text in row.get("warnings") or ():
+                # The figures in brackets differ each time; those of the first time are shown.
+                sign = (run.name, text.split(" (")[0])
+                texts.setdefault(sign, text)
+                steps.setdefault(sign, []).append(str(row.get("step", "?")))
     return [
-        f"{run.name}, step {row.get('step', '?')}: {text}" if len(runs) > 1 else f"Step {row.get('step', '?')}: {text}"
-        for run in runs
-        for row in run.steps
-        for text in row.get("warnings") or ()
+        f"{f'{name}: ' if len(runs) > 1 else ''}{texts[name, sign]}, from step {wording.listed(at)}"
+        for (name, sign), at in steps.items()
     ]
 
 

@@ -34,6 +34,8 @@ class TerminalTable:
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
         """Render with as many intervals as fit."""
         wide = options.max_width >= WIDE
+        # Where there is no column of p-values, the figure itself carries the star.
+        starred = {"p", "p (Holm)"} & set(self.table.columns) or set(self.table.columns)
         for group in self.table.groups:
             yield Text(group.title, style="bold")
             shown = RichTable(box=None, padding=(0, 1), pad_edge=False, collapse_padding=not wide, header_style="dim")
@@ -42,7 +44,7 @@ class TerminalTable:
                 shown.add_column(name, justify="right", no_wrap=True)
             for row in group.rows:
                 cells = [
-                    _rich_cell(cell, noted=wide or name == "Difference", starred=name.startswith("p"))
+                    _rich_cell(cell, noted=wide or name == "Difference", starred=name in starred)
                     for cell, name in zip(row.cells, self.table.columns[1:], strict=True)
                 ]
                 shown.add_row(row.header, *cells)
@@ -148,7 +150,7 @@ def _rich_cell(cell: Cell, *, noted: bool, starred: bool) -> Text:
     # Where output is piped there is no bold.
     text = Text(f"{cell.text}*" if starred and cell.strong else cell.text, style=style)
     if noted and cell.note.startswith("["):
-        text.append(f" {cell.note}", style="dim")
+        text.append(f" {cell.note.splitlines()[0]}", style="dim")
     return text
 
 

@@ -128,7 +128,7 @@ def render_page(runs: Sequence[Run], drawn: Figures, *, title: str) -> str:
         "many_seeds": many_seeds,
         "facts": sections.facts(runs, arms),
         "summary": sections.summary(arms),
-        "verdicts": sections.verdict_cards(arms),
+        "verdicts": sections.verdict_rows(arms),
         "warnings": sections.warnings(runs),
         "inlined": inlined,
         "results_title": "Base against trained" if len(arms) == 1 else "Base and arms side by side",

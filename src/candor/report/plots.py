@@ -96,7 +96,7 @@ def risk_coverage(name: str, title: str, curves: Sequence[Series]) -> Drawing:
         for curve in curves:
             _line(axes, curve)
         top = max((max(curve.y, default=0.0) for curve in curves), default=0.0)
-        axes.set(xlim=(0, 1), ylim=(0, max(0.05, top * 1.08)), xlabel="answers kept", ylabel="wrong among kept")
+        axes.set(xlim=(0, 1.02), ylim=(0, max(0.05, top * 1.08)), xlabel="answers kept", ylabel="wrong among kept")
         _percent(axes.xaxis)
         _percent(axes.yaxis)
         _legend(axes)
@@ -123,7 +123,7 @@ def confidence_distribution(name: str, title: str, histograms: Sequence[Histogra
             axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{abs(value):.0f}"))
             axes.yaxis.set_major_locator(MaxNLocator(5, integer=True))
             _percent(axes.xaxis)
-            axes.set(xlim=(0, 1), xlabel="stated confidence", xticks=[0, 0.5, 1])
+            axes.set(xlim=(0, 1), xlabel="confidence", xticks=[0, 0.5, 1] if len(columns) < 3 else [0, 1])
         columns[0].set_ylabel("answers")
         figure.legend(*columns[0].get_legend_handles_labels(), loc="upper right", ncols=2)
     described = "; ".join(
@@ -228,6 +228,8 @@ def _line(axes: Axes, curve: Series) -> None:
     appearance: dict[str, Any] = {"color": PAPER[curve.role], "label": curve.name or "_hidden"}
     if curve.dashed:
         appearance["dashes"] = (4, 2)
+    if len(curve.x) == 1:
+        appearance["marker"] = "o"
     if curve.faint:
         appearance |= {"linewidth": 0.8, "alpha": 0.35}
     axes.plot(curve.x, curve.y, **appearance)

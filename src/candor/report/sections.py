@@ -36,13 +36,19 @@ def summary(arms: Sequence[Arm]) -> list[str]:
     return [sentence for arm in arms if (sentence := _summary(arm, named=len(arms) > 1))]
 
 
-def verdict_cards(arms: Sequence[Arm]) -> list[VerdictCard]:
-    """The verdicts of every arm, claim by claim."""
+def verdict_rows(arms: Sequence[Arm]) -> list[list[VerdictCard]]:
+    """The verdicts to be set side by side: of one arm all claims, of several arms each claim on its own."""
+    by_claim = _verdict_cards(arms)
+    return by_claim if len(arms) > 1 else [[card for cards in by_claim for card in cards]] if by_claim else []
+
+
+def _verdict_cards(arms: Sequence[Arm]) -> list[list[VerdictCard]]:
     claims = dict.fromkeys(
         verdict["claim"] for arm in arms for run in arm.runs for verdict in run.results.get("verdicts", ())
     )
-    cards = []
+    rows = []
     for claim in claims:
+        cards = []
         for arm in arms:
             found = [
                 (run.name.removeprefix(f"{arm.name}/"), verdict)
@@ -52,7 +58,8 @@ def verdict_cards(arms: Sequence[Arm]) -> list[VerdictCard]:
             ]
             if found:
                 cards.append(_card(found, arm.name if len(arms) > 1 else ""))
-    return cards
+        rows.append(cards)
+    return rows
 
 
 def warnings(runs: Sequence[Run]) -> list[str]:
@@ -120,7 +127,8 @@ def durations(runs: Sequence[Run]) -> Table | None:
 def audit_tables(runs: Sequence[Run]) -> list[Table]:
     """Score of each shortcut on each dataset; the same audit of several runs is shown once."""
     tables: list[Table] = []
-    for run, audit in _audits(runs):
+    audits = _audits(runs)
+    for run, audit in audits:
         groups = []
         for dataset, content in _mapping(audit.get("datasets")).items():
             shortcuts = _mapping(_mapping(content).get("shortcuts"))
@@ -128,7 +136,7 @@ def audit_tables(runs: Sequence[Run]) -> list[Table]:
             if rows:
                 groups.append(Group(str(dataset), tuple(rows)))
         if groups:
-            caption = "Accuracy of each shortcut" + (f" ({run.name})" if len(runs) > 1 else "")
+            caption = "Accuracy of each shortcut" + (f" ({run.name})" if len(audits) > 1 else "")
             columns = ("Shortcut", "Three labels, %", "NA or not, %", "Examples")
             tables.append(Table(f"audit-{len(tables)}", caption, columns, tuple(groups)))
     return tables
@@ -146,8 +154,9 @@ def _shortcut(found: Mapping[Any, Any]) -> tuple[Cell, ...]:
 def audit_rest(runs: Sequence[Run]) -> dict[str, Any]:
     """Everything else that the audits hold, by dataset or key."""
     rest: dict[str, Any] = {}
-    for run, audit in _audits(runs):
-        name = f"{run.name}: " if len(runs) > 1 else ""
+    audits = _audits(runs)
+    for run, audit in audits:
+        name = f"{run.name}: " if len(audits) > 1 else ""
         for dataset, content in _mapping(audit.get("datasets")).items():
             others = {key: value for key, value in _mapping(content).items() if key != "shortcuts"}
             if others:
@@ -201,11 +210,13 @@ def _summary(arm: Arm, *, named: bool) -> str:
         for metric, phrase in (
             ("na_recall", "says NA to {} % of the claims that lack evidence"),
             ("accuracy", "judges {} % of all claims rightly"),
+            ("auroc", "states a confidence with an AUROC of {}"),
         ):
             base, trained = overall([arm], dataset, "base", metric), arm.spread(dataset, "trained", metric)
             if base is not None and trained is not None:
                 before, after = wording.number(metric, base.mean), wording.number(metric, trained.mean)
-                clauses.append(f"{phrase.format(after)} ({before} % before)")
+                unit = " %" if wording.info(metric).percent else ""
+                clauses.append(f"{phrase.format(after)} ({before}{unit} before)")
         if clauses:
             parts.append(f"{f'on {dataset} it ' if len(datasets) > 1 else ''}{wording.listed(clauses)}")
     if not parts:

@@ -118,7 +118,8 @@ def arms_table(arms: Sequence[Arm], metrics: Sequence[str] = HEADLINE) -> Table:
             if base is None and all(cell.text == wording.NOTHING for cell in trained):
                 continue
             bayes = overall(arms, dataset, "bayes", metric)
-            cells = [spread_cell(metric, base), *trained, *([spread_cell(metric, bayes)] if has_bayes else [])]
+            shared = [_shared_cell(arms, dataset, side, metric) for side in ("base", "bayes")]
+            cells = [shared[0], *trained, *(shared[1:] if has_bayes else [])]
             spreads = [
                 ("base", base),
                 *((role_of(place), arm.spread(dataset, "trained", metric)) for place, arm in enumerate(arms)),
@@ -128,9 +129,13 @@ def arms_table(arms: Sequence[Arm], metrics: Sequence[str] = HEADLINE) -> Table:
             rows.append(Row(wording.title(metric), tuple(cells), marks))
         groups.append(Group(dataset, tuple(rows)))
     columns = ("Metric", "Base", *(arm.name for arm in arms), *(["Bayes"] if has_bayes else []))
+    many = any(len(arm.runs) > 1 for arm in arms)
     caption = (
-        "Means over seeds with lowest to highest below; then the mean difference to the base model, and in how many "
-        "of the seeds it is significant after Holm's correction."
+        "Below each mean over seeds the lowest and the highest; then the mean difference to the base model, and in how "
+        "many of the seeds it is significant after Holm's correction."
+        if many
+        else "Below each figure its interval; then the difference to the base model with its interval, and whether it "
+        "is significant after Holm's correction."
     )
     return Table("results", caption, columns, tuple(groups))
 
@@ -300,15 +305,26 @@ def _marks(values: Sequence[tuple[str, float | None]]) -> tuple[tuple[str, float
     return tuple(known) if all(0 <= value <= 1 for _, value in known) else ()
 
 
+def _shared_cell(arms: Sequence[Arm], dataset: str, side: str, metric: str) -> Cell:
+    """Base or Bayes, which arms share: with its interval where all runs agree, else with its spread."""
+    spread = overall(arms, dataset, side, metric)
+    found = [figure(item, side, metric) for arm in arms for item in arm.on(dataset)]
+    return _figure_cell(metric, found[0]) if spread and spread.low == spread.high else spread_cell(metric, spread)
+
+
 def _arm_cell(arm: Arm, dataset: str, metric: str) -> Cell:
-    cell = spread_cell(metric, arm.spread(dataset, "trained", metric))
     items = arm.on(dataset)
     change = Spread.of([difference(item, metric).get("value") for item in items])
+    if len(items) == 1:
+        cell = _figure_cell(metric, figure(items[0], "trained", metric))
+        ends = wording.interval(metric, difference(items[0], metric).get("interval"), sign=True)
+    else:
+        cell, ends = spread_cell(metric, arm.spread(dataset, "trained", metric)), ""
     if change is None:
         return cell
     tested = [is_significant(item, metric) for item in items]
     hits, of = sum(map(bool, tested)), sum(value is not None for value in tested)
-    notes = [cell.note, f"{wording.signed(metric, change.mean)} to base"]
+    notes = [cell.note, " ".join(filter(None, (wording.signed(metric, change.mean), ends or "to base")))]
     if of:
         notes.append(("significant" if hits else "not significant") if of == 1 else f"significant in {hits} of {of}")
     always = of > 0 and hits == of
