@@ -23,11 +23,11 @@ def _feed(watch: CollapseWatch, steps: int, **changed: float) -> list[str]:
 @pytest.mark.parametrize("sign", SIGNS, ids=lambda sign: sign.name)
 def test_each_sign_is_named_once_when_its_window_is_full(sign: object) -> None:
     watch = CollapseWatch()
-    bad = {sign.figure: 1.0 if sign.above else 0.0}  # type: ignore[attr-defined]
+    bad = {sign.figure: 1.0 if sign.above else 0.0}
     assert _feed(watch, WINDOW - 1, **bad) == []
     (begun,) = _feed(watch, 1, **bad)
-    assert begun.startswith(sign.name)  # type: ignore[attr-defined]
-    assert f"{sign.figure} {bad[sign.figure]:.3f} over {WINDOW} steps" in begun  # type: ignore[attr-defined]
+    assert begun.startswith(sign.name)
+    assert f"{sign.figure} {bad[sign.figure]:.3f} over {WINDOW} steps" in begun
     assert _feed(watch, 3 * WINDOW, **bad) == []
 
 

@@ -112,7 +112,7 @@ def _objective(**changed: object) -> SampledObjective:
         "kl": 0.0,
         **changed,
     }
-    return SampledObjective(**values)  # type: ignore[arg-type]
+    return SampledObjective(**values)
 
 
 def _mask(extra: int = 0) -> torch.Tensor:

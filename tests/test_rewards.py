@@ -42,7 +42,7 @@ def _score(config: RewardConfig, label: int, confidence: float, **changed: objec
         "step": 10_000,
         **changed,
     }
-    rewards = score(config, label=label, confidence=confidence, **arguments)  # type: ignore[arg-type]
+    rewards = score(config, label=label, confidence=confidence, **arguments)
     return {name: float(value) for name, value in rewards.terms.items()}
 
 

@@ -134,7 +134,7 @@ def test_a_stopped_run_goes_on_as_if_nothing_had_been(
     assert _result(tmp_path) == _result(uninterrupted[kind])
 
 
-class _Crash(Exception):
+class _CrashError(Exception):
     pass
 
 
@@ -144,10 +144,10 @@ def test_a_crash_behind_any_step_is_made_good(
 ) -> None:
     def fall_over(step: int, row: dict[str, Any]) -> None:
         if step == crash:
-            raise _Crash
+            raise _CrashError
 
     recipe = _recipe(folder, "sampled")
-    with pytest.raises(_Crash):
+    with pytest.raises(_CrashError):
         _train(recipe, tmp_path, on_step=fall_over)
     # As it is when a line was being written.
     with (tmp_path / "train" / "metrics.jsonl").open("a") as stream:
@@ -211,7 +211,7 @@ def test_a_loss_that_is_not_finite_stops_with_step_examples_and_advice(
     taken: list[dict[str, torch.Tensor]] = []
 
     def update(batch: Any, objective: Any, optimiser: Any) -> Any:
-        taken.append({n: p.detach().clone() for n, p in engine._model.named_parameters() if p.requires_grad})  # type: ignore[attr-defined]
+        taken.append({n: p.detach().clone() for n, p in engine._model.named_parameters() if p.requires_grad})
         if len(taken) == 3:
             import dataclasses
 
@@ -221,7 +221,7 @@ def test_a_loss_that_is_not_finite_stops_with_step_examples_and_advice(
     monkeypatch.setattr(engine, "update", update)
     with pytest.raises(NumericsError, match=r"step 2: the loss.*nan.*examples were e\d.*learning_rate \(now 0.01\)"):
         train(recipe, engine, EXAMPLES, tmp_path, seed=1)
-    now = {n: p for n, p in engine._model.named_parameters() if p.requires_grad}  # type: ignore[attr-defined]
+    now = {n: p for n, p in engine._model.named_parameters() if p.requires_grad}
     assert all(torch.equal(value, now[name]) for name, value in taken[-1].items())
     assert [row["step"] for row in _rows(tmp_path)] == [0, 1]
 
@@ -243,15 +243,13 @@ def test_early_stopping_takes_the_best_step(folder: Path, tmp_path: Path) -> Non
     engine = _engine(recipe)
 
     def note(step: int, row: dict[str, Any]) -> None:
-        weights.append(
-            torch.cat([p.detach().flatten() for p in engine._model.parameters() if p.requires_grad])  # type: ignore[attr-defined]
-        )
+        weights.append(torch.cat([p.detach().flatten() for p in engine._model.parameters() if p.requires_grad]))
 
     scores = _scripted([0.1, 0.5, 0.4, 0.5])
     train(recipe, engine, EXAMPLES, tmp_path, seed=1, on_step=note, validate=scores)
     assert [row["validation_score"] for row in _rows(tmp_path)] == [0.1, 0.5, 0.4, 0.5]
     assert TrainingLog(tmp_path).selected() == {"selected_step": 2, "selected_by": "validation"}
-    final = torch.cat([p.detach().flatten() for p in engine._model.parameters() if p.requires_grad])  # type: ignore[attr-defined]
+    final = torch.cat([p.detach().flatten() for p in engine._model.parameters() if p.requires_grad])
     assert torch.equal(final, weights[1])
     assert not torch.equal(final, weights[3])
 
@@ -263,10 +261,10 @@ def test_a_run_killed_behind_its_early_end_takes_no_further_step(
     engine = _engine(recipe)
 
     def fail(path: Path) -> None:
-        raise _Crash
+        raise _CrashError
 
     monkeypatch.setattr(engine, "save_adapter", fail)
-    with pytest.raises(_Crash):
+    with pytest.raises(_CrashError):
         train(recipe, engine, EXAMPLES, tmp_path, seed=1, validate=_scripted([0.5, 0.4, 0.3]))
     train(recipe, _engine(recipe), EXAMPLES, tmp_path, seed=1, validate=_scripted([]))
     assert len(_rows(tmp_path)) == 3

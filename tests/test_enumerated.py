@@ -1,0 +1,456 @@
+"""The enumerated objective is what sampling would give on average, and its gradient is exact."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from toy import TEMPLATE, toy_tokenizer
+
+from candor.encoding import AnswerGrammar, answer_grammar
+from candor.engines.base import TokenScores
+from candor.enumerated import C, EnumeratedObjective, K, answer_probs, draw_ended, open_answers
+from candor.grpo import SampledObjective
+from candor.objective import ObjectiveConfig
+from candor.prompts import CONFIDENCES
+from candor.rewards import NO_LABEL, RewardConfig, score
+
+PLAIN = {
+    "preset": "candor",
+    "credit": "whole",
+    "confidence_entropy": 0.0,
+    "log_gold": 0.0,
+    "log_valid": 0.0,
+    "confidence_weight": 1.0,
+}
+INVALID_LOGIT = -1.0
+"""Every place of the tree has one more branch than the grammar knows, with this logit."""
+
+
+@pytest.fixture(scope="module")
+def grammar() -> AnswerGrammar:
+    return answer_grammar(TEMPLATE, toy_tokenizer())
+
+
+class Tree:
+    """A policy with a logit for every branch of the answers' tree and one for leaving it."""
+
+    def __init__(self, grammar: AnswerGrammar) -> None:
+        nodes: dict[tuple[int, ...], dict[int, int]] = {}
+        self.count = 0
+        for answer in grammar.answers:
+            for end, token in enumerate(answer):
+                branches = nodes.setdefault(answer[:end], {})
+                if token not in branches:
+                    branches[token] = self.count
+                    self.count += 1
+        parents = {index: list(branches.values()) for branches in nodes.values() for index in branches.values()}
+        self.siblings = torch.zeros(self.count, max(map(len, parents.values())), dtype=torch.long)
+        self.known = torch.zeros_like(self.siblings, dtype=torch.bool)
+        for index, family in parents.items():
+            self.siblings[index, : len(family)] = torch.tensor(family)
+            self.known[index, : len(family)] = True
+        length = max(map(len, grammar.answers))
+        self.path = torch.zeros(K * C, length, dtype=torch.long)
+        self.mask = torch.zeros(K * C, length, dtype=torch.bool)
+        for row, answer in enumerate(grammar.answers):
+            for end, token in enumerate(answer):
+                self.path[row, end] = nodes[answer[:end]][token]
+                self.mask[row, end] = True
+
+    def scores(self, logits_P_N: torch.Tensor, temperature: float = 1.0) -> TokenScores:
+        """Scores of all answers behind P prompts whose places have these logits."""
+
+        def logprobs(scaled: torch.Tensor) -> torch.Tensor:
+            families = scaled[:, self.siblings].masked_fill(~self.known, -math.inf)
+            leaving = torch.full_like(families[..., :1], INVALID_LOGIT)
+            total = torch.cat([families, leaving], -1).logsumexp(-1)
+            return ((scaled - total)[:, self.path]) * self.mask
+
+        raw = logprobs(logits_P_N)
+        return TokenScores(
+            raw if temperature == 1.0 else logprobs(logits_P_N / temperature),
+            raw,
+            self.mask.expand(len(logits_P_N), -1, -1),
+        )
+
+
+@pytest.fixture(scope="module")
+def tree(grammar: AnswerGrammar) -> Tree:
+    return Tree(grammar)
+
+
+def _logits(tree: Tree, prompts: int = 2, seed: int = 0) -> torch.Tensor:
+    return torch.randn(prompts, tree.count, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
+
+
+def _objective(
+    grammar: AnswerGrammar, config: dict[str, Any], reward: dict[str, Any] | None = None, **changed: Any
+) -> EnumeratedObjective:
+    values: dict[str, Any] = {
+        "config": ObjectiveConfig.model_validate({**PLAIN, **config}),
+        "reward": RewardConfig.model_validate(reward or {"preset": "paper"}),
+        "grammar": grammar,
+        "gold_P": np.array([0, 2]),
+        "has_evidence_P": np.array([True, False]),
+        "prefix_lengths_P_R": np.zeros((2, 1), dtype=np.int64),
+        "ended_K_C": np.ones((K, C), dtype=bool),
+        "reference_P_R_K_C": None,
+        "step": 60,
+        **changed,
+    }
+    return EnumeratedObjective(**values)
+
+
+def _loss(objective: EnumeratedObjective, tree: Tree, logits: torch.Tensor) -> torch.Tensor:
+    return objective(tree.scores(logits), slice(0, len(logits))).loss
+
+
+def _answer_rewards(
+    objective: EnumeratedObjective, probs_P_K_C: np.ndarray, probe_P_K: np.ndarray
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Rewards of all answers and of an invalid one, and the mass of the latter, with loops instead of broadcasts."""
+    rewards, invalid = np.zeros((2, K, C)), np.zeros(2)
+    for p in range(2):
+        asked = {
+            "gold": int(objective.gold_P[p]),
+            "has_evidence": bool(objective.has_evidence_P[p]),
+            "probs": probe_P_K[p],
+            "step": objective.step,
+        }
+        for k in range(K):
+            for c in range(C):
+                given = score(objective.reward, label=k, confidence=CONFIDENCES[c], clean=True, **asked)
+                rewards[p, k, c] = float(given.total)
+        invalid[p] = float(score(objective.reward, label=NO_LABEL, confidence=math.nan, clean=False, **asked).total)
+    return rewards, invalid, 1 - probs_P_K_C.sum((1, 2))
+
+
+def _probs(tree: Tree, logits: torch.Tensor, grammar: AnswerGrammar) -> tuple[np.ndarray, np.ndarray]:
+    found = answer_probs(
+        tree.scores(logits.detach()), grammar, np.zeros((len(logits), 1), dtype=np.int64), np.ones((K, C), dtype=bool)
+    )
+    return found.log_answers_P_R_K_C[:, 0].exp().numpy(), found.log_labels_P_R_K[:, 0].softmax(-1).numpy()
+
+
+# ---------------------------------------------------------------------------------------------- the distribution
+
+
+def test_answers_and_the_rest_share_out_all_probability(tree: Tree, grammar: AnswerGrammar) -> None:
+    # Without a way out of the tree the answers would have all of it.
+    global INVALID_LOGIT
+    kept, INVALID_LOGIT = INVALID_LOGIT, -math.inf
+    try:
+        probs, probe = _probs(tree, _logits(tree), grammar)
+    finally:
+        INVALID_LOGIT = kept
+    assert probs.sum((1, 2)) == pytest.approx(1.0)
+    assert probe == pytest.approx(probs.sum(2))
+    probs, _ = _probs(tree, _logits(tree), grammar)
+    assert np.all(probs.sum((1, 2)) < 0.9)
+
+
+def test_open_answers_take_the_average_end_of_their_label(tree: Tree, grammar: AnswerGrammar) -> None:
+    ended = draw_ended(5, np.random.default_rng(0))
+    assert ended.sum(1).tolist() == [5, 5, 5]
+    assert draw_ended("all", np.random.default_rng(0)).all()
+    rows = open_answers(grammar, ended)
+    assert [len(a) - len(r) for a, r in zip(grammar.answers, rows, strict=True)] == (~ended).ravel().astype(
+        int
+    ).tolist()
+    full = tree.scores(_logits(tree))
+    lasts = torch.tensor([len(a) - 1 for a in grammar.answers])
+    cut = full.mask_P_C_T & ~(
+        (torch.arange(full.mask_P_C_T.shape[-1]) == lasts[:, None]) & ~torch.tensor(ended.reshape(-1, 1))
+    )
+    opened = TokenScores(full.logprobs_P_C_T * cut, full.raw_logprobs_P_C_T * cut, cut)
+    none = np.zeros((2, 1), dtype=np.int64)
+    got = answer_probs(opened, grammar, none, ended).log_answers_P_R_K_C[:, 0].numpy()
+    ends = full.logprobs_P_C_T[:, torch.arange(K * C), lasts].view(2, K, C).numpy()
+    body = full.logprobs_P_C_T.sum(-1).view(2, K, C).numpy() - ends
+    for k in range(K):
+        mean = ends[:, k, ended[k]].mean(1, keepdims=True)
+        expected = body[:, k] + np.where(ended[k], ends[:, k], mean)
+        assert got[:, k] == pytest.approx(expected)
+
+
+# --------------------------------------------------------------------------------------- against the sampled one
+
+
+def test_loss_is_minus_the_expected_reward_with_the_rest_as_invalid(tree: Tree, grammar: AnswerGrammar) -> None:
+    objective = _objective(grammar, {})
+    logits = _logits(tree)
+    result = objective(tree.scores(logits), slice(0, 2))
+    probs, probe = _probs(tree, logits, grammar)
+    rewards, invalid_reward, invalid = _answer_rewards(objective, probs, probe)
+    expected = (probs * rewards).sum((1, 2)) + invalid * invalid_reward
+    assert float(result.loss) == pytest.approx(-expected.mean())
+    means = result.tally.means()
+    assert means["reward"] == pytest.approx(expected.mean())
+    assert means["invalid"] == pytest.approx(invalid.mean())
+    assert means["accuracy"] == pytest.approx((probs[0, 0].sum() + probs[1, 2].sum()) / 2)
+    assert means["share_NA"] == pytest.approx(probs[:, 2].sum(1).mean())
+    assert means["confidence"] == pytest.approx((probs.sum((0, 1)) * CONFIDENCES).sum() / probs.sum())
+    assert means["reward_PASS"] == pytest.approx(expected[0])
+    assert means["reward_NA"] == pytest.approx(expected[1])
+
+
+@pytest.mark.parametrize("divide_by_std", [False, True])
+def test_gradient_is_the_mean_of_the_sampled_estimator(tree: Tree, grammar: AnswerGrammar, divide_by_std: bool) -> None:
+    """Policy gradient of many samples, in expectation written out and with real draws within their error."""
+    objective = _objective(grammar, {"divide_by_std": divide_by_std})
+    logits = _logits(tree).requires_grad_()
+    (exact,) = torch.autograd.grad(_loss(objective, tree, logits), logits)
+    probs, probe = _probs(tree, logits, grammar)
+    rewards, invalid_reward, invalid = _answer_rewards(objective, probs, probe)
+    samples = 40_000
+    rng = np.random.default_rng(0)
+    scores = tree.scores(logits)
+    log_answers = scores.logprobs_P_C_T.sum(-1)
+    log_invalid = (1 - log_answers.exp().sum(1)).log()
+    events = torch.cat([log_answers, log_invalid[:, None]], 1)
+    weights = torch.zeros(2, K * C + 1, dtype=torch.float64)
+    errors = torch.zeros(2, dtype=torch.float64)
+    for p in range(2):
+        values = np.append(rewards[p].ravel(), invalid_reward[p])
+        chances = np.append(probs[p].ravel(), invalid[p])
+        drawn = np.bincount(rng.choice(len(chances), samples, p=chances / chances.sum()), minlength=len(chances))
+        mean = (drawn * values).sum() / samples
+        std = math.sqrt((drawn * (values - mean) ** 2).sum() / samples)
+        advantages = (values - mean) / (std + 1e-4) if divide_by_std else values - mean
+        weights[p] = torch.from_numpy(drawn * advantages / samples)
+        errors[p] = np.abs(advantages).max() / math.sqrt(samples)
+    (sampled,) = torch.autograd.grad(-(weights * events).sum() / 2, logits)
+    # Each entry of the gradient of a log-probability is at most 1, so five standard errors are at most this.
+    assert torch.all((sampled - exact).abs() <= 5 * errors[:, None] / 2)
+    direction = torch.nn.functional.cosine_similarity(sampled.flatten(), exact.flatten(), dim=0)
+    assert float(direction) > 0.99
+
+
+def test_a_large_group_of_real_samples_agrees_through_the_sampled_objective(tree: Tree, grammar: AnswerGrammar) -> None:
+    objective = dataclasses.replace(
+        _objective(grammar, {}),
+        gold_P=np.array([0]),
+        has_evidence_P=np.array([True]),
+        prefix_lengths_P_R=np.zeros((1, 1), int),
+    )
+    logits = _logits(tree, 1).requires_grad_()
+    global INVALID_LOGIT
+    kept, INVALID_LOGIT = INVALID_LOGIT, -math.inf  # so that every sample is one of the answers
+    try:
+        scores = tree.scores(logits)
+        loss = objective(scores, slice(0, 1)).loss
+        probs, probe = _probs(tree, logits, grammar)
+    finally:
+        INVALID_LOGIT = kept
+    (exact,) = torch.autograd.grad(loss, logits, retain_graph=True)
+    group = 20_000
+    drawn = np.random.default_rng(1).choice(K * C, group, p=probs[0].ravel() / probs[0].sum())
+    given = score(
+        objective.reward, label=drawn // C, confidence=np.array(CONFIDENCES)[drawn % C], clean=True,
+        gold=0, has_evidence=True, probs=probe[0], step=objective.step,
+    )  # fmt: skip
+    advantages = torch.from_numpy(given.total - given.total.mean())
+    taken = TokenScores(*(v[:, drawn] for v in (scores.logprobs_P_C_T, scores.raw_logprobs_P_C_T, scores.mask_P_C_T)))
+    sampled_objective = SampledObjective(
+        old_logprobs_P_G_T=taken.logprobs_P_C_T.detach(),
+        reference_P_G_T=None,
+        advantages_P_G_T=advantages[None, :, None].expand(taken.mask_P_C_T.shape),
+        gold_P=torch.tensor([0]),
+        label_start=0,
+        clip=0.2,
+        log_gold=0.0,
+        kl=0.0,
+    )
+    (sampled,) = torch.autograd.grad(sampled_objective(taken, slice(0, 1)).loss, logits)
+    assert float(torch.nn.functional.cosine_similarity(sampled.flatten(), exact.flatten(), dim=0)) > 0.99
+    assert float(sampled.norm()) == pytest.approx(float(exact.norm()), rel=0.1)
+
+
+# ------------------------------------------------------------------------------------------- finite differences
+
+
+def _differences(function: Any, logits: torch.Tensor, where: list[tuple[int, int]], step: float = 1e-5) -> list[float]:
+    slopes = []
+    for place in where:
+        ends = []
+        for sign in (1, -1):
+            moved = logits.detach().clone()
+            moved[place] += sign * step
+            ends.append(float(function(moved)))
+        slopes.append((ends[0] - ends[1]) / (2 * step))
+    return slopes
+
+
+# Rewards that no probability enters: what is left is a function of the logits alone.
+FIXED_REWARD = {"preset": "paper", "alignment": 0.0, "shaping": 0.0, "consistency": 0.0}
+REFERENCE_SEED = 9
+
+
+@pytest.mark.parametrize(
+    "config",
+    [
+        {},
+        {"log_gold": 3.0},
+        {"log_valid": 3.0},
+        {"kl": 0.5},
+        {"credit": "split", "confidence_labels": "all", "confidence_weight": 0.0},
+        {"credit": "split", "confidence_labels": "all", "confidence_weight": 40.0},
+        {"credit": "split", "confidence_labels": "all", "confidence_weight": 40.0, "confidence_entropy": 0.06},
+        {"credit": "split", "confidence_labels": "all", "log_gold": 3.0, "log_valid": 3.0, "kl": 0.1},
+    ],
+    ids=str,
+)
+def test_gradient_by_finite_differences(tree: Tree, grammar: AnswerGrammar, config: dict[str, Any]) -> None:
+    reference = None
+    if config.get("kl"):
+        reference = answer_probs(
+            tree.scores(_logits(tree, seed=REFERENCE_SEED)), grammar, np.zeros((2, 1), int), np.ones((K, C), bool)
+        ).raw_log_answers_P_R_K_C.numpy()
+    objective = _objective(grammar, config, FIXED_REWARD, reference_P_R_K_C=reference)
+    logits = _logits(tree).requires_grad_()
+    (gradient,) = torch.autograd.grad(_loss(objective, tree, logits), logits)
+    rng = np.random.default_rng(0)
+    large = gradient.abs().flatten().topk(6).indices.tolist()
+    where = [divmod(i, tree.count) for i in large + rng.integers(gradient.numel(), size=10).tolist()]
+    slopes = _differences(lambda moved: _loss(objective, tree, moved), logits, where)
+    assert [float(gradient[place]) for place in where] == pytest.approx(slopes, abs=1e-7, rel=1e-5)
+    assert max(map(abs, slopes)) > 1e-3
+
+
+def test_split_credit_by_finite_differences_of_its_formula(tree: Tree, grammar: AnswerGrammar) -> None:
+    """With ``emitted`` the label's share is a weight and not a way to earn, so it is held where it was."""
+    objective = _objective(
+        grammar,
+        {"credit": "split", "confidence_weight": 40.0, "confidence_entropy": 0.06, "divide_by_std": True},
+        {"preset": "candor", "format": 0.5},
+    )
+    logits = _logits(tree).requires_grad_()
+    (gradient,) = torch.autograd.grad(_loss(objective, tree, logits), logits)
+    probs, probe = _probs(tree, logits, grammar)
+    held = probs.sum(2) / probs.sum((1, 2))[:, None]
+    confidences = np.array(CONFIDENCES)
+
+    def formula(moved: torch.Tensor) -> float:
+        answers, _ = _probs(tree, moved, grammar)
+        loss = 0.0
+        for p in range(2):
+            mass = answers[p].sum()
+            label = answers[p].sum(1) / mass
+            right = np.arange(K) == objective.gold_P[p]
+            earned = np.where(right, 2.0, -1.0)
+            std = math.sqrt((held[p] * (earned - held[p] @ earned) ** 2).sum())
+            loss -= label @ earned / (std + 1e-4)
+            loss += 0.5 * (1 - mass)
+            for k in range(K):
+                given = answers[p, k] / answers[p, k].sum()
+                value = -((confidences - right[k]) ** 2) - (confidences - probe[p, k]) ** 2
+                loss -= 40.0 * held[p, k] * (given @ value - 0.06 * given @ np.log(given))
+        return loss / 2
+
+    assert float(_loss(objective, tree, logits).detach()) == pytest.approx(formula(logits))
+    large = gradient.abs().flatten().topk(12).indices.tolist()
+    where = [divmod(i, tree.count) for i in large]
+    assert [float(gradient[place]) for place in where] == pytest.approx(_differences(formula, logits, where), rel=1e-5)
+
+
+def test_split_credit_keeps_label_and_confidence_apart(tree: Tree, grammar: AnswerGrammar) -> None:
+    """Confidence rewards leave the label's logits alone, label rewards those of the confidence."""
+    label_logits = sorted(
+        {int(i) for row, s, e in zip(tree.path, grammar.label_start, grammar.label_end, strict=True) for i in row[s:e]}
+    )
+    logits = _logits(tree).requires_grad_()
+    config = {"credit": "split", "confidence_weight": 40.0, "confidence_entropy": 0.06}
+    only_confidence = {"preset": "rlcr", "correct": 0.0, "wrong": 0.0, "format": 0.0}
+    (gradient,) = torch.autograd.grad(_loss(_objective(grammar, config, only_confidence), tree, logits), logits)
+    assert gradient[:, label_logits].abs().max() < 1e-12
+    assert gradient.abs().max() > 0.1
+
+
+def test_temperature_is_that_of_the_policy_and_the_probe_is_raw(tree: Tree, grammar: AnswerGrammar) -> None:
+    logits = _logits(tree)
+    found = answer_probs(tree.scores(logits, 0.5), grammar, np.zeros((2, 1), int), np.ones((K, C), bool))
+    raw = answer_probs(tree.scores(logits), grammar, np.zeros((2, 1), int), np.ones((K, C), bool))
+    assert torch.equal(found.raw_log_answers_P_R_K_C, raw.log_answers_P_R_K_C)
+    assert torch.equal(found.log_labels_P_R_K, raw.log_labels_P_R_K)
+    assert not torch.allclose(found.log_answers_P_R_K_C, raw.log_answers_P_R_K_C)
+
+
+def test_kl_is_exact_over_answers_and_the_rest(tree: Tree, grammar: AnswerGrammar) -> None:
+    logits, other = _logits(tree), _logits(tree, seed=REFERENCE_SEED)
+    probs, _ = _probs(tree, logits, grammar)
+    base, _ = _probs(tree, other, grammar)
+    objective = _objective(grammar, {"kl": 1.0}, reference_P_R_K_C=np.log(base)[:, None])
+    rest, base_rest = 1 - probs.sum((1, 2)), 1 - base.sum((1, 2))
+    expected = (probs * np.log(probs / base)).sum((1, 2)) + rest * np.log(rest / base_rest)
+    result = objective(tree.scores(logits), slice(0, 2))
+    assert result.tally.means()["kl"] == pytest.approx(expected.mean())
+    same = _objective(grammar, {"kl": 1.0}, reference_P_R_K_C=np.log(probs)[:, None])
+    assert same(tree.scores(logits), slice(0, 2)).tally.means()["kl"] == pytest.approx(0.0, abs=1e-9)
+
+
+# ------------------------------------------------------------------------------------------------------ reasoning
+
+
+def _behind_reasoning(
+    tree: Tree, logits_PR_N: torch.Tensor, reasoning_P_R_T: torch.Tensor, lengths_P_R: np.ndarray
+) -> TokenScores:
+    """Scores of ``reasoning + answer``; each reasoning has a distribution of verdicts of its own."""
+    prompts, reasonings = lengths_P_R.shape
+    answers = tree.scores(logits_PR_N)
+    width = int(lengths_P_R.max()) + answers.mask_P_C_T.shape[-1]
+    rows, masks = [], []
+    for p in range(prompts):
+        for r in range(reasonings):
+            count = int(lengths_P_R[p, r])
+            head = reasoning_P_R_T[p, r, :count].expand(K * C, -1)
+            row = torch.cat([head, answers.logprobs_P_C_T[p * reasonings + r]], 1)
+            mask = torch.cat([torch.ones_like(head, dtype=torch.bool), answers.mask_P_C_T[p * reasonings + r]], 1)
+            rows.append(torch.nn.functional.pad(row, (0, width - row.shape[1])))
+            masks.append(torch.nn.functional.pad(mask, (0, width - mask.shape[1])))
+    scores = torch.stack(rows).view(prompts, reasonings * K * C, width)
+    return TokenScores(scores, scores, torch.stack(masks).view(scores.shape))
+
+
+def test_verdicts_behind_reasoning_and_the_policy_gradient_on_it(tree: Tree, grammar: AnswerGrammar) -> None:
+    lengths = np.array([[3, 0, 1], [2, 2, 4]])
+    logits = torch.randn(6, tree.count, generator=torch.Generator().manual_seed(4), dtype=torch.float64)
+    reasoning = (-torch.rand(2, 3, 4, generator=torch.Generator().manual_seed(5), dtype=torch.float64)).requires_grad_()
+    scores = _behind_reasoning(tree, logits, reasoning, lengths)
+    found = answer_probs(scores, grammar, lengths, np.ones((K, C), bool))
+    expected_answers = tree.scores(logits).logprobs_P_C_T.sum(-1).view(2, 3, K, C)
+    assert torch.allclose(found.log_answers_P_R_K_C, expected_answers)
+    assert found.log_labels_P_R_K.shape == (2, 3, K)
+    present = torch.arange(4) < torch.tensor(lengths)[..., None]
+    assert torch.allclose(found.log_reasoning_P_R_T[..., :4], reasoning * present)
+    assert not found.log_reasoning_P_R_T[..., 4:].any()
+
+    objective = _objective(grammar, {}, prefix_lengths_P_R=lengths)
+    result = objective(scores, slice(0, 2))
+    result.loss.backward()
+    # What each reasoning's verdict can expect, one by one, through the objective without reasoning.
+    values = np.zeros((2, 3))
+    for p in range(2):
+        for r in range(3):
+            alone = dataclasses.replace(
+                _objective(grammar, {}),
+                gold_P=objective.gold_P[p : p + 1],
+                has_evidence_P=objective.has_evidence_P[p : p + 1],
+                prefix_lengths_P_R=np.zeros((1, 1), int),
+            )
+            values[p, r] = -float(alone(tree.scores(logits[p * 3 + r][None]), slice(0, 1)).loss)
+    advantages = values - values.mean(1, keepdims=True)
+    assert reasoning.grad.numpy() == pytest.approx(-advantages[..., None] * present.numpy() / 6)
+    assert np.abs(advantages).max() > 0.05
+    parts = [
+        objective(
+            TokenScores(*(v[p : p + 1] for v in (scores.logprobs_P_C_T, scores.raw_logprobs_P_C_T, scores.mask_P_C_T))),
+            slice(p, p + 1),
+        )
+        for p in range(2)
+    ]
+    assert float(sum(part.loss for part in parts).detach()) == pytest.approx(float(result.loss.detach()))
