@@ -12,7 +12,7 @@ import difflib
 import re
 import types
 import typing
-from collections.abc import Mapping, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal, TypeAlias
 
@@ -235,7 +235,7 @@ def _resolve_arm(values: Mapping[str, Any], name: str, arm: Mapping[str, Any], p
 
 def _override(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
     """Merge, but let a part that names a preset start afresh: values of another preset are not its own."""
-    afresh = [part for part in PARTS_WITH_PRESETS if "preset" in (over.get(part) or {})]
+    afresh = [part for part in PARTS_WITH_PRESETS if isinstance(over.get(part), Mapping) and "preset" in over[part]]
     return deep_merge({key: value for key, value in base.items() if key not in afresh}, over)
 
 
@@ -260,6 +260,10 @@ class _Loader(yaml.SafeLoader):
         seen = set()
         for key_node, _ in node.value:
             key = self.construct_object(key_node, deep=True)
+            if not isinstance(key, Hashable):
+                raise yaml.constructor.ConstructorError(
+                    None, None, "a key is a mapping or a list; put text with braces in quotes", key_node.start_mark
+                )
             if key in seen:
                 raise yaml.constructor.ConstructorError(
                     None, None, f"the key {key!r} is given twice", key_node.start_mark
@@ -298,27 +302,35 @@ def explain(error: ValidationError, model: type[BaseModel]) -> str:
 
 
 def _nearest_key(loc: tuple[int | str, ...], model: type[BaseModel]) -> str:
-    place: type[BaseModel] | None = model
+    place: Any = model
     for part in loc[:-1]:
-        place = _field_model(place, str(part))
-        if place is None:
-            return ""
-    known = list(place.model_fields) if place is not None else []
-    near = difflib.get_close_matches(str(loc[-1]), known, n=1, cutoff=0.5)
-    return f"; did you mean {near[0]}?" if near else f"; known here: {', '.join(known)}"
+        place = _kind_inside(place, str(part))
+    if not _is_model(place):
+        return ""
+    near = difflib.get_close_matches(str(loc[-1]), place.model_fields, n=1, cutoff=0.5)
+    return f"; did you mean {near[0]}?" if near else f"; known here: {', '.join(place.model_fields)}"
 
 
-def _field_model(place: type[BaseModel] | None, name: str) -> type[BaseModel] | None:
-    if place is None or name not in place.model_fields:
-        return None
-    kinds: list[Any] = [place.model_fields[name].annotation]
-    while kinds:
-        kind = kinds.pop()
-        if isinstance(kind, type) and issubclass(kind, BaseModel):
-            return kind
-        if typing.get_origin(kind) in (typing.Union, types.UnionType):
-            kinds.extend(typing.get_args(kind))
+def _kind_inside(kind: Any, part: str) -> Any:
+    """Type of what lies under a key in a value of some type; ``None`` where that cannot be told."""
+    if _is_model(kind):
+        return kind.model_fields[part].annotation if part in kind.model_fields else None
+    origin, arguments = typing.get_origin(kind), typing.get_args(kind)
+    if origin is typing.Annotated:
+        return _kind_inside(arguments[0], part)
+    if origin is dict:
+        return arguments[1]
+    if origin in (typing.Union, types.UnionType):
+        models = [member for member in arguments if _is_model(member)]
+        # Where members are told apart by a tag, pydantic puts the tag into the place of the error.
+        tagged = [m for m in models if any(part in typing.get_args(f.annotation) for f in m.model_fields.values())]
+        inside = [found for member in models if (found := _kind_inside(member, part)) is not None]
+        return (tagged or inside or [None])[0]
     return None
+
+
+def _is_model(kind: Any) -> bool:
+    return isinstance(kind, type) and issubclass(kind, BaseModel)
 
 
 def _near_file(path: Path) -> str:

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Annotated, Literal, TypeAlias
 
 from pydantic import Field
 
 from candor.config import Config
+
+Decay: TypeAlias = Annotated[float, Field(ge=0, lt=1)]
+"""How much of an average over past steps each new step keeps."""
 
 
 class LoraConfig(Config):
@@ -48,5 +51,5 @@ class EngineConfig(Config):
         default=None, ge=1, description="most tokens in one backward pass; default: from the memory at hand"
     )
     weight_decay: float = Field(default=0.0, ge=0, le=1)
-    adam_betas: tuple[float, float] = Field(default=(0.9, 0.999), strict=False)
+    adam_betas: tuple[Decay, Decay] = Field(default=(0.9, 0.999), strict=False)
     adam_eps: float = Field(default=1e-8, gt=0, le=1e-2)
