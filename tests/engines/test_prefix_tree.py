@@ -108,6 +108,28 @@ def test_prompts_in_several_blocks_equal_plain_forwards(
     test_samples_are_those_of_the_plain_path(family, prompts)
 
 
+def test_a_block_whose_completions_have_all_ended_is_harmless(
+    prompts: list[Tokens], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("candor.engines.tree_layout.BLOCK_OVERHEAD", 0.0)
+    model = make_model("qwen3")
+    _check_equality(model, prompts, [[(5, 6, 7)], [(5,), (6,)], [(5, 6), (7, 8, 9)]])
+    path, plain = PrefixTreePath(model), PlainPath(model)
+    first = plain.sample(
+        plain.prefill(prompts[:1], grad=False),
+        1,
+        temperature=0.0,
+        max_new_tokens=1,
+        stop_token_ids=frozenset(),
+        uniforms_P_G_T=torch.zeros(1, 1, 1, dtype=torch.float64),
+    )
+    stop = frozenset(first[0][0].tokens)
+    drawn = _sample(path, path.prefill(prompts, grad=False), 2, 5, temperature=0.0, stop=stop)
+    expected = _sample(plain, plain.prefill(prompts, grad=False), 2, 5, temperature=0.0, stop=stop)
+    assert [[s.tokens for s in group] for group in drawn] == [[s.tokens for s in group] for group in expected]
+    assert len(drawn[0][0].tokens) == 1 < max(len(s.tokens) for group in drawn for s in group)
+
+
 def test_softcapped_logits_equal_plain_forwards(prompts: list[Tokens], continuations: list[list[Tokens]]) -> None:
     _check_equality(make_model("gemma2", final_logit_softcapping=2.0), prompts, continuations)
 

@@ -150,6 +150,8 @@ class _ToRows(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, flat: torch.Tensor, rows: Rows) -> torch.Tensor:
         ctx.rows = rows
+        if not flat.shape[0]:  # every completion of these prompts has ended before those of others
+            return flat.new_zeros(rows.flat.numel(), *flat.shape[1:])
         return flat.index_select(0, rows.flat)
 
     @staticmethod
