@@ -174,6 +174,12 @@ def compare(
     allow: Annotated[
         str, typer.Option("--allow", help="What may differ all the same, with commas: prompt, ids, gold.")
     ] = "",
+    in_domain: Annotated[
+        bool | None,
+        typer.Option(
+            "--in-domain/--out-of-domain", help="Whether the model was trained on this dataset, to judge claims."
+        ),
+    ] = None,
     resamples: Annotated[int, typer.Option("--resamples", min=1, help="Bootstrap resamples.")] = 10_000,
     seed: Annotated[int, typer.Option("--seed", min=0, help="Of the bootstrap.")] = 0,
 ) -> None:
@@ -196,6 +202,7 @@ def compare(
         trained,
         paper_conventions=paper_conventions,
         allow=[word.strip() for word in allow.split(",") if word.strip()],
+        role=None if in_domain is None else "in_domain" if in_domain else "out_of_domain",
         resamples=resamples,
         seed=seed,
     )
@@ -203,9 +210,9 @@ def compare(
         write_json(json_file, results)
     if html_file:
         from candor.report.page import write_page
-        from candor.report.runs import Run
+        from candor.report.runs import comparison_run
 
-        write_page([Run(name=trained.stem, folder=trained.parent, results=results)], html_file, title="Comparison")
+        write_page([comparison_run(results, base, trained)], html_file, title=f"{base.name} against {trained.name}")
     Console().print(terminal_table(results))
 
 

@@ -15,7 +15,7 @@ import shutil
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, cast
 
 import yaml
 
@@ -32,12 +32,14 @@ from candor.engines.local import LocalEngine
 from candor.errors import DataError, RunError
 from candor.files import read_json, write_json, write_text
 from candor.manifest import environment
+from candor.metrics.schema import RunResults
+from candor.metrics.seeds import combine_seeds
 from candor.predict import predict
 from candor.predictions import Header, write_predictions
 from candor.progress import Bar, Reporter
 from candor.recipe import Recipe, dump, resolve_arms, to_yaml
 from candor.report.page import report_run
-from candor.results import write_results
+from candor.results import read_results, write_results
 from candor.run_folder import ADAPTER, AUDIT, MANIFEST, RECIPE, RESULTS, Side, examples_path, prediction_path
 from candor.run_results import compare_run
 from candor.train import ShouldStop, train
@@ -71,6 +73,8 @@ def members(recipe: Recipe, out: Path) -> list[Member]:
         for seed in recipe.seeds:
             name = "-".join(part for part in (arm, f"seed{seed}") if part)
             values = dump(resolved) | {"seeds": [seed]}
+            if not alone:  # the group has one page together; `candor report FOLDER` makes that of a single member
+                values["stages"] = [stage for stage in resolved.stages if stage != "report"]
             found.append(Member(Recipe.model_validate(values), arm, seed, out if alone else out / name))
     return found
 
@@ -117,8 +121,18 @@ def run_experiment(
                 reporter.say(f"[{index + 1}/{len(group)}] {member.folder}")
             Run(member, data_dir=data_dir, reporter=reporter, siblings=group[:index], should_stop=should_stop).go()
     if len(group) > 1 and "report" in recipe.stages and parallel.is_main():
-        report_run(out)
+        report_seeds(group, out)
+        report_run(out, [member.folder for member in group])
     return [member.folder for member in group]
+
+
+def report_seeds(group: Sequence[Member], out: Path) -> None:
+    """Write ``seeds-ARM.json`` for every arm that was compared at several seeds."""
+    for arm in dict.fromkeys(member.arm for member in group):
+        paths = [member.folder / RESULTS for member in group if member.arm == arm]
+        if len(paths) > 1 and all(path.is_file() for path in paths):
+            results = combine_seeds([cast("RunResults", read_results(path)) for path in paths])
+            write_results(out / (f"seeds-{arm}.json" if arm else "seeds.json"), results)
 
 
 def claim_folder(member: Member) -> None:
@@ -248,12 +262,12 @@ class Run:
     def _train(self) -> None:
         if (self._folder / "train" / "done.json").is_file() and (self._folder / ADAPTER).is_dir():
             return
-        examples = [example for group in self._examples("train").values() for example in group]
+        trained_on = self._recipe.trained_on()
+        examples = [e for name, group in self._examples("train").items() if name in trained_on for e in group]
         if not examples:
             raise DataError("no training examples; give counts under data.train, or leave out the stage train")
         engine = self._engine_with("base")
         self._weights = "changing"
-        trained_on = self._recipe.data.train
         validation = {name: group for name, group in self._examples("validation").items() if name in trained_on}
         total = self._recipe.train.steps
         with self._reporter.bar("train", total) as bar:

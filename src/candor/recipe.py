@@ -75,6 +75,7 @@ class TrainConfig(Config):
     """The training loop."""
 
     steps: int = Field(default=160, ge=0)
+    sources: list[str] | None = Field(default=None, description="sources to train on; default: all under data.train")
     prompts_per_step: int = Field(default=32, ge=1, le=65536)
     optimiser: ScheduleConfig = Field(default_factory=ScheduleConfig)
     max_grad_norm: float = Field(default=1.0, gt=0, le=1e6)
@@ -118,6 +119,11 @@ class Recipe(Config):
     def _consistent(self) -> Recipe:
         if len(set(self.seeds)) != len(self.seeds) or min(self.seeds) < 0:
             raise ValueError(f"seeds: {self.seeds} must be different and at least 0")
+        unknown = [name for name in self.train.sources or () if name not in self.data.train]
+        if unknown:
+            raise ValueError(
+                f"train.sources: {', '.join(unknown)}: not under data.train ({', '.join(self.data.train)})"
+            )
         if self.train.patience and not self.train.validate_every:
             raise ValueError("train.patience: needs train.validate_every above 0")
         if self.train.validate_every and not self.data.validation:
@@ -127,6 +133,10 @@ class Recipe(Config):
         if self.objective.kind == "enumerated" and self.train.updates_per_batch > 1:
             raise ValueError("train.updates_per_batch: the enumerated objective is exact for one update only; set 1")
         return self
+
+    def trained_on(self) -> list[str]:
+        """Sources whose training examples are used."""
+        return list(self.data.train) if self.train.sources is None else list(self.train.sources)
 
 
 def load_recipe(path: Path | str, overrides: Sequence[str] = ()) -> Recipe:
