@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -23,3 +25,11 @@ def sandbox_base_model() -> Path:
     from candor.sandbox_model import base_model_folder  # here, so that tests without a model need not load torch
 
     return base_model_folder()
+
+
+@pytest.fixture(autouse=True)
+def subnormal_numbers() -> Iterator[None]:
+    """Take back that the local engine rounds the smallest numbers to zero, which other tests' numbers suffer from."""
+    yield
+    if "torch" in sys.modules:
+        sys.modules["torch"].set_flush_denormal(False)

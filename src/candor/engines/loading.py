@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import torch
 
@@ -12,6 +12,9 @@ from candor.engines.config import LoraConfig, ModelConfig
 from candor.errors import ModelError
 
 logger = logging.getLogger(__name__)
+
+NO_LIMIT: Final = 10**9
+"""Tokenizers that do not know how long a text may be name some number far above this one."""
 
 
 def choose_device(name: str) -> torch.device:
@@ -138,7 +141,8 @@ def as_float32(adapted: Any) -> Any:
 def longest_sequence(model: Any, tokenizer: Any, asked: int | None) -> int:
     """Longest sequence in tokens: what is asked for, but no more than the model was made for."""
     made_for = int(getattr(model.config, "max_position_embeddings", 0) or 0)
-    limits = [value for value in (made_for, int(getattr(tokenizer, "model_max_length", 0) or 0)) if value > 0]
+    tokenizer_limit = int(getattr(tokenizer, "model_max_length", 0) or 0)
+    limits = [value for value in (made_for, tokenizer_limit) if 0 < value < NO_LIMIT]
     limit = min(limits) if limits else asked
     if limit is None:
         raise ModelError("model.max_length: neither model nor tokenizer says how long a sequence may be; set it")

@@ -1,0 +1,174 @@
+"""The local engine: what its contract leaves to it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from toy import EXAMPLES, TEMPLATE, save_toy_model, toy_engine
+
+from candor.encoding import encode
+from candor.engines.base import Batch, ObjectiveResult, OptimiserStep, Sampling, TokenScores
+from candor.engines.config import EngineConfig, LoraConfig, ModelConfig
+from candor.engines.loading import load_model, load_tokenizer
+from candor.engines.local import LocalEngine
+from candor.errors import DataError, EngineError, ModelError
+from candor.steps import LABEL_PROBE
+from candor.tally import Tally
+
+STEP = OptimiserStep(0.01, 1.0)
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return save_toy_model(tmp_path_factory.mktemp("model"))
+
+
+def _prompts(engine: LocalEngine, count: int = 5) -> list[tuple[int, ...]]:
+    return [encode(TEMPLATE, e, engine.tokenizer, max_tokens=120).tokens for e in EXAMPLES[:count]]
+
+
+def _objective(scores: TokenScores, part: slice) -> ObjectiveResult:
+    weights = torch.arange(part.start + 1, part.stop + 1)[:, None, None]
+    return ObjectiveResult(-(scores.logprobs_P_C_T.square() * weights).sum(), Tally())
+
+
+def _weights(engine: LocalEngine) -> torch.Tensor:
+    return torch.cat([p.detach().flatten() for p in engine._parameters])
+
+
+@pytest.mark.parametrize("path", ["plain", "tree"])
+def test_micro_batches_of_any_budget_give_the_same_step(folder: Path, path: str) -> None:
+    results = []
+    for budget in (10**6, 400, 200, 1):
+        engine = toy_engine(folder, path=path, micro_batch_tokens=budget)
+        prompts = _prompts(engine)
+        sampling = Sampling(1.0, 8, seed=2)
+        groups = engine.rollout(prompts, 3, sampling, LABEL_PROBE, for_update=True)
+        completions = [[rollout.tokens for rollout in group] for group in groups]
+        assert len(engine._parts([200] * 5, slice(0, 5))) == {10**6: 1, 400: 3, 200: 5, 1: 5}[budget]
+        tally = engine.update(Batch(prompts, completions), _objective, STEP).means()
+        probes = torch.tensor([[rollout.probe_logprobs for rollout in group] for group in groups])
+        results.append((completions, probes, torch.tensor([tally["loss"], tally["grad_norm"]]), _weights(engine)))
+    for completions, probes, figures, weights in results[1:]:
+        assert completions == results[0][0]
+        assert torch.allclose(probes, results[0][1], atol=1e-5)
+        assert torch.allclose(figures, results[0][2], rtol=1e-5)
+        # The step itself divides each gradient by its size, so that the smallest ones show their rounding.
+        assert torch.allclose(weights, results[0][3], atol=1e-6)
+
+
+def test_gradients_are_clipped_to_the_norm(folder: Path) -> None:
+    seen: list[float] = []
+    engine = toy_engine(folder, path="plain")
+    prompts = _prompts(engine, 2)
+    batch = Batch(prompts, [[(3, 4, 5)]] * 2)
+    real = engine._optimiser.step
+
+    def step() -> None:
+        seen.append(float(torch.sqrt(sum(p.grad.square().sum() for p in engine._parameters))))
+        real()
+
+    engine._optimiser.step = step
+    norm = engine.update(batch, _objective, OptimiserStep(0.0, 0.5)).means()["grad_norm"]
+    assert norm > 0.5
+    assert seen == [pytest.approx(0.5, rel=1e-3)]
+
+
+def test_the_step_is_adamw(folder: Path) -> None:
+    """Its first step moves every weight by the learning rate against the gradient's sign."""
+    engine = toy_engine(folder, path="plain", weight_decay=0.1)
+    before = _weights(engine)
+    gradients: list[torch.Tensor] = []
+    real = engine._optimiser.step
+
+    def step() -> None:
+        gradients.append(torch.cat([p.grad.flatten() for p in engine._parameters]))
+        real()
+
+    engine._optimiser.step = step
+    engine.update(Batch(_prompts(engine, 2), [[(3, 4, 5)]] * 2), _objective, OptimiserStep(0.01, 1e6))
+    large = gradients[0].abs() > 1e-4
+    expected = before * (1 - 0.01 * 0.1) - 0.01 * gradients[0].sign()
+    assert torch.allclose(_weights(engine)[large], expected[large], atol=1e-5)
+
+
+def test_the_adapter_is_read_by_peft_and_gives_the_same_logits(folder: Path, tmp_path: Path) -> None:
+    from peft import PeftModel
+    from transformers import AutoModelForCausalLM
+
+    engine = toy_engine(folder, path="tree")
+    prompt = _prompts(engine, 1)[0]
+    engine.update(Batch([prompt], [[(3, 4, 5)]]), _objective, STEP)
+    engine.save_adapter(tmp_path / "adapter")
+    assert sorted(p.name for p in (tmp_path / "adapter").iterdir()) == [
+        "adapter_config.json",
+        "adapter_model.safetensors",
+    ]
+    loaded = PeftModel.from_pretrained(AutoModelForCausalLM.from_pretrained(folder), tmp_path / "adapter").eval()
+    ids = torch.tensor([prompt])
+    assert torch.allclose(loaded(input_ids=ids).logits, engine._model(input_ids=ids).logits, atol=1e-6)
+    again = LocalEngine.from_config(
+        ModelConfig(name=str(folder), device="cpu"), EngineConfig(path="plain"), adapter=tmp_path / "adapter"
+    )
+    answer = [[(3, 4, 5), (6,)]]
+    for row, expected in zip(again.logprobs([prompt], answer)[0], engine.logprobs([prompt], answer)[0], strict=True):
+        assert row == pytest.approx(expected, abs=1e-5)
+
+
+def test_a_model_without_an_adapter_predicts_but_does_not_train(folder: Path, tmp_path: Path) -> None:
+    engine = LocalEngine.from_config(ModelConfig(name=str(folder), device="cpu"), adapter=False)
+    prompts = _prompts(engine, 1)
+    assert engine.rollout(prompts, 1, Sampling(0.0, 4), LABEL_PROBE)[0][0].tokens
+    assert engine.describe()["trained_parameters"] == 0
+    for call in (
+        lambda: engine.update(Batch(prompts, [[(3,)]]), _objective, STEP),
+        lambda: engine.save(tmp_path / "x"),
+        lambda: engine.load(tmp_path / "x"),
+    ):
+        with pytest.raises(EngineError, match="without an adapter"):
+            call()
+
+
+def test_what_cannot_be_loaded_is_named(folder: Path, tmp_path: Path) -> None:
+    engine = toy_engine(folder)
+    with pytest.raises(DataError, match="no such file"):
+        engine.load(tmp_path / "nothing")
+
+
+def test_dropout_is_refused(folder: Path) -> None:
+    from peft import LoraConfig as PeftLora
+    from peft import get_peft_model
+
+    model = load_model(ModelConfig(name=str(folder)), torch.device("cpu"))
+    dropping = get_peft_model(model, PeftLora(r=2, lora_dropout=0.1, target_modules=["q_proj"], task_type="CAUSAL_LM"))
+    with pytest.raises(ModelError, match="lora_dropout to 0"):
+        LocalEngine(dropping, load_tokenizer(str(folder)))
+    with pytest.raises(ValueError, match="dropout"):
+        LoraConfig.model_validate({"dropout": 0.1})
+
+
+def test_the_path_is_chosen_and_said(folder: Path, monkeypatch: pytest.MonkeyPatch, caplog: Any) -> None:
+    assert toy_engine(folder).describe()["path"] == "tree"
+    assert toy_engine(folder, path="plain").describe()["path"] == "plain"
+    monkeypatch.setattr("candor.engines.local.unsupported_reason", lambda model: "it is odd")
+    assert toy_engine(folder).describe()["path"] == "plain"
+    assert "it is odd" in caplog.text
+    with pytest.raises(ModelError, match=r"engine\.path: .*it is odd; take auto or plain"):
+        toy_engine(folder, path="tree")
+
+
+def test_what_generation_settings_name_stops_too(folder: Path) -> None:
+    engine = toy_engine(folder)
+    engine._model.generation_config.eos_token_id = [5, 7]
+    assert engine.stop_token_ids == {engine.tokenizer.eos_token_id, 5, 7}
+    engine._model.generation_config.eos_token_id = None
+    assert engine.stop_token_ids == {engine.tokenizer.eos_token_id}
+
+
+def test_a_random_adapter_follows_the_seed_alone(folder: Path) -> None:
+    one, same, other = (toy_engine(folder, seed=seed, trained=False) for seed in (3, 3, 4))
+    assert torch.equal(_weights(one), _weights(same))
+    assert not torch.equal(_weights(one), _weights(other))

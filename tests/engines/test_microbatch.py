@@ -1,0 +1,63 @@
+"""Splitting a batch by tokens."""
+
+from __future__ import annotations
+
+from itertools import pairwise
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from candor.engines.microbatch import bytes_per_token, free_memory, split_by_tokens
+from candor.errors import EngineError
+
+sizes = st.lists(st.integers(1, 50), max_size=20)
+
+
+@given(sizes, st.integers(1, 120), st.data())
+def test_parts_cover_the_share_within_the_budget(sizes: list[int], budget: int, data: st.DataObject) -> None:
+    start = data.draw(st.integers(0, len(sizes)))
+    stop = data.draw(st.integers(start, len(sizes)))
+    parts = split_by_tokens(sizes, slice(start, stop), budget, None)
+    assert [i for part in parts for i in range(part.start, part.stop)] == list(range(start, stop))
+    for part in parts:
+        tokens = sum(sizes[part])
+        assert tokens <= budget or part.stop - part.start == 1
+    for one, two in pairwise(parts):
+        assert sum(sizes[one]) + sizes[two.start] > budget, "a part ends only where the next group does not fit"
+
+
+def test_by_hand() -> None:
+    assert split_by_tokens([5, 5, 3, 20, 1], slice(0, 5), 10, None) == [
+        slice(0, 2),
+        slice(2, 3),
+        slice(3, 4),
+        slice(4, 5),
+    ]
+    assert split_by_tokens([5], slice(0, 0), 10, None) == []
+    with pytest.raises(EngineError, match="at least 1"):
+        split_by_tokens([5], slice(0, 1), 0, None)
+
+
+class _Model:
+    device = torch.device("cpu")
+    config = SimpleNamespace(hidden_size=10, intermediate_size=30, num_hidden_layers=2, vocab_size=100)
+
+    def parameters(self) -> Any:
+        yield torch.zeros(1, dtype=torch.bfloat16)
+
+
+def test_the_budget_follows_from_memory(monkeypatch: pytest.MonkeyPatch) -> None:
+    # Per layer 12 * 10 + 4 * 30 numbers of two bytes, and a row of logits in float32.
+    assert bytes_per_token(_Model()) == 2 * 240 * 2 + 400
+    monkeypatch.setattr("candor.engines.microbatch.free_memory", lambda device: 34_000)  # 13,600 of it: ten tokens
+    assert split_by_tokens([5, 5, 1], slice(0, 3), None, _Model()) == [slice(0, 2), slice(2, 3)]
+    monkeypatch.setattr("candor.engines.microbatch.free_memory", lambda device: 0)
+    assert split_by_tokens([5, 5], slice(0, 2), None, _Model()) == [slice(0, 1), slice(1, 2)]
+
+
+def test_free_memory_is_positive() -> None:
+    assert free_memory(torch.device("cpu")) > 0
