@@ -73,7 +73,10 @@ class ForwardPath(Protocol):
         ...
 
     def score(self, prefix: Any, continuations: Sequence[Sequence[Tokens]], *, temperature: float) -> TokenScores:
-        """Score each prompt's continuations (none empty); differentiable if the prefix keeps gradients and they are enabled."""
+        """Score each prompt's continuations, none of them empty.
+
+        Differentiable if the prefix keeps gradients and they are enabled.
+        """
         ...
 
     def refresh(self) -> None:
