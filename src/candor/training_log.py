@@ -55,6 +55,9 @@ class TrainingLog:
             self._watch.look(row)
             self._note_score(row)
         if parallel.is_main():
+            # What a save that was killed has left behind would stay forever.
+            for rest in self._checkpoints.glob(".*.part"):
+                shutil.rmtree(rest)
             write_jsonl(self._metrics, rows)
             write_jsonl(self._rollouts, [row for row in _readable_rows(self._rollouts) if row["step"] < step])
         return step
@@ -128,7 +131,10 @@ def _readable_rows(path: Path) -> list[dict[str, Any]]:
     rows = []
     for line in path.read_text(encoding="utf-8", errors="replace").splitlines():
         try:
-            rows.append(json.loads(line))
+            row = json.loads(line)
         except ValueError:
             break
+        if not isinstance(row, dict) or not isinstance(row.get("step"), int):
+            break
+        rows.append(row)
     return rows

@@ -1,0 +1,88 @@
+"""Greedy predictions and the score on validation."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+from typing import Any
+
+import pytest
+from toy import EXAMPLES, TEMPLATE, example, save_toy_model, toy_engine, toy_recipe
+
+from candor.engines.base import Engine
+from candor.predict import predict
+from candor.types import Label, Prediction, Validity
+from candor.validation import validation_score
+
+
+@pytest.fixture(scope="module")
+def engine(tmp_path_factory: pytest.TempPathFactory) -> Engine:
+    return toy_engine(save_toy_model(tmp_path_factory.mktemp("model")), trained=False)
+
+
+def test_predictions_follow_the_examples(engine: Engine) -> None:
+    seen: list[int] = []
+    found = predict(engine, EXAMPLES, TEMPLATE, max_new_tokens=10, batch_size=4, on_batch=seen.append)
+    assert seen == [4, 4, 2]
+    for made, asked in zip(found, EXAMPLES, strict=True):
+        assert (made.id, made.dataset, made.group, made.claim, made.evidence, made.gold) == (
+            asked.id,
+            asked.dataset,
+            asked.group,
+            asked.claim,
+            asked.evidence,
+            asked.label,
+        )
+        assert made.label_probs is not None
+        assert sum(made.label_probs) == pytest.approx(1.0)
+    assert any(made.validity is Validity.CLEAN for made in found)
+
+
+def test_neither_batches_nor_order_matter(engine: Engine) -> None:
+    one = predict(engine, EXAMPLES, TEMPLATE, max_new_tokens=10, batch_size=64)
+    for other in (
+        predict(engine, EXAMPLES, TEMPLATE, max_new_tokens=10, batch_size=1),
+        predict(engine, EXAMPLES[::-1], TEMPLATE, max_new_tokens=10, batch_size=3)[::-1],
+    ):
+        for a, b in zip(one, other, strict=True):
+            assert dataclasses.replace(a, label_probs=None) == dataclasses.replace(b, label_probs=None)
+            assert a.label_probs == pytest.approx(b.label_probs, abs=1e-5)
+
+
+def test_an_answer_that_did_not_end_is_not_clean(engine: Engine) -> None:
+    full = predict(engine, EXAMPLES, TEMPLATE, max_new_tokens=7, batch_size=64)
+    cut = predict(engine, EXAMPLES, TEMPLATE, max_new_tokens=6, batch_size=64)
+    clean = [i for i, made in enumerate(full) if made.validity is Validity.CLEAN]
+    assert clean
+    for i in clean:
+        assert cut[i].raw == full[i].raw
+        assert cut[i].validity is Validity.READABLE
+
+
+def test_evidence_that_did_not_fit_is_counted(engine: Engine) -> None:
+    long = example(1, evidence=("short", "x" * 300))
+    (made,) = predict(engine, [long], TEMPLATE, max_new_tokens=10, batch_size=1)
+    assert made.evidence_dropped == 1
+    assert made.evidence == long.evidence
+
+
+def _made(label: Label | None, confidence: float | None, gold: Label = Label.PASS) -> Prediction:
+    return Prediction("i", "d", "g", "c", (), gold, "", label, confidence, Validity.CLEAN)
+
+
+def test_validation_score_by_hand(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    made = {
+        "a": [
+            _made(Label.PASS, 0.8),
+            _made(Label.NA, 0.4),
+            _made(None, None),
+            _made(None, 0.0),
+            _made(Label.PASS, None),
+        ],
+        "b": [_made(Label.PASS, 1.0)],
+    }
+    monkeypatch.setattr("candor.validation.predict", lambda engine, group, *rest, **options: made[group[0]])
+    examples: Any = {name: [name] for name in made}
+    score = validation_score(None, examples, toy_recipe(tmp_path))  # type: ignore[arg-type]
+    first = ((1 - 0.04) + (0 - 0.16) + (0 - 1) + (0 - 1) + (1 - 1)) / 5
+    assert score == pytest.approx((first + 1.0) / 2)

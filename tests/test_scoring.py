@@ -1,0 +1,140 @@
+"""From completions to rewards, token advantages and reasoning prefixes."""
+
+from __future__ import annotations
+
+import math
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pytest
+from toy import TEMPLATE, byte_tokenizer, example, sentencepiece_tokenizer, toy_tokenizer
+
+from candor.encoding import decode, encode_continuation
+from candor.objective import ObjectiveConfig
+from candor.rewards import RewardConfig
+from candor.scoring import gold_indices, label_probs, padded_logprobs, score_rollouts, tally_rollouts, token_advantages
+from candor.steps import reasoning_of
+from candor.types import Label, Rollout
+
+TOKENIZER = toy_tokenizer()
+PROBE = (math.log(0.2), math.log(0.1), math.log(0.1))
+
+
+def _rollout(text: str, *, stopped: bool = True, tokenizer: Any = TOKENIZER) -> Rollout:
+    tokens = (*encode_continuation(tokenizer, text), *([tokenizer.eos_token_id] if stopped else []))
+    logprobs = tuple(-0.1 * (i + 1) for i in range(len(tokens)))
+    return Rollout(tokens, decode(tokenizer, tokens), logprobs, logprobs, PROBE, stopped)
+
+
+def _scored(texts: list[str], reward: dict[str, Any], **options: Any) -> tuple[Any, list[list[Rollout]]]:
+    group = [[_rollout(text, **options) for text in texts]]
+    config = RewardConfig.model_validate(reward)
+    gold = [example(0, label=Label.PASS)]
+    return score_rollouts(group, gold, np.array([True]), template=TEMPLATE, reward=config, step=100), group
+
+
+TEXTS = ["LABEL=PASS\nCONF=0.80", "LABEL=PASS\nCONF=0.20", "LABEL=NA\nCONF=0.50", "no idea"]
+
+
+def test_label_probs_are_the_softmax_of_the_probe() -> None:
+    assert label_probs(np.array([PROBE])) == pytest.approx(np.array([[0.5, 0.25, 0.25]]))
+    assert label_probs(np.array([-2000.0, -2001.0, -3000.0])).sum() == pytest.approx(1.0)
+
+
+def test_gold_indices() -> None:
+    assert gold_indices([example(0, label=label) for label in Label]).tolist() == [0, 1, 2]
+
+
+def test_completions_are_scored() -> None:
+    scored, _ = _scored(TEXTS, {"preset": "paper"})
+    assert scored.label_P_G.tolist() == [[0, 0, 2, -1]]
+    terms = scored.rewards.terms
+    assert terms["accuracy"].tolist() == [[2, 2, -1, -1]]
+    assert terms["calibration"][0] == pytest.approx([-0.25 * 0.04, -0.25 * 0.64, -0.25 * 0.25, -0.25])
+    assert terms["false_na"].tolist() == [[0, 0, -2, -2]]
+    assert terms["format"].tolist() == [[0, 0, 0, -0.25]]
+    unended, _ = _scored(TEXTS[:1], {"preset": "paper"}, stopped=False)
+    assert unended.rewards.terms["format"].tolist() == [[-0.25]]
+
+
+def test_whole_credit_gives_each_token_its_completions_advantage() -> None:
+    scored, group = _scored(TEXTS, {"preset": "paper"})
+    config = ObjectiveConfig.model_validate({"preset": "paper", "divide_by_std": False})
+    advantages, constant = token_advantages(scored, group, config, TOKENIZER)
+    total = scored.rewards.total[0]
+    for g, rollout in enumerate(group[0]):
+        count = len(rollout.tokens)
+        assert advantages[0, g, :count].tolist() == pytest.approx([total[g] - total.mean()] * count)
+        assert not advantages[0, g, count:].any()
+    assert constant.tolist() == [False]
+
+
+def test_split_credit_by_hand() -> None:
+    scored, group = _scored(TEXTS, {"preset": "rlcr"})
+    config = ObjectiveConfig.model_validate(
+        {"preset": "candor", "kind": "sampled", "log_valid": 0.0, "confidence_weight": 10.0, "confidence_entropy": 0.5}
+    )
+    advantages, _ = token_advantages(scored, group, config, TOKENIZER)
+    label = np.array([1.0, 1.0, 0.0, 0.0 - 1.0])  # no label: wrong, and not in form
+    label -= label.mean()
+    # LABEL= and PASS are two tokens; behind them five more, with the end.
+    surprise = [0.1 * sum(range(3, 8))] * 2
+    calibration = [-0.04, -0.64]
+    confidence = np.array([calibration[g] + 0.5 * surprise[g] for g in range(2)])
+    confidence = 10.0 * (confidence - confidence.mean())
+    for g in range(2):
+        assert len(group[0][g].tokens) == 7
+        assert advantages[0, g, :2].tolist() == pytest.approx([label[g]] * 2)
+        assert advantages[0, g, 2:7].tolist() == pytest.approx([confidence[g]] * 5)
+    # The only NA has nothing to be compared with; what has no label earns for all its tokens.
+    assert advantages[0, 2, :7].tolist() == pytest.approx([label[2]] * 2 + [0.0] * 5)
+    count = len(group[0][3].tokens)
+    assert advantages[0, 3, :count].tolist() == pytest.approx([label[3]] * count)
+
+
+def test_constant_groups_are_told() -> None:
+    scored, group = _scored([TEXTS[0]] * 3, {"preset": "paper"})
+    advantages, constant = token_advantages(
+        scored, group, ObjectiveConfig.model_validate({"preset": "paper"}), TOKENIZER
+    )
+    assert constant.tolist() == [True]
+    assert not advantages.any()
+    assert tally_rollouts(scored, group, constant).means()["zero_variance"] == 1.0
+
+
+def test_figures() -> None:
+    scored, group = _scored(TEXTS, {"preset": "paper"})
+    means = tally_rollouts(scored, group, np.array([False])).means()
+    assert (means["accuracy"], means["invalid"], means["zero_variance"]) == (0.5, 0.25, 0.0)
+    assert (means["share_PASS"], means["share_FAIL"], means["share_NA"]) == (0.5, 0.0, 0.25)
+    assert means["confidence"] == pytest.approx(0.5)
+    assert means["completion_tokens"] == pytest.approx((3 * 7 + 8) / 4)
+
+
+def test_padding() -> None:
+    _, group = _scored([TEXTS[0], "no"], {"preset": "paper"})
+    padded = padded_logprobs(group)
+    assert padded.shape == (1, 2, 7)
+    assert padded[0, 1].tolist() == pytest.approx([-0.1, -0.2, -0.3, 0, 0, 0, 0])
+
+
+@pytest.mark.parametrize(
+    "tokenizer",
+    [TOKENIZER, byte_tokenizer((" LABEL", "so")), sentencepiece_tokenizer(normalised=True)],
+    ids=["pieces", "space in the anchor", "prefix space"],
+)
+def test_reasoning_is_what_was_sampled_before_the_label(tokenizer: Any) -> None:
+    engine: Any = SimpleNamespace(tokenizer=tokenizer)
+    for text, stopped, kept in (
+        ("so\nLABEL=PASS\nCONF=0.80", True, "so\n"),
+        ("so LABEL=NA, so LABEL=PASS", True, "so LABEL=NA, so"),
+        ("LABEL=PASS\nCONF=0.80", True, ""),
+        ("so so", True, "so so"),
+        ("so so", False, "so so"),
+    ):
+        rollout = _rollout(text, stopped=stopped, tokenizer=tokenizer)
+        reasoning = reasoning_of(engine, rollout)
+        assert reasoning == rollout.tokens[: len(reasoning)]
+        assert decode(tokenizer, reasoning).rstrip(" ") == kept
+        assert tokenizer.eos_token_id not in reasoning

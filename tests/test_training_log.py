@@ -1,0 +1,165 @@
+"""Log and checkpoints of a run, with broken and damaged folders."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from candor.errors import RunError
+from candor.training_log import KEEP_CHECKPOINTS, TrainingLog
+
+
+class FakeEngine:
+    """Remembers the checkpoint that it stands at."""
+
+    def __init__(self) -> None:
+        self.at = "fresh"
+
+    def save(self, path: Path) -> None:
+        path.mkdir(parents=True)
+        (path / "state").write_text(path.name)
+
+    def load(self, path: Path) -> None:
+        self.at = (path / "state").read_text()
+
+    def save_adapter(self, path: Path) -> None:
+        path.mkdir(parents=True)
+        (path / "weights").write_text(self.at)
+
+
+def _log(folder: Path, steps: int, *, every: int = 1, scores: dict[int, float] | None = None) -> TrainingLog:
+    log, engine = TrainingLog(folder), FakeEngine()
+    log.resume(engine)
+    for step in range(steps):
+        score = {"validation_score": scores[step]} if scores and step in scores else {}
+        log.append({"step": step, "loss": 0.5, **score}, [{"step": step, "text": "t"}])
+        if (step + 1) % every == 0:
+            log.checkpoint(engine, step + 1)
+    return log
+
+
+def _steps(folder: Path, name: str = "metrics") -> list[int]:
+    return [json.loads(line)["step"] for line in (folder / "train" / f"{name}.jsonl").read_text().splitlines()]
+
+
+def _saved(folder: Path) -> list[str]:
+    return sorted(path.name for path in (folder / "checkpoints").iterdir())
+
+
+def test_a_fresh_folder_starts_at_nothing(tmp_path: Path) -> None:
+    log, engine = TrainingLog(tmp_path), FakeEngine()
+    assert log.resume(engine) == 0
+    assert engine.at == "fresh"
+    assert not log.finished
+    assert (tmp_path / "train" / "metrics.jsonl").read_text() == ""
+
+
+def test_lines_behind_the_last_checkpoint_are_taken_back(tmp_path: Path) -> None:
+    _log(tmp_path, 5, every=2)
+    engine = FakeEngine()
+    assert TrainingLog(tmp_path).resume(engine) == 4
+    assert engine.at == "step-000004"
+    assert _steps(tmp_path) == _steps(tmp_path, "rollouts") == [0, 1, 2, 3]
+
+
+@pytest.mark.parametrize("rest", ['{"step": 4, "lo', '{"step": 4}\n{"st', "\x00\x00", '{"step": 4, "x": "\udcff'])
+def test_a_broken_last_line_does_not_matter(tmp_path: Path, rest: str) -> None:
+    _log(tmp_path, 4, every=2)
+    for name in ("metrics", "rollouts"):
+        with (tmp_path / "train" / f"{name}.jsonl").open("ab") as stream:
+            stream.write(rest.encode(errors="surrogateescape"))
+    assert TrainingLog(tmp_path).resume(FakeEngine()) == 4
+    assert _steps(tmp_path) == _steps(tmp_path, "rollouts") == [0, 1, 2, 3]
+
+
+def _drop_first(lines: list[str]) -> list[str]:
+    return lines[1:]
+
+
+def _double(lines: list[str]) -> list[str]:
+    return [lines[0], *lines]
+
+
+def _break_middle(lines: list[str]) -> list[str]:
+    return [lines[0], "{", *lines[2:]]
+
+
+def _foreign(lines: list[str]) -> list[str]:
+    return [lines[0], "null", '{"loss": 1}', *lines[1:]]
+
+
+@pytest.mark.parametrize("damage", [_drop_first, _double, _break_middle, _foreign, lambda lines: []])
+def test_a_damaged_folder_is_not_trained_on(tmp_path: Path, damage: Any) -> None:
+    _log(tmp_path, 4, every=2)
+    path = tmp_path / "train" / "metrics.jsonl"
+    path.write_text("\n".join(damage(path.read_text().splitlines())))
+    with pytest.raises(RunError, match=r"metrics\.jsonl: .*before checkpoint 4.*remove its train and checkpoints"):
+        TrainingLog(tmp_path).resume(FakeEngine())
+
+
+def test_a_missing_log_beside_checkpoints_is_damage(tmp_path: Path) -> None:
+    _log(tmp_path, 2)
+    (tmp_path / "train" / "metrics.jsonl").unlink()
+    with pytest.raises(RunError, match="damaged"):
+        TrainingLog(tmp_path).resume(FakeEngine())
+
+
+def test_old_checkpoints_go_but_the_best_stays(tmp_path: Path) -> None:
+    _log(tmp_path / "plain", 6)
+    assert _saved(tmp_path / "plain") == ["step-000005", "step-000006"]
+    assert KEEP_CHECKPOINTS == 2
+    _log(tmp_path / "scored", 6, scores={0: 0.1, 1: 0.7, 3: 0.7, 5: 0.2})
+    assert _saved(tmp_path / "scored") == ["step-000002", "step-000005", "step-000006"]
+
+
+def test_remains_of_a_killed_save_are_removed(tmp_path: Path) -> None:
+    _log(tmp_path, 2)
+    (tmp_path / "checkpoints" / ".step-000003.x.part").mkdir()
+    (tmp_path / "checkpoints" / ".step-000003.x.part" / "weights").write_text("half")
+    assert TrainingLog(tmp_path).resume(FakeEngine()) == 2
+    assert _saved(tmp_path) == ["step-000001", "step-000002"]
+
+
+def test_patience(tmp_path: Path) -> None:
+    log = TrainingLog(tmp_path)
+    log.resume(FakeEngine())
+    seen = []
+    for step, score in enumerate([0.1, 0.3, 0.2, 0.3, 0.4, 0.4, 0.4]):
+        log.append({"step": step, "validation_score": score}, [])
+        seen.append(log.out_of_patience(2))
+    assert seen == [False, False, False, True, False, False, True]
+    assert not log.out_of_patience(0)
+
+
+def test_the_best_step_becomes_the_adapter(tmp_path: Path) -> None:
+    log, engine = _log(tmp_path, 4, scores={1: 0.5, 2: 0.5, 3: 0.1}), FakeEngine()
+    log.finish(engine)
+    assert (tmp_path / "adapter" / "weights").read_text() == "step-000002"
+    assert log.finished
+    assert log.selected() == {"selected_step": 2, "selected_by": "validation"}
+
+
+def test_without_validation_the_last_weights_become_the_adapter(tmp_path: Path) -> None:
+    log, engine = _log(tmp_path, 2), FakeEngine()
+    engine.at = "trained"
+    log.finish(engine)
+    assert (tmp_path / "adapter" / "weights").read_text() == "trained"
+    assert log.selected() == {"selected_step": None, "selected_by": None}
+
+
+def test_a_collapse_is_written_into_its_row_and_not_again_after_resuming(tmp_path: Path) -> None:
+    log, engine = TrainingLog(tmp_path), FakeEngine()
+    log.resume(engine)
+    rows = [{"step": step, "invalid": 1.0} for step in range(12)]
+    for row in rows:
+        log.append(row, [])
+    assert [step for step, row in enumerate(rows) if "warnings" in row] == [9]
+    log.checkpoint(engine, 12)
+    again = TrainingLog(tmp_path)
+    again.resume(engine)
+    row: dict[str, Any] = {"step": 12, "invalid": 1.0}
+    again.append(row, [])
+    assert "warnings" not in row
