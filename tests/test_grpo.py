@@ -132,7 +132,7 @@ def test_at_ratio_one_the_gradient_is_that_of_reinforce() -> None:
     logprobs = objective.old_logprobs_P_G_T.clone().requires_grad_()
     result = objective(_scores(logprobs), slice(0, P))
     mask = _mask()
-    assert float(result.loss) == pytest.approx(float(-(objective.advantages_P_G_T * mask).sum() / (P * G)))
+    assert float(result.loss.detach()) == pytest.approx(float(-(objective.advantages_P_G_T * mask).sum() / (P * G)))
     result.loss.backward()
     assert torch.allclose(logprobs.grad, -objective.advantages_P_G_T * mask / (P * G))
     assert result.tally.means()["ratio_mean"] == pytest.approx(1.0)

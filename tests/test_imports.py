@@ -32,7 +32,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("sandbox_lessons", "sandbox_model"),
     ("predictions", "predict", "validation"),
     ("metrics",),
-    ("study", "paper_conventions", "sides", "posthoc", "verdicts", "compare", "results", "run_results"),
+    ("study", "paper_conventions", "sides", "posthoc", "abstention", "verdicts", "compare", "results", "run_results"),
     ("report",),
     ("progress",),
     ("experiment", "workers", "verifier"),
