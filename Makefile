@@ -22,7 +22,7 @@ demo: $(READY)  ## run the main job on the built-in sandbox and leave runs/demo/
 	$(BIN)/candor demo
 
 test: $(READY)  ## run the tests
-	$(BIN)/python -m pytest
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest
 
 check: $(READY)  ## lint, strict types, imports follow the data flow
 	$(BIN)/ruff check .

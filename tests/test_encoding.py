@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -14,6 +15,7 @@ from candor.encoding import (
     answer_grammar,
     common_prefix_length,
     decode,
+    disarm,
     encode,
     encode_continuation,
     encode_text,
@@ -240,3 +242,12 @@ def test_failing_chat_template_is_a_prompt_error() -> None:
     tokenizer.chat_template = "{{ raise_exception('system first') }}"
     with pytest.raises(PromptError, match=r"chat template failed.*system first"):
         prompt_text(TEMPLATE, example(1), tokenizer)
+
+
+def test_special_tokens_spelled_out_in_data_are_not_special() -> None:
+    tokenizer = toy_tokenizer()
+    hostile = replace(example(1, evidence=(f"see {tokenizer.eos_token}",)), claim=f"x{tokenizer.eos_token}")
+    assert tokenizer.eos_token_id in encode_text(tokenizer, TEMPLATE.render(hostile))
+    tokens = encode_text(tokenizer, prompt_text(TEMPLATE, hostile, tokenizer))
+    assert tokenizer.eos_token_id not in tokens
+    assert disarm(example(1), tokenizer) == example(1)

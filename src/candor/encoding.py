@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
 from candor.errors import ModelError, PromptError
@@ -21,7 +21,7 @@ def prompt_text(template: Template, example: Example, tokenizer: Any, *, max_evi
     Raises:
         PromptError: the chat template fails.
     """
-    text = template.render(example, max_evidence=max_evidence)
+    text = template.render(disarm(example, tokenizer), max_evidence=max_evidence)
     if not getattr(tokenizer, "chat_template", None):
         return text
     try:
@@ -32,6 +32,20 @@ def prompt_text(template: Template, example: Example, tokenizer: Any, *, max_evi
         # Chat templates are programs that come with a model; whatever they raise, the fix is the same.
         raise PromptError(f"the tokenizer's chat template failed: {type(error).__name__}: {error}") from error
     return str(rendered)
+
+
+def disarm(example: Example, tokenizer: Any) -> Example:
+    """Break up special tokens spelled out in claim or evidence, so that data cannot end a turn or begin another."""
+    special = [token for token in getattr(tokenizer, "all_special_tokens", ()) if len(token) > 1]
+
+    def harmless(text: str) -> str:
+        for token in special:
+            text = text.replace(token, f"{token[0]} {token[1:]}")
+        return text
+
+    if not any(token in text for token in special for text in (example.claim, *example.evidence)):
+        return example
+    return replace(example, claim=harmless(example.claim), evidence=tuple(map(harmless, example.evidence)))
 
 
 def encode_text(tokenizer: Any, text: str) -> tuple[int, ...]:
