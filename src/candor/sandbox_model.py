@@ -72,7 +72,7 @@ class BaseModelConfig:
 
     seed: int = 0
     hidden_size: int = 64
-    layers: int = 4
+    layers: int = 5
     heads: int = 4
     intermediate_size: int = 192
     steps: int = 640
@@ -137,6 +137,7 @@ def base_model_folder(
         tokenizer = sandbox_tokenizer.make_tokenizer()
         model = train_base_model(tokenizer, config, progress)
         tokenizer.save_pretrained(building)
+        transformers.utils.logging.disable_progress_bar()  # one small file; the caller shows progress of its own
         model.save_pretrained(building)
         building.chmod(0o755)  # mkdtemp makes it private
         # Another process may have been faster: its folder holds the same, and is kept.
@@ -238,7 +239,7 @@ class _Classroom(nn.Module):
                 for layer in layers
             }
         )
-        self.knowledge = nn.Linear(config.hidden_size, len(LABELS))
+        self.knowledge = nn.ModuleList(nn.Linear(config.hidden_size, len(LABELS)) for _ in range(2))
 
     def loss(self, batch: Sequence[Lesson]) -> Tensor:
         (model,) = self._model
@@ -250,7 +251,8 @@ class _Classroom(nn.Module):
         starts_B = torch.tensor([len(lesson.prompt) - 1 for lesson in batch])
         places_B_A = starts_B[:, None] + torch.arange(answer_B_A.shape[1])
         output = model.model(input_ids=tokens_B_T, use_cache=False, output_hidden_states=True)
-        states_B_A_H = output.last_hidden_state[torch.arange(len(batch))[:, None], places_B_A]
+        rows_B_1 = torch.arange(len(batch))[:, None]
+        states_B_A_H = output.last_hidden_state[rows_B_1, places_B_A]
 
         logprobs_B_A_V = model.lm_head(states_B_A_H).log_softmax(-1)
         biased_B_L = torch.tensor([lesson.biased for lesson in batch])
@@ -258,8 +260,13 @@ class _Classroom(nn.Module):
         emitted_B_A = logprobs_B_A_V.gather(-1, answer_B_A[..., None])[..., 0]
         form_loss = (emitted_B_A[:, LABEL_TOKEN] - emitted_B_A.sum(1)).mean()
         posterior_B_L = torch.tensor([lesson.posterior for lesson in batch])
-        known_B_L = self.knowledge(states_B_A_H[:, LABEL_TOKEN]).log_softmax(-1)
-        knowledge_loss = -(posterior_B_L * known_B_L).sum(-1).mean()
+        # Asked before the last layer too: what only the last layer knows, no later token of the answer can look up,
+        # and a confidence could not be learnt from it. Large models have many layers left behind their decisions.
+        early_B_A_H = output.hidden_states[-2][rows_B_1, places_B_A]
+        knowledge_loss = torch.zeros(())
+        for head, states in zip(self.knowledge, (early_B_A_H, states_B_A_H), strict=True):
+            known_B_L = head(states[:, LABEL_TOKEN]).log_softmax(-1)
+            knowledge_loss = knowledge_loss - (posterior_B_L * known_B_L).sum(-1).mean() / len(self.knowledge)
 
         loss: Tensor = (
             label_loss + self._config.form_weight * form_loss + self._config.knowledge_weight * knowledge_loss
