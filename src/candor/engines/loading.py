@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
+import warnings
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Final
 
@@ -105,7 +108,7 @@ def add_adapter(model: Any, config: LoraConfig, *, seed: int) -> Any:
         target_parameters=config.parameters or None,
         task_type="CAUSAL_LM",
     )
-    with torch.random.fork_rng(devices=[]):
+    with torch.random.fork_rng(devices=[]), without_peft_noise():
         torch.manual_seed(seed)
         try:
             adapted = get_peft_model(model, peft_config, autocast_adapter_dtype=True)
@@ -125,9 +128,18 @@ def load_adapter(model: Any, path: Path) -> Any:
     if not (path / "adapter_config.json").is_file():
         raise ModelError(f"{path}: no adapter here (no adapter_config.json); give the adapter folder of a run")
     try:
-        return as_float32(PeftModel.from_pretrained(model, str(path), is_trainable=True))
+        with without_peft_noise():
+            return as_float32(PeftModel.from_pretrained(model, str(path), is_trainable=True))
     except Exception as error:
         raise ModelError(f"{path}: the adapter does not fit the model: {error}") from error
+
+
+@contextlib.contextmanager
+def without_peft_noise() -> Iterator[None]:
+    """Keep quiet about a name that PEFT still uses and transformers is about to drop: nobody here can change it."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message=".*is_gradient_checkpointing.*", category=FutureWarning)
+        yield
 
 
 def as_float32(adapted: Any) -> Any:
