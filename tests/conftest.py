@@ -33,3 +33,11 @@ def subnormal_numbers() -> Iterator[None]:
     yield
     if "torch" in sys.modules:
         sys.modules["torch"].set_flush_denormal(False)
+
+
+@pytest.fixture(scope="session")
+def trained_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A finished run on the toy model."""
+    from toy_run import make_run
+
+    return make_run(tmp_path_factory.mktemp("trained"))

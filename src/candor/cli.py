@@ -14,6 +14,7 @@ import typer
 from rich.console import Console
 
 import candor
+from candor import use_commands
 from candor.data import commands as data_commands
 from candor.errors import CandorError, RecipeError, Stopped
 
@@ -235,6 +236,9 @@ def report(
 
     page = report_run(runs[0]) if len(runs) == 1 and out is None else build_page(runs, out or runs[0] / "report.html")
     typer.echo(str(page))
+
+
+use_commands.add_to(app)
 
 
 def _print_results(runs: list[Path]) -> None:

@@ -57,7 +57,7 @@ def row_parser(
     def parse(value: Any) -> Example:
         row = record(value)
         claim = text(row, columns.claim)
-        evidence = _evidence(row, columns.evidence, cells=cells)
+        evidence = evidence_sentences(row, columns.evidence, cells=cells)
         gold = label(field(row, columns.label), labels, columns.label)
         if columns.id is not None:
             example_id = identifier(row, columns.id)
@@ -89,7 +89,7 @@ def layout_of(path: Path) -> str:
     return _FORMATS[suffix.lower()]
 
 
-def _evidence(row: Mapping[str, Any], columns: str | tuple[str, ...], *, cells: bool) -> tuple[str, ...]:
+def evidence_sentences(row: Mapping[str, Any], columns: str | tuple[str, ...], *, cells: bool) -> tuple[str, ...]:
     """Sentences of one column or several. Empty text and null are no sentence; a missing column is an error."""
     sentences: list[str] = []
     for column in (columns,) if isinstance(columns, str) else columns:

@@ -121,7 +121,7 @@ def render_page(runs: Sequence[Run], drawn: Figures, *, title: str) -> str:
     context: dict[str, Any] = {
         "title": title,
         "version": __version__,
-        "css": Markup(_css()),
+        "css": Markup(stylesheet()),
         "script": Markup(script),
         "script_hash": base64.b64encode(hashlib.sha256(script.encode()).digest()).decode(),
         "single": single,
@@ -253,7 +253,8 @@ def _title(runs: Sequence[Run]) -> str:
     return Path(os.path.commonpath([run.folder.resolve() for run in runs])).name
 
 
-def _css() -> str:
+def stylesheet() -> str:
+    """The page's style sheet, colours filled in; the page of a served model wears it too."""
     text = _asset("page.css")
     for name, colours in (("paper", PAPER), ("dark", DARK)):
         variables = " ".join(f"--fig-{role}: {colour};" for role, colour in colours.items())

@@ -1,0 +1,1 @@
+"""candor's parts in other people's programs."""

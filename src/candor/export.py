@@ -1,0 +1,79 @@
+"""A trained model as a folder to share: the adapter, or the whole model with it merged in, and a model card."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+from typing import Any, Final
+
+import candor
+from candor import prompts
+from candor.abstention import choose_abstention
+from candor.engines.loading import choose_device, load_adapter, load_model, load_tokenizer
+from candor.errors import RunError
+from candor.files import atomic_folder, read_json, write_json, write_text
+from candor.model_card import model_card
+from candor.progress import Reporter
+from candor.recipe import Recipe, load_recipe
+from candor.run_folder import RECIPE, RESULTS
+from candor.verifier import EXPORTED, base_model_of, trained_adapter
+
+CARD: Final = "README.md"
+
+
+def export_run(folder: Path, out: Path, *, merged: bool = False, reporter: Reporter | None = None) -> Path:
+    """Write the trained model of a run into a folder that ``Verifier.load`` and the hub take.
+
+    Args:
+        folder: the run folder.
+        out: the folder to make.
+        merged: the whole model with the adapter added to its weights, in place of the adapter alone.
+        reporter: told while the sandbox's base model is made.
+
+    Returns:
+        ``out``.
+
+    Raises:
+        RunError: the run has no trained model yet, or ``out`` is there already.
+        ModelError: the base model cannot be loaded.
+    """
+    if not (folder / RECIPE).is_file():
+        raise RunError(f"{folder} is no run folder (no {RECIPE} in it)")
+    if out.exists():
+        raise RunError(f"{out} is there already; remove it or name another folder")
+    recipe = load_recipe(folder / RECIPE)
+    adapter = trained_adapter(folder, recipe)
+    base = base_model_of(adapter, recipe.model.name, reporter or Reporter(quiet=True))
+    results = read_json(folder / RESULTS) if (folder / RESULTS).is_file() else None
+    with atomic_folder(out) as target:
+        if merged:
+            _write_merged(recipe, base, adapter, target)
+        else:
+            shutil.copytree(adapter, target, dirs_exist_ok=True)
+        about = _about(folder, recipe, base, merged=merged)
+        write_json(target / EXPORTED, about)
+        write_text(target / CARD, model_card(recipe, results, about))
+    return out
+
+
+def _write_merged(recipe: Recipe, base: str, adapter: Path, target: Path) -> None:
+    config = recipe.model.model_copy(update={"name": base})
+    model = load_adapter(load_model(config, choose_device("cpu")), adapter)
+    model.merge_and_unload().save_pretrained(str(target))
+    load_tokenizer(base, revision=recipe.model.revision).save_pretrained(str(target))
+
+
+def _about(folder: Path, recipe: Recipe, base: str, *, merged: bool) -> dict[str, Any]:
+    template = prompts.get(recipe.prompt.template)
+    abstention = choose_abstention(folder, recipe)
+    return {
+        "name": f"{recipe.name} (seed {recipe.seeds[0]})",
+        "merged": merged,
+        "base_model": base,
+        "revision": recipe.model.revision,
+        "max_length": recipe.model.max_length,
+        "template": template.name,
+        "template_sha256": template.sha256,
+        "abstention": None if abstention is None else abstention.as_json(),
+        "created_by": f"candor {candor.__version__}",
+    }

@@ -1,0 +1,123 @@
+"""Requests batched in flight: while the model works on some claims, those that arrive gather for its next pass."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+
+from candor.encoding import EncodedPrompt
+from candor.errors import CandorError
+from candor.verifier import Verdict, Verifier
+
+
+class QueueFullError(CandorError):
+    """As many claims wait as may wait."""
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """A claim and its evidence sentences."""
+
+    claim: str
+    evidence: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class _Waiting:
+    question: Question
+    answer: asyncio.Future[Verdict]
+
+
+class Batcher:
+    """Feeds one model, which runs in a thread of its own, from many requests.
+
+    No request waits for others to come: a batch is whatever is there when the model is free. An answer belongs to its
+    question by the future that both share, so nothing can be mixed up; a question whose request has
+    timed out is not asked any more.
+    """
+
+    def __init__(
+        self, verifier: Verifier, *, max_batch: int, max_queue: int, on_batch: Callable[[int], None] = lambda size: None
+    ) -> None:
+        """Take a model and bounds; ``on_batch`` is told of each batch's size."""
+        self._verifier = verifier
+        self._max_batch = max_batch
+        self._max_queue = max_queue
+        self._on_batch = on_batch
+        self._waiting: deque[_Waiting] = deque()
+        self._wake = asyncio.Event()
+        self._closed = False
+        self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="model")
+        self._task = asyncio.create_task(self._work())
+
+    @property
+    def depth(self) -> int:
+        """Claims that wait."""
+        return sum(not waiting.answer.done() for waiting in self._waiting)
+
+    async def ask(self, question: Question) -> Verdict:
+        """Wait for the verdict.
+
+        Raises:
+            QueueFullError: too many wait already, or the service is stopping.
+            DataError, PromptError: the question cannot be asked.
+        """
+        if self._closed or self.depth >= self._max_queue:
+            raise QueueFullError("too many claims are waiting; try again in a moment")
+        waiting = _Waiting(question, asyncio.get_running_loop().create_future())
+        self._waiting.append(waiting)
+        self._wake.set()
+        return await waiting.answer
+
+    async def close(self) -> None:
+        """Answer what waits, then end."""
+        self._closed = True
+        self._wake.set()
+        await self._task
+        self._thread.shutdown()
+
+    async def _work(self) -> None:
+        loop = asyncio.get_running_loop()
+        while True:
+            batch = self._next_batch()
+            if not batch:
+                if self._closed:
+                    return
+                self._wake.clear()
+                await self._wake.wait()
+                continue
+            self._on_batch(len(batch))
+            try:
+                answers = await loop.run_in_executor(self._thread, self._judge, [w.question for w in batch])
+            except Exception as error:
+                # Whatever broke belongs to these requests; the service goes on with the next.
+                answers = [error] * len(batch)
+            for waiting, answer in zip(batch, answers, strict=True):
+                if waiting.answer.done():
+                    continue
+                if isinstance(answer, Exception):
+                    waiting.answer.set_exception(answer)
+                else:
+                    waiting.answer.set_result(answer)
+
+    def _next_batch(self) -> list[_Waiting]:
+        batch: list[_Waiting] = []
+        while self._waiting and len(batch) < self._max_batch:
+            waiting = self._waiting.popleft()
+            if not waiting.answer.done():
+                batch.append(waiting)
+        return batch
+
+    def _judge(self, questions: Sequence[Question]) -> list[Verdict | Exception]:
+        """In the model's thread: a question that cannot be asked spoils no other."""
+        prompts: list[EncodedPrompt | Exception] = []
+        for question in questions:
+            try:
+                prompts.append(self._verifier.encode(question.claim, question.evidence))
+            except CandorError as error:
+                prompts.append(error)
+        verdicts = iter(self._verifier.judge([p for p in prompts if isinstance(p, EncodedPrompt)]))
+        return [p if isinstance(p, Exception) else next(verdicts) for p in prompts]

@@ -1,0 +1,380 @@
+"""The trained model in three lines: claims in, verdicts with exact probabilities out.
+
+from candor import Verifier
+verifier = Verifier.load("runs/mine")
+verdict = verifier.verify("Kestrels live in Asia.", ["Kestrels are found in Europe, Asia and Africa."])
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from candor import prompts
+from candor.abstention import Abstention, choose_abstention
+from candor.data.rows import RowError, clean, kind_of
+from candor.encoding import EncodedPrompt, answer_grammar, encode
+from candor.engines.base import Engine
+from candor.engines.config import EngineConfig, ModelConfig
+from candor.errors import DataError, ModelError, RunError
+from candor.experiment import load_engine, sandbox_model
+from candor.files import read_json, sha256
+from candor.progress import Reporter
+from candor.prompts import CONFIDENCES
+from candor.recipe import Recipe, load_recipe
+from candor.run_folder import ADAPTER, RECIPE
+from candor.scoring import label_probs
+from candor.types import LABELS, Example, Label
+
+EXPORTED: Final = "candor.json"
+"""In an exported folder: which prompt the model was trained with, and when its answers may be accepted."""
+
+SANDBOX: Final = "sandbox"
+"""What recipes call the sandbox's base model."""
+
+PLAIN_MODEL_TEMPLATE: Final = "verdict"
+"""Prompt of a model that says of none."""
+
+_PADDING: Final = -1
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """What the model says of one claim.
+
+    Attributes:
+        label: the label of the model's answer: at every token the likeliest that still leads to one of the 303 answers.
+        confidence: the confidence that this answer states, in [0, 1].
+        label_probs: p(PASS), p(FAIL), p(NA) where the label is emitted, summing to 1.
+        valid_mass: probability that a sampled answer has the asked form at all, in [0, 1].
+        accepted: whether the answer passes the abstention threshold; ``None`` where there is none to compare with.
+            An answer that is not accepted should be shown as "I don't know".
+        evidence_dropped: evidence sentences, counted from the last, that were cut because the prompt was too long.
+    """
+
+    label: Label
+    confidence: float
+    label_probs: tuple[float, float, float]
+    valid_mass: float
+    accepted: bool | None
+    evidence_dropped: int
+
+    def as_json(self) -> dict[str, Any]:
+        """As the command line and the service write it, label probabilities by name."""
+        return {
+            "label": self.label.value,
+            "confidence": self.confidence,
+            "label_probs": {label.value: p for label, p in zip(LABELS, self.label_probs, strict=True)},
+            "valid_mass": self.valid_mass,
+            "accepted": self.accepted,
+            "evidence_dropped": self.evidence_dropped,
+        }
+
+
+class Verifier:
+    """A model that judges claims by their evidence. Not safe for several threads at once."""
+
+    def __init__(
+        self,
+        engine: Engine,
+        template: prompts.Template,
+        *,
+        abstention: Abstention | None = None,
+        batch_size: int = 32,
+        name: str = "",
+        weights_sha256: str | None = None,
+    ) -> None:
+        """Take a loaded model; :meth:`load` makes one from a folder.
+
+        Args:
+            engine: the model.
+            template: the prompt that it was trained with.
+            abstention: when answers may be accepted.
+            batch_size: most claims in one forward pass.
+            name: how the model is called.
+            weights_sha256: of the adapter's file, where there is one.
+        """
+        self.name = name
+        self.abstention = abstention
+        self._engine = engine
+        self._template = template
+        self._batch_size = batch_size
+        self._weights_sha256 = weights_sha256
+        self._grammar = answer_grammar(template, engine.tokenizer)
+        answers = self._grammar.answers
+        self._longest = max(map(len, answers))
+        self._tokens_A_T = np.array([(*a, *[_PADDING] * (self._longest - len(a))) for a in answers])
+
+    @classmethod
+    def load(
+        cls,
+        source: str | Path,
+        *,
+        adapter: str | Path | None = None,
+        template: str | None = None,
+        device: str = "auto",
+        risk: float | None = None,
+        validation: Sequence[str] | None = None,
+        batch_size: int = 32,
+        reporter: Reporter | None = None,
+    ) -> Verifier:
+        """Load a trained model.
+
+        Args:
+            source: a run folder, a folder that ``candor export`` wrote, or any causal language model: a folder, a
+                hub id or ``sandbox``.
+            adapter: a PEFT folder to put on a model that is no run.
+            template: name of the prompt template; runs and exports know theirs, for others ``verdict`` is taken.
+            device: ``auto``, ``cpu``, ``cuda`` or ``cuda:N``.
+            risk: highest error rate among accepted answers, in (0, 1); default: what the run's recipe says.
+            validation: the run's validation sets to choose the threshold on; default: those it was trained on.
+            batch_size: most claims in one forward pass.
+            reporter: told while the sandbox's base model is made; default: nobody.
+
+        Raises:
+            RunError: the folder holds several runs, or a run without a trained model.
+            ModelError: the model or the adapter cannot be loaded.
+            PromptError: there is no such template.
+        """
+        folder = Path(source)
+        quiet = reporter or Reporter(quiet=True)
+        if (folder / RECIPE).is_file():
+            if adapter is not None or template is not None:
+                raise RunError(f"{folder} is a run, which has its own adapter and template; leave yours out")
+            return cls._of_run(folder, device, risk, validation, batch_size, quiet)
+        several = sorted(path.parent.name for path in folder.glob(f"*/{RECIPE}")) if folder.is_dir() else []
+        if several:
+            raise RunError(f"{folder} holds several runs; choose one: {', '.join(str(folder / n) for n in several)}")
+        if risk is not None or validation is not None:
+            raise RunError(f"{source} is no run folder, so there are no validation answers to choose a threshold on")
+        if (folder / EXPORTED).is_file():
+            return cls._of_export(folder, device, batch_size, quiet)
+        path = None if adapter is None else Path(adapter)
+        model = ModelConfig(name=str(source), device=device)
+        engine = load_engine(model, EngineConfig(), seed=0, adapter=path or False, reporter=quiet)
+        return cls(
+            engine,
+            prompts.get(template or PLAIN_MODEL_TEMPLATE),
+            batch_size=batch_size,
+            name=str(source) if path is None else f"{source} + {path}",
+            weights_sha256=_adapter_sha256(path),
+        )
+
+    @classmethod
+    def _of_run(
+        cls,
+        folder: Path,
+        device: str,
+        risk: float | None,
+        validation: Sequence[str] | None,
+        batch_size: int,
+        reporter: Reporter,
+    ) -> Verifier:
+        recipe = load_recipe(folder / RECIPE)
+        adapter = trained_adapter(folder, recipe)
+        abstention = choose_abstention(folder, recipe, risk=risk, sources=validation)
+        name = base_model_of(adapter, recipe.model.name, reporter)
+        model = recipe.model.model_copy(update={"name": name, "device": device})
+        engine = load_engine(model, recipe.engine, seed=0, adapter=adapter, reporter=reporter)
+        return cls(
+            engine,
+            prompts.get(recipe.prompt.template),
+            abstention=abstention,
+            batch_size=batch_size,
+            name=f"{recipe.name} (seed {recipe.seeds[0]})",
+            weights_sha256=_adapter_sha256(adapter),
+        )
+
+    @classmethod
+    def _of_export(cls, folder: Path, device: str, batch_size: int, reporter: Reporter) -> Verifier:
+        about = read_json(folder / EXPORTED)
+        adapter = None if about["merged"] else folder
+        model = ModelConfig(
+            name=str(folder) if adapter is None else about["base_model"],
+            revision=None if adapter is None else about["revision"],
+            max_length=about["max_length"],
+            device=device,
+        )
+        engine = load_engine(model, EngineConfig(), seed=0, adapter=adapter or False, reporter=reporter)
+        template = prompts.get(about["template"])
+        if template.sha256 != about["template_sha256"]:
+            raise ModelError(
+                f"{folder}: trained with another wording of the template {template.name!r} than this version of "
+                f"candor has; use the version that exported it ({about['created_by']})"
+            )
+        abstention = None if about["abstention"] is None else Abstention.from_json(about["abstention"])
+        return cls(
+            engine,
+            template,
+            abstention=abstention,
+            batch_size=batch_size,
+            name=about["name"],
+            weights_sha256=_adapter_sha256(adapter),
+        )
+
+    def describe(self) -> dict[str, Any]:
+        """Model, prompt and threshold: whatever two verdicts must share to be comparable."""
+        engine = self._engine.describe()
+        return {
+            "name": self.name,
+            "model": engine["model"],
+            "dtype": engine["dtype"],
+            "weights_sha256": self._weights_sha256,
+            "template": self._template.name,
+            "template_sha256": self._template.sha256,
+            "max_length": engine["max_length"],
+            "abstention": None if self.abstention is None else self.abstention.as_json(),
+        }
+
+    # ------------------------------------------------------------------------------------------------ verdicts
+
+    def verify(self, claim: str, evidence: str | Iterable[str] = ()) -> Verdict:
+        """Judge one claim.
+
+        Args:
+            claim: the claim's text.
+            evidence: its evidence sentences in order; one string is one sentence; may be empty.
+
+        Raises:
+            DataError: the claim is empty, or something is not text.
+            PromptError: the claim alone is too long for the model.
+        """
+        return self.verify_batch([(claim, evidence)])[0]
+
+    def verify_batch(self, claims: Iterable[tuple[str, str | Iterable[str]]]) -> list[Verdict]:
+        """Judge many ``(claim, evidence)`` pairs; verdicts come in their order and depend on their own pair alone.
+
+        Raises:
+            DataError, PromptError: as :meth:`verify`, for the first pair that cannot be used.
+        """
+        return self.judge([self.encode(claim, evidence) for claim, evidence in claims])
+
+    def encode(self, claim: str, evidence: str | Iterable[str] = ()) -> EncodedPrompt:
+        """Make the prompt that :meth:`judge` takes, cutting evidence that does not fit.
+
+        Raises:
+            DataError, PromptError: as :meth:`verify`.
+        """
+        sentences = (evidence,) if isinstance(evidence, str) else evidence
+        try:
+            if not isinstance(sentences, Iterable):
+                raise RowError(f"'evidence' must be text or a list of texts, not {kind_of(sentences)}")
+            shown = tuple(clean(sentence, "evidence") for sentence in sentences)
+            text = clean(claim, "claim")
+        except RowError as error:
+            raise DataError(str(error)) from error
+        # Gold label and group are no part of a prompt.
+        example = Example(id=text[:40], dataset="claims", claim=text, evidence=shown, label=Label.NA, group="")
+        room = self._engine.max_length - self._longest
+        return encode(self._template, example, self._engine.tokenizer, max_tokens=room)
+
+    def judge(self, encoded: Sequence[EncodedPrompt]) -> list[Verdict]:
+        """Judge prompts of :meth:`encode`: all 303 answers to a batch of them in one forward pass."""
+        # Prompts of like length waste no padding; each verdict depends on its own prompt alone, so order is free.
+        order = sorted(range(len(encoded)), key=lambda index: len(encoded[index].tokens))
+        verdicts: dict[int, Verdict] = {}
+        for at in range(0, len(order), self._batch_size):
+            indices = order[at : at + self._batch_size]
+            scores = self._engine.logprobs(
+                [encoded[index].tokens for index in indices], [self._grammar.answers] * len(indices)
+            )
+            for index, logprobs in zip(indices, scores, strict=True):
+                verdicts[index] = self._verdict(logprobs, encoded[index].evidence_dropped)
+        return [verdicts[index] for index in range(len(encoded))]
+
+    def _verdict(self, logprobs: Sequence[NDArray[np.float64]], evidence_dropped: int) -> Verdict:
+        scores_A_T = np.zeros(self._tokens_A_T.shape)
+        for answer, row in enumerate(logprobs):
+            scores_A_T[answer, : len(row)] = row
+        chosen = greedy_answer(self._tokens_A_T, scores_A_T)
+        starts, ends = self._grammar.label_start, self._grammar.label_end
+        labels = range(0, len(starts), len(CONFIDENCES))
+        log_labels = np.array([scores_A_T[a, starts[a] : ends[a]].sum() for a in labels])
+        p_pass, p_fail, p_na = label_probs(log_labels).tolist()
+        confidence = CONFIDENCES[chosen % len(CONFIDENCES)]
+        mass = min(1.0, float(np.exp(scores_A_T.sum(1)).sum()))  # rounding can put it a little above 1
+        return Verdict(
+            label=LABELS[chosen // len(CONFIDENCES)],
+            confidence=confidence,
+            label_probs=(p_pass, p_fail, p_na),
+            valid_mass=mass,
+            accepted=None if self.abstention is None else self.abstention.accepts(confidence, mass),
+            evidence_dropped=evidence_dropped,
+        )
+
+
+def greedy_answer(tokens_A_T: NDArray[np.int64], scores_A_T: NDArray[np.float64]) -> int:
+    """Index of the answer that greedy decoding arrives at if it may not leave the answers.
+
+    That is what the model says when asked greedily and what a run's predictions hold, as long as it keeps to the form;
+    the likeliest answer as a whole can be another one.
+
+    Args:
+        tokens_A_T: the answers' tokens, padded with -1; none is the beginning of another.
+        scores_A_T: log-probability of each token given those before it.
+
+    >>> tokens = np.array([[1, 3], [1, 4], [2, 5]])
+    >>> greedy_answer(tokens, np.log([[0.6, 0.5], [0.6, 0.5], [0.4, 1.0]]))
+    0
+    """
+    left_A = np.ones(len(tokens_A_T), dtype=bool)
+    best = 0
+    for position in range(tokens_A_T.shape[1]):
+        best = int(np.where(left_A, scores_A_T[:, position], -np.inf).argmax())
+        left_A &= tokens_A_T[:, position] == tokens_A_T[best, position]
+        if left_A.sum() == 1:
+            break
+    return int(left_A.argmax())
+
+
+def trained_adapter(folder: Path, recipe: Recipe) -> Path:
+    """The adapter folder of a run.
+
+    Raises:
+        RunError: there is none, or the model was trained to reason before it answers.
+    """
+    if not (folder / ADAPTER).is_dir():
+        raise RunError(f"{folder}: no trained model in it yet (no {ADAPTER}/); finish it with candor run")
+    if recipe.sampling.reasoning_tokens:
+        raise RunError(
+            f"{folder}: the model was trained to reason before it answers (sampling.reasoning_tokens), and verdicts "
+            "are read right behind the prompt; use candor predict"
+        )
+    return folder / ADAPTER
+
+
+def base_model_of(adapter: Path, name: str, reporter: Reporter) -> str:
+    """Where to load the model that an adapter was trained on.
+
+    Versions of candor can make different sandbox models, and an adapter on another base than its own says nothing.
+
+    Args:
+        adapter: PEFT folder.
+        name: the recipe's name of the model.
+        reporter: told while the sandbox's base model is made.
+
+    Raises:
+        ModelError: the sandbox's base model that the adapter needs is gone, and this version makes another.
+    """
+    if name != SANDBOX:
+        return name
+    needed = Path(read_json(adapter / "adapter_config.json")["base_model_name_or_path"])
+    if needed.is_dir():
+        return str(needed)
+    made = sandbox_model(reporter)
+    if made.name != needed.name:
+        raise ModelError(
+            f"{adapter}: trained on the base model {needed.name}, which is not there any more, and this version of "
+            f"candor makes {made.name}; run the experiment again"
+        )
+    return str(made)
+
+
+def _adapter_sha256(adapter: Path | None) -> str | None:
+    weights = None if adapter is None else adapter / "adapter_model.safetensors"
+    return sha256(weights) if weights is not None and weights.is_file() else None

@@ -1,0 +1,172 @@
+"""Verdicts on a file of claims: read as a stream, written as it goes, and gone on with after a kill.
+
+While it works, ``verdicts.jsonl`` grows as ``verdicts.jsonl.part``, whose first line says what it is made from; it
+takes its name once it is complete. Every row of claims gives one line, in order, so the lines that are there say where
+to go on. A row that cannot be used gives a line with ``error`` in place of a verdict.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+from typing import IO, Any, BinaryIO, Final
+
+from candor.data.rows import RowError, delimited, field, identifier, json_lines, record, text
+from candor.data.table import evidence_sentences, layout_of
+from candor.encoding import EncodedPrompt
+from candor.errors import CandorError, DataError
+from candor.files import atomic_path, sha256
+from candor.verifier import Verifier
+
+PART: Final = ".part"
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What a file gave: rows in all, those that an earlier start had done, and those that could not be used."""
+
+    rows: int
+    resumed: int
+    bad: int
+
+
+@dataclass(frozen=True, slots=True)
+class _Row:
+    """One row: where it stands, its id if it has one, and its prompt or what is wrong."""
+
+    line: int
+    id: str | None
+    prompt: EncodedPrompt | str
+
+
+def verify_file(
+    claims: Path,
+    out: Path,
+    verifier: Verifier,
+    *,
+    batch_size: int,
+    on_total: Callable[[int, int], None] = lambda total, done: None,
+    on_batch: Callable[[int], None] = lambda rows: None,
+    on_bad_row: Callable[[str], None] = lambda words: None,
+) -> Outcome:
+    """Judge every claim of a JSONL, CSV or TSV file with columns ``claim``, ``evidence`` and perhaps ``id``.
+
+    Args:
+        claims: the file.
+        out: where to write, one JSON object per line.
+        verifier: the model.
+        batch_size: rows judged, and written, together.
+        on_total: told of the rows in the file and of those done before.
+        on_batch: told of rows as they are done.
+        on_bad_row: told of each row that cannot be used, with its place.
+
+    Raises:
+        DataError: ``claims`` cannot be read, ``out`` is there already, or its part belongs to other claims or another
+            model.
+    """
+    if not claims.is_file():
+        raise DataError("no such file", file=claims)
+    if out.exists():
+        raise DataError("is there already; remove it or name another with --out", file=out)
+    layout = layout_of(claims)
+    if layout == "json":
+        raise DataError("a JSON list cannot be read as a stream; write one JSON object per line (.jsonl)", file=claims)
+    header = {"candor": "verdicts", "claims_sha256": sha256(claims), "verifier": verifier.describe()}
+    part = out.with_name(out.name + PART)
+    done, bad = _resume(part, json.loads(json.dumps(header)))
+    resumed = done
+    on_total(sum(1 for _ in _rows(claims, layout)), done)
+    rows = islice(_rows(claims, layout), done, None)
+    with part.open("a", encoding="utf-8") as stream:
+        while batch := list(islice(rows, batch_size)):
+            lines = _judged([_read(line, row, layout, verifier) for line, row in batch], verifier)
+            for line in lines:
+                if "error" in line:
+                    on_bad_row(f"{claims}:{line['line']}: {line['error']}")
+                    bad += 1
+            _append(stream, lines)
+            done += len(lines)
+            on_batch(len(lines))
+    _finish(part, out)
+    return Outcome(done, resumed, bad)
+
+
+def _rows(claims: Path, layout: str) -> Iterator[tuple[int, Any]]:
+    with claims.open("rb") as stream:
+        yield from _reader(stream, layout)
+
+
+def _reader(stream: BinaryIO, layout: str) -> Iterator[tuple[int, Any]]:
+    return json_lines(stream) if layout == "jsonl" else delimited(stream, "\t" if layout == "tsv" else ",")
+
+
+def _read(line: int, value: Any, layout: str, verifier: Verifier) -> _Row:
+    """A row's prompt, or what is wrong with the row."""
+    row_id = None
+    try:
+        if isinstance(value, RowError):
+            raise value
+        row = record(value)
+        row_id = identifier(row, "id") if "id" in row else None
+        evidence = evidence_sentences(row, "evidence", cells=layout != "jsonl")
+        field(row, "claim")
+        return _Row(line, row_id, verifier.encode(text(row, "claim"), evidence))
+    except (RowError, CandorError) as error:
+        return _Row(line, row_id, str(error))
+
+
+def _judged(rows: list[_Row], verifier: Verifier) -> list[dict[str, Any]]:
+    verdicts = iter(verifier.judge([row.prompt for row in rows if isinstance(row.prompt, EncodedPrompt)]))
+    lines = []
+    for row in rows:
+        place: dict[str, Any] = {"line": row.line} if row.id is None else {"line": row.line, "id": row.id}
+        said = {"error": row.prompt} if isinstance(row.prompt, str) else next(verdicts).as_json()
+        lines.append(place | said)
+    return lines
+
+
+def _append(stream: IO[str], lines: list[dict[str, Any]]) -> None:
+    stream.writelines(json.dumps(line, ensure_ascii=False, allow_nan=False) + "\n" for line in lines)
+    stream.flush()
+    os.fsync(stream.fileno())
+
+
+def _resume(part: Path, header: dict[str, Any]) -> tuple[int, int]:
+    """Start the part, or cut a line off that a kill left half; how many rows are done and how many of them are bad."""
+    if not part.is_file():
+        part.parent.mkdir(parents=True, exist_ok=True)
+        with part.open("w", encoding="utf-8") as stream:
+            _append(stream, [header])
+        return 0, 0
+    whole = lines = bad = 0
+    first: Any = None
+    with part.open("rb") as stream:
+        for raw in stream:
+            if not raw.endswith(b"\n"):
+                break
+            whole += len(raw)
+            row = json.loads(raw)
+            first = row if lines == 0 else first
+            bad += "error" in row
+            lines += 1
+    if lines == 0:
+        part.unlink()
+        return _resume(part, header)
+    if first != header:
+        differs = ", ".join(key for key in header if first.get(key) != header[key])
+        raise DataError(f"belongs to other work (it differs in {differs}); remove it to start anew", file=part)
+    os.truncate(part, whole)
+    return lines - 1, bad
+
+
+def _finish(part: Path, out: Path) -> None:
+    """Give the verdicts their name, without the header."""
+    with atomic_path(out) as temporary, part.open("rb") as source, temporary.open("wb") as target:
+        source.readline()
+        while block := source.read(1 << 20):
+            target.write(block)
+    part.unlink()

@@ -1,0 +1,236 @@
+from __future__ import annotations
+
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from toy_run import CLAIMS
+
+from candor.abstention import LEAST_VALID_MASS, Abstention, choose_abstention
+from candor.encoding import answer_grammar
+from candor.errors import DataError, ModelError, PromptError, RunError
+from candor.files import read_json, write_json
+from candor.metrics.threshold import Choice
+from candor.predictions import read_predictions
+from candor.prompts import CONFIDENCES, get
+from candor.recipe import load_recipe
+from candor.run_folder import prediction_path
+from candor.types import LABELS, Label, Validity
+from candor.verifier import Verdict, Verifier, greedy_answer
+
+
+@pytest.fixture(scope="module")
+def verifier(trained_run: Path) -> Verifier:
+    return Verifier.load(trained_run, device="cpu")
+
+
+def test_import_is_quick_and_the_name_is_there() -> None:
+    code = (
+        "import sys, candor; heavy = [m for m in ('torch', 'transformers', 'numpy', 'scipy') if m in sys.modules];"
+        "from candor import Verifier, Verdict; print(heavy, Verifier.__name__, Verdict.__name__)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=300)
+    assert done.stdout.strip() == "[] Verifier Verdict"
+
+
+def test_unknown_names_are_refused() -> None:
+    import candor
+
+    with pytest.raises(AttributeError, match="Verifyer"):
+        _ = candor.Verifyer  # type: ignore[attr-defined]
+
+
+def test_verdicts_are_those_of_the_run(verifier: Verifier, trained_run: Path) -> None:
+    rows = read_predictions(prediction_path(trained_run, "trained", "validation", "toy")).predictions
+    verdicts = verifier.verify_batch([(row.claim, row.evidence) for row in rows])
+    clean = [(v, row) for v, row in zip(verdicts, rows, strict=True) if row.validity is Validity.CLEAN]
+    assert len(clean) > 5
+    for verdict, row in clean:
+        assert (verdict.label, verdict.confidence) == (row.label, row.confidence)
+        assert row.label_probs is not None
+        assert verdict.label_probs == pytest.approx(row.label_probs, abs=1e-5)
+
+
+def test_probabilities_are_those_of_every_answer(verifier: Verifier) -> None:
+    claim, evidence = CLAIMS[0]
+    engine, template = verifier._engine, get("sandbox")
+    answers = answer_grammar(template, engine.tokenizer).answers
+    prompt = verifier.encode(claim, evidence).tokens
+    one_by_one = np.array([engine.logprobs([prompt], [[answer]])[0][0].sum() for answer in answers[::20]])
+    together = np.array([row.sum() for row in engine.logprobs([prompt], [answers])[0]])
+    assert together[::20] == pytest.approx(one_by_one, abs=1e-4)
+    assert verifier.verify(claim, evidence).valid_mass == pytest.approx(np.exp(together).sum(), abs=1e-6)
+
+
+def test_a_verdict_depends_on_its_own_claim_alone(verifier: Verifier) -> None:
+    together = verifier.verify_batch(CLAIMS)
+    for verdict, (claim, evidence) in zip(together, CLAIMS, strict=True):
+        alone = verifier.verify(claim, evidence)
+        assert (alone.label, alone.confidence) == (verdict.label, verdict.confidence)
+        assert alone.label_probs == pytest.approx(verdict.label_probs, abs=1e-5)
+    assert together[0] == together[4]
+    assert verifier.verify_batch([]) == []
+
+
+def test_a_string_is_one_sentence(verifier: Verifier) -> None:
+    assert verifier.encode("x = 3", "x is 3") == verifier.encode("x = 3", ["x is 3"])
+    assert verifier.encode("x = 3", "x is 3") != verifier.encode("x = 3", ["x", "is", "3"])
+
+
+def test_long_evidence_is_cut_from_the_end_and_counted(verifier: Verifier) -> None:
+    evidence = [f"sentence {index} of some length" for index in range(12)]
+    verdict = verifier.verify("x = 3", evidence)
+    assert 0 < verdict.evidence_dropped < 12
+    shown = verifier.verify("x = 3", evidence[: 12 - verdict.evidence_dropped])
+    assert shown.evidence_dropped == 0
+    assert shown.label_probs == pytest.approx(verdict.label_probs, abs=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("claim", "evidence", "message"),
+    [
+        ("", [], "'claim' is empty"),
+        (" \n", [], "'claim' is empty"),
+        (None, [], "'claim' must be text, not null"),
+        ("x", [3], "'evidence' must be text, not a number"),
+        ("x", 7, "'evidence' must be text or a list of texts"),
+        ("x", [""], "'evidence' is empty"),
+        ("\ud800", [], "surrogate"),
+    ],
+)
+def test_what_is_no_claim_is_refused(verifier: Verifier, claim: str, evidence: list[str], message: str) -> None:
+    with pytest.raises(DataError, match=message):
+        verifier.verify(claim, evidence)
+
+
+def test_a_claim_too_long_for_the_model_is_refused(verifier: Verifier) -> None:
+    with pytest.raises(PromptError, match="without any evidence"):
+        verifier.verify("x" * 400)
+
+
+def test_greedy_follows_the_likeliest_token_not_the_likeliest_answer() -> None:
+    # The likeliest answer is 2 (0.4), but greedily the first token is 1 (0.6), then 4.
+    tokens = np.array([[1, 3, 9], [1, 4, 9], [2, 5, 9]])
+    scores = np.log([[0.6, 0.45, 1.0], [0.6, 0.55, 1.0], [0.4, 1.0, 1.0]])
+    assert greedy_answer(tokens, scores) == 1
+
+
+def test_a_verdict_as_json() -> None:
+    verdict = Verdict(Label.NA, 0.4, (0.2, 0.3, 0.5), 0.99, None, 1)
+    assert verdict.as_json() == {
+        "label": "NA",
+        "confidence": 0.4,
+        "label_probs": {"PASS": 0.2, "FAIL": 0.3, "NA": 0.5},
+        "valid_mass": 0.99,
+        "accepted": None,
+        "evidence_dropped": 1,
+    }
+    assert (len(LABELS), len(CONFIDENCES)) == (3, 101)
+
+
+# ------------------------------------------------------------------------------------------------------ abstention
+
+
+def test_the_rule_accepts_from_its_threshold_on() -> None:
+    rule = Abstention(0.1, 0.9, ("wiki",), Choice(0.7, 100, 50, 1, 0.08, None))
+    assert rule.accepts(0.7, 1.0)
+    assert rule.accepts(0.1 + 0.6, 1.0)  # 0.7 but for the last bit
+    assert not rule.accepts(0.69, 1.0)
+    assert not rule.accepts(0.9, LEAST_VALID_MASS - 0.01)
+    assert not Abstention(0.1, 0.9, ("wiki",), Choice(None, 100, 0, 0, None, "why")).accepts(1.0, 1.0)
+    assert Abstention.from_json(rule.as_json()) == rule
+
+
+def test_the_threshold_keeps_its_word_on_the_validation_answers(trained_run: Path) -> None:
+    rows = read_predictions(prediction_path(trained_run, "trained", "validation", "toy")).predictions
+    recipe = load_recipe(trained_run / "recipe.yaml")
+    rule = choose_abstention(trained_run, recipe, risk=0.9)
+    assert rule is not None
+    assert rule.sources == ("toy",)
+    assert rule.choice.n == len(rows)
+    assert rule.choice.threshold is not None
+    taken = [r for r in rows if r.confidence is not None and r.confidence >= rule.choice.threshold]
+    assert rule.choice.accepted == len(taken)
+    assert rule.choice.errors == sum(r.label is not r.gold for r in taken)
+    assert rule.choice.errors / rule.choice.accepted <= 0.9
+
+
+def test_the_risk_decides_what_is_accepted(trained_run: Path, verifier: Verifier) -> None:
+    claims = [CLAIMS[0], CLAIMS[1]]
+    assert verifier.abstention is not None
+    loose = Verifier.load(trained_run, device="cpu", risk=0.999)
+    assert loose.abstention is not None
+    threshold = loose.abstention.choice.threshold
+    assert threshold is not None
+    for verdict in loose.verify_batch(claims):
+        passes = verdict.confidence >= threshold - 1e-12 and verdict.valid_mass >= LEAST_VALID_MASS
+        assert verdict.accepted is passes
+
+
+def test_without_validation_there_is_nothing_to_compare_with(trained_run: Path, tmp_path: Path) -> None:
+    bare = tmp_path / "run"
+    shutil.copytree(trained_run, bare, ignore=shutil.ignore_patterns("validation", "checkpoints"))
+    verifier = Verifier.load(bare, device="cpu")
+    assert verifier.abstention is None
+    assert verifier.verify(*CLAIMS[0]).accepted is None
+    with pytest.raises(RunError, match="no validation answers of 'toy'"):
+        Verifier.load(bare, validation=["toy"])
+
+
+# --------------------------------------------------------------------------------------------------------- loading
+
+
+def test_a_plain_model_with_an_adapter_is_the_run(trained_run: Path, verifier: Verifier) -> None:
+    plain = Verifier.load(
+        trained_run.parent / "model", adapter=trained_run / "adapter", template="sandbox", device="cpu"
+    )
+    ours, theirs = plain.verify(*CLAIMS[3]), verifier.verify(*CLAIMS[3])
+    assert (ours.label, ours.confidence) == (theirs.label, theirs.confidence)
+    assert ours.label_probs == pytest.approx(theirs.label_probs, abs=1e-5)
+    assert ours.accepted is None
+
+
+def test_what_cannot_be_loaded_is_explained(trained_run: Path, tmp_path: Path) -> None:
+    several = tmp_path / "several"
+    for name in ("one", "two"):
+        (several / name).mkdir(parents=True)
+        shutil.copy(trained_run / "recipe.yaml", several / name)
+    with pytest.raises(RunError, match=r"several runs; choose one: .*one, .*two"):
+        Verifier.load(several)
+    with pytest.raises(RunError, match="no trained model in it yet"):
+        Verifier.load(several / "one")
+    with pytest.raises(RunError, match="its own adapter and template"):
+        Verifier.load(trained_run, template="verdict")
+    with pytest.raises(RunError, match="between 0 and 1"):
+        Verifier.load(trained_run, risk=1.5)
+    with pytest.raises(RunError, match="no run folder"):
+        Verifier.load(trained_run.parent / "model", risk=0.1)
+    with pytest.raises(ModelError, match="no such folder"):
+        Verifier.load(tmp_path / "nothing")
+
+
+def test_an_adapter_needs_its_own_sandbox_model(
+    trained_run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = tmp_path / "run"
+    shutil.copytree(trained_run, run, ignore=shutil.ignore_patterns("checkpoints"))
+    text = (run / "recipe.yaml").read_text()
+    (run / "recipe.yaml").write_text(text.replace(f"name: {trained_run.parent / 'model'}", "name: sandbox"))
+    settings = read_json(run / "adapter" / "adapter_config.json")
+    assert Verifier.load(run, device="cpu").describe()["model"] == settings["base_model_name_or_path"]
+    write_json(run / "adapter" / "adapter_config.json", settings | {"base_model_name_or_path": "/gone/sandbox-base-1"})
+    monkeypatch.setattr("candor.verifier.sandbox_model", lambda reporter: tmp_path / "sandbox-base-2")
+    with pytest.raises(ModelError, match="sandbox-base-1, which is not there any more"):
+        Verifier.load(run)
+
+
+def test_a_model_that_reasons_first_is_refused(trained_run: Path, tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    shutil.copytree(trained_run, run, ignore=shutil.ignore_patterns("checkpoints"))
+    text = (run / "recipe.yaml").read_text()
+    (run / "recipe.yaml").write_text(text.replace("reasoning_tokens: 0", "reasoning_tokens: 8"))
+    with pytest.raises(RunError, match="reason before it answers"):
+        Verifier.load(run)
