@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from candor.errors import RunError
-from candor.training_log import KEEP_CHECKPOINTS, TrainingLog
+from candor.training_log import TrainingLog
 
 
 class FakeEngine:
@@ -109,10 +109,9 @@ def test_a_missing_log_beside_checkpoints_is_damage(tmp_path: Path) -> None:
 
 def test_old_checkpoints_go_but_the_best_stays(tmp_path: Path) -> None:
     _log(tmp_path / "plain", 6)
-    assert _saved(tmp_path / "plain") == ["step-000005", "step-000006"]
-    assert KEEP_CHECKPOINTS == 2
+    assert _saved(tmp_path / "plain") == ["step-000006"]
     _log(tmp_path / "scored", 6, scores={0: 0.1, 1: 0.7, 3: 0.7, 5: 0.2})
-    assert _saved(tmp_path / "scored") == ["step-000002", "step-000005", "step-000006"]
+    assert _saved(tmp_path / "scored") == ["step-000002", "step-000006"]
 
 
 def test_remains_of_a_killed_save_are_removed(tmp_path: Path) -> None:
@@ -120,7 +119,7 @@ def test_remains_of_a_killed_save_are_removed(tmp_path: Path) -> None:
     (tmp_path / "checkpoints" / ".step-000003.x.part").mkdir()
     (tmp_path / "checkpoints" / ".step-000003.x.part" / "weights").write_text("half")
     assert TrainingLog(tmp_path).resume(FakeEngine()) == 2
-    assert _saved(tmp_path) == ["step-000001", "step-000002"]
+    assert _saved(tmp_path) == ["step-000002"]
 
 
 def test_patience(tmp_path: Path) -> None:

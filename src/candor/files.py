@@ -104,6 +104,10 @@ def atomic_folder(path: Path | str) -> Iterator[Path]:
     try:
         yield temporary
         temporary.chmod(0o755)
+        for file in temporary.rglob("*"):
+            if file.is_file():
+                with file.open("rb") as stream:
+                    os.fsync(stream.fileno())  # so that not even a crash of the machine leaves a name without content
         if path.exists():
             # A folder cannot replace another in one step; a kill between the two leaves the old one under its
             # temporary name, which is found missing and made again.

@@ -6,17 +6,13 @@ import json
 import shutil
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Final
+from typing import Any
 
 from candor.collapse import CollapseWatch
 from candor.engines import parallel
 from candor.engines.base import Engine
 from candor.errors import RunError
 from candor.files import read_json, write_json, write_jsonl
-
-KEEP_CHECKPOINTS: Final = 2
-"""The last, and the one before it in case the last was made at the moment of a crash of the machine."""
-
 
 class TrainingLog:
     """Writes ``train/metrics.jsonl``, ``train/rollouts.jsonl``, ``checkpoints/`` and, at the end, ``adapter/``.
@@ -76,7 +72,7 @@ class TrainingLog:
         """Save the engine after so many steps, and remove checkpoints that are no longer needed."""
         if parallel.is_main():
             engine.save(self._checkpoint(steps))
-            needed = {*sorted(self._saved_steps())[-KEEP_CHECKPOINTS:], self._best_step()}
+            needed = {steps, self._best_step()}
             for old in self._saved_steps():
                 if old not in needed:
                     shutil.rmtree(self._checkpoint(old))
