@@ -93,6 +93,15 @@ def test_split_credit_by_hand() -> None:
     assert advantages[0, 3, :count].tolist() == pytest.approx([label[3]] * count)
 
 
+def test_split_credit_blames_the_confidence_for_its_form() -> None:
+    scored, group = _scored(["LABEL=PASS\nCONF=0.80", "LABEL=PASS\nCONF=0.801"], {"preset": "rlcr", "calibration": 0.0})
+    config = ObjectiveConfig.model_validate(
+        {"preset": "candor", "kind": "sampled", "log_valid": 0.0, "confidence_entropy": 0.0}
+    )
+    advantages, _ = token_advantages(scored, group, config, TOKENIZER)
+    assert advantages[0, :, 3].tolist() == pytest.approx([0.5, -0.5])  # behind the label, a format cost of 1
+
+
 def test_constant_groups_are_told() -> None:
     scored, group = _scored([TEXTS[0]] * 3, {"preset": "paper"})
     advantages, constant = token_advantages(

@@ -102,8 +102,8 @@ def token_advantages(
 
     With whole credit every token of a completion has its group advantage. With split credit the tokens up to the end
     of the label have the advantage of what the label decides, and those behind it the advantage of what the
-    confidence decides among completions with the same label, plus its entropy bonus. The form counts with the label:
-    an answer without a label has no confidence to blame.
+    confidence decides among completions with the same label, plus its entropy bonus. The form counts for both: within
+    the group for the label, which may be missing, and among completions with the same label for what follows it.
     """
     whole = group_advantages(scored.rewards.total, divide_by_std=objective.divide_by_std)
     length = max(len(rollout.tokens) for group in rollouts_P_G for rollout in group)
@@ -119,6 +119,7 @@ def token_advantages(
         surprise_P_G = -np.array(behind)
         confidence_rewards = scored.rewards.confidence_part + objective.confidence_entropy * surprise_P_G
         confidence_P_G = objective.confidence_weight * label_advantages(confidence_rewards, scored.label_P_G)
+        confidence_P_G += label_advantages(scored.rewards.terms["format"], scored.label_P_G)
     for p, group in enumerate(rollouts_P_G):
         for g, rollout in enumerate(group):
             count = len(rollout.tokens)

@@ -14,6 +14,7 @@ from candor.engines.base import Engine
 from candor.errors import RunError
 from candor.files import read_json, write_json, write_jsonl
 
+
 class TrainingLog:
     """Writes ``train/metrics.jsonl``, ``train/rollouts.jsonl``, ``checkpoints/`` and, at the end, ``adapter/``.
 
