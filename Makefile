@@ -32,10 +32,15 @@ check: $(READY)  ## lint, strict types, imports follow the data flow
 
 bench: $(READY)  ## measure what docs/performance.md claims, quickly; see benchmarks/ for the full runs
 	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[bench]'
-	for benchmark in step evaluate growth bootstrap wiki; do $(BIN)/python benchmarks/$$benchmark.py --quick || exit 1; done
+	$(BIN)/python benchmarks/step.py --quick
+	$(BIN)/python benchmarks/evaluate.py --quick
+	$(BIN)/python benchmarks/growth.py --quick
+	$(BIN)/python benchmarks/bootstrap.py --turns 3 --loop-resamples 50
+	$(BIN)/python benchmarks/wiki.py --pages 5000
 
 experiments: $(READY)  ## run the sandbox experiments of docs/objective.md (about an hour on two cores)
-	$(BIN)/python -m candor.experiments recipes/sandbox
+	$(BIN)/candor run sandbox/objectives --jobs 2
+	$(BIN)/candor run sandbox/ablations --jobs 2
 
 clean:  ## remove the virtual environment and caches, not the runs
 	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache
