@@ -29,8 +29,8 @@ PROTECTED: Final = frozenset({"/verify", "/metrics"})
 """Paths that ask for the token; the others tell nothing that a claim or an answer is part of."""
 
 PAGE_HEADERS: Final = {
-    "Content-Security-Policy": "default-src 'none'; style-src 'self'; script-src 'self'; connect-src 'self'; "
-    "base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
+    "Content-Security-Policy": "default-src 'none'; img-src data:; style-src 'self'; script-src 'self'; "
+    "connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
     "X-Content-Type-Options": "nosniff",
     "Referrer-Policy": "no-referrer",
 }
@@ -83,9 +83,10 @@ def create_app(verifier: Verifier, settings: Settings | None = None) -> FastAPI:
 
 
 def _add_service(app: FastAPI, verifier: Verifier, settings: Settings, metrics: Metrics) -> None:
-    bearer = Security(HTTPBearer(auto_error=False))  # the guard checks it; this puts it into the documentation
+    # The guard checks the token; this puts it into the documentation.
+    bearer = [Security(HTTPBearer(auto_error=False))] if settings.token is not None else []
 
-    @app.post("/verify", response_model=Answer, responses=_PROBLEMS, dependencies=[bearer], tags=["verdicts"])
+    @app.post("/verify", response_model=Answer, responses=_PROBLEMS, dependencies=bearer, tags=["verdicts"])
     async def verify(question: QuestionBody) -> Any:
         """Judge one claim by its evidence."""
         batcher: Batcher = app.state.batcher
@@ -110,7 +111,7 @@ def _add_service(app: FastAPI, verifier: Verifier, settings: Settings, metrics: 
         "/metrics",
         response_class=PlainTextResponse,
         responses={401: _PROBLEMS[401]},
-        dependencies=[bearer],
+        dependencies=bearer,
         tags=["operation"],
     )
     async def show_metrics() -> Response:

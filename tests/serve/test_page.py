@@ -1,0 +1,127 @@
+"""The page of a served model in a real browser."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from dataclasses import replace
+
+import pytest
+from chromium import Page, executable
+from running import FakeVerifier, running
+
+from candor.abstention import Abstention
+from candor.encoding import EncodedPrompt
+from candor.metrics.threshold import Choice
+from candor.serve.settings import Settings
+from candor.types import Label
+from candor.verifier import Verdict
+
+pytestmark = pytest.mark.skipif(executable() is None, reason="no Chromium is installed")
+
+HOSTILE = "<img src=x onerror='window.hacked = 1'>"
+
+
+class Cautious(FakeVerifier):
+    """Accepts claims of more than ten signs."""
+
+    name = HOSTILE
+    abstention = Abstention(0.1, 0.9, ("wiki",), Choice(0.8, 500, 200, 11, 0.09, None))  # type: ignore[assignment]
+
+    def judge(self, encoded: list[EncodedPrompt]) -> list[Verdict]:
+        return [
+            replace(
+                verdict,
+                label=Label.FAIL,
+                confidence=0.875,
+                label_probs=(0.0625, 0.8125, 0.125),
+                accepted=len(one.tokens) > 10,
+                evidence_dropped=max(0, verdict.evidence_dropped - 3),
+            )
+            for verdict, one in zip(super().judge(encoded), encoded, strict=True)
+        ]
+
+
+@pytest.fixture(scope="module")
+def page() -> Iterator[Page]:
+    binary = executable()
+    assert binary is not None
+    with Page(binary) as tab:
+        yield tab
+
+
+def text(page: Page, name: str) -> str:
+    return str(page.run(f"document.getElementById('{name}').innerText"))
+
+
+def ask(page: Page, claim: str, evidence: str) -> None:
+    page.run("document.getElementById('claim').value = ''; document.getElementById('claim').focus()")
+    page.write(claim)
+    page.run("document.getElementById('evidence').value = ''; document.getElementById('evidence').focus()")
+    page.write(evidence)
+    page.run("document.querySelector('button').click()")
+    for _ in range(500):
+        if page.run("!document.querySelector('button').disabled && (!verdict.hidden || !problem.hidden)"):
+            return
+        time.sleep(0.02)
+    raise TimeoutError
+
+
+def test_a_person_asks_and_sees_the_verdict(page: Page) -> None:
+    with running(Cautious()) as service:
+        page.requests.clear()
+        page.messages.clear()
+        page.open(f"{service.url}/")
+        assert page.run("document.getElementById('verdict').hidden")
+        ask(page, "Owls are fish.", "Owls are birds.\n\n  They fly at night.  ")
+        assert text(page, "headline") == "Refuted"
+        assert text(page, "confidence") == "0.88"
+        assert page.run("document.getElementById('bar').getAttribute('aria-label')") == (
+            "PASS 6.3 %, FAIL 81.3 %, NA 12.5 %"
+        )
+        width = "document.querySelector('#bar .%s').getBoundingClientRect().width"
+        shares = [page.run(width % label) for label in ("PASS", "FAIL", "NA")]
+        assert [share / sum(shares) for share in shares] == pytest.approx([0.0625, 0.8125, 0.125], abs=0.01)
+        assert page.run("document.getElementById('cut').hidden")
+        asked = {url for url in page.requests if not url.startswith("data:")}
+        assert asked == {f"{service.url}/{path}" for path in ("", "page.css", "page.js", "verify")}
+        assert page.messages == []
+
+
+def test_what_is_not_accepted_reads_i_dont_know(page: Page) -> None:
+    with running(Cautious()) as service:
+        page.open(f"{service.url}/")
+        ask(page, "Owls fly.", "\n".join(f"sentence {index}" for index in range(5)))
+        assert text(page, "headline") == "I don't know"
+        assert "leans to “refuted”" in text(page, "meaning")
+        assert "the last 2 sentences were left out" in text(page, "cut")
+
+
+def test_hostile_names_and_claims_stay_text(page: Page) -> None:
+    with running(Cautious()) as service:
+        page.open(f"{service.url}/")
+        assert HOSTILE in page.run("document.querySelector('header .note').textContent")
+        ask(page, HOSTILE, HOSTILE)
+        assert page.run("typeof window.hacked") == "undefined"
+        assert page.run("document.images.length") == 0
+
+
+def test_problems_are_told(page: Page) -> None:
+    with running(FakeVerifier(), Settings(token="sesame")) as service:
+        page.open(f"{service.url}/")
+        page.run("document.getElementById('token').value = 'wrong'")
+        ask(page, "Owls fly.", "")
+        assert text(page, "problem") == "No verdict: a bearer token is needed."
+        page.run("document.getElementById('token').value = 'sesame'")
+        ask(page, "unusable", "")
+        assert text(page, "problem") == "No verdict: this claim cannot be used."
+        ask(page, "Owls fly.", "")
+        assert text(page, "headline") == "Not enough information"
+        assert page.run("document.getElementById('problem').hidden")
+
+
+def test_it_fits_a_phone(page: Page) -> None:
+    with running(Cautious()) as service:
+        page.open(f"{service.url}/", width=390, height=844)
+        ask(page, "Owls are fish.", "Owls are birds.")
+        assert page.run("document.documentElement.scrollWidth") <= 390
