@@ -76,7 +76,10 @@ def weighted_reward(
     probe: Probe | None = None,
     stop_token_ids: Collection[int] | None = None,
 ) -> RewardFunc:
-    """Return the whole reward as one function, named ``candor_paper`` and the like; arguments as :func:`reward_funcs`."""
+    """Return the whole reward as one function, named ``candor_paper`` and the like.
+
+    Arguments and errors as of :func:`reward_funcs`.
+    """
     config = _config(preset)
     scorer = _Scorer(config, template, label_column, evidence_column, probe, stop_token_ids)
     return _named(f"candor_{config.preset}", scorer.total)
@@ -149,7 +152,7 @@ class _Scorer:
         self._evidence_column = evidence_column
         self._probe = probe
         self._stop = None if stop_token_ids is None else frozenset(stop_token_ids)
-        self._last: tuple[Any, int, Rewards, NDArray[np.bool_]] | None = None
+        self._last: tuple[list[Any], int, Rewards, NDArray[np.bool_]] | None = None
 
     @property
     def terms(self) -> list[str]:
@@ -172,12 +175,16 @@ class _Scorer:
         self, prompts: Sequence[Any], completions: Sequence[Any], ids: Any, columns: dict[str, Any]
     ) -> tuple[Rewards, NDArray[np.bool_]]:
         step = self._step(columns)
-        # The lists themselves, kept alive here, tell batches apart; their content is compared by nobody.
-        if self._last is not None and self._last[0] is completions and self._last[1] == step:
-            return self._last[2], self._last[3]
+        # TRL hands the very same lists to every function; kept alive here, they tell batches apart.
+        batch = [prompts, completions, ids, columns.get(self._label_column), columns.get(self._evidence_column)]
+        if self._last is not None and self._last[1] == step:
+            if all(mine is theirs for mine, theirs in zip(self._last[0], batch, strict=True)):
+                return self._last[2], self._last[3]
         gold, known = self._gold(columns)
         answers = [parse(_completion_text(completion), self._template) for completion in completions]
-        stopped = [self._stop is None or ids is None or (len(i) > 0 and i[-1] in self._stop) for i in ids or answers]
+        stopped = [True] * len(answers)
+        if self._stop is not None and ids is not None:
+            stopped = [len(tokens) > 0 and tokens[-1] in self._stop for tokens in ids]
         probs: NDArray[np.float64] = np.tile(_UNKNOWN_PROBS, (len(answers), 1))
         if self._probe is not None:
             if ids is None:
@@ -195,7 +202,7 @@ class _Scorer:
             probs=probs,
             step=step,
         )
-        self._last = (completions, step, rewards, known)
+        self._last = (batch, step, rewards, known)
         return rewards, known
 
     def _gold(self, columns: dict[str, Any]) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
