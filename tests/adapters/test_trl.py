@@ -111,7 +111,7 @@ def test_each_batch_is_scored_once_and_no_two_are_mixed_up() -> None:
     backwards = COMPLETIONS[::-1]
     other = [f(PROMPTS, backwards, completion_ids=IDS, **COLUMNS) for f in functions]
     assert calls == [5, 5, 5]
-    assert other[0] == [-1.0, -1.0, 2.0, -1.0, None]
+    assert other[0] == [-1.0, -1.0, 2.0, 2.0, None]
 
 
 @pytest.fixture(scope="module")

@@ -10,6 +10,7 @@ gold label, or for a term that needs p(label), no probe. Nothing here imports TR
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Callable, Collection, Sequence
 from typing import Any, Final, TypeAlias
 
@@ -177,9 +178,8 @@ class _Scorer:
         step = self._step(columns)
         # TRL hands the very same lists to every function; kept alive here, they tell batches apart.
         batch = [prompts, completions, ids, columns.get(self._label_column), columns.get(self._evidence_column)]
-        if self._last is not None and self._last[1] == step:
-            if all(mine is theirs for mine, theirs in zip(self._last[0], batch, strict=True)):
-                return self._last[2], self._last[3]
+        if self._last is not None and self._last[1] == step and all(map(operator.is_, self._last[0], batch)):
+            return self._last[2], self._last[3]
         gold, known = self._gold(columns)
         answers = [parse(_completion_text(completion), self._template) for completion in completions]
         stopped = [True] * len(answers)

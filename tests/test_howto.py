@@ -1,0 +1,107 @@
+"""Every command and every program of the how-to pages runs as it is written."""
+
+from __future__ import annotations
+
+import os
+import re
+import shlex
+import shutil
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import pytest
+from typer.testing import CliRunner
+
+from candor.cli import app
+from candor.verifier import Verifier
+
+DOCS = Path(__file__).resolve().parents[1] / "docs"
+
+
+def blocks(page: str, language: str) -> list[str]:
+    text = (DOCS / f"{page}.md").read_text(encoding="utf-8")
+    return re.findall(rf"^```{language}\n(.*?)^```$", text, flags=re.MULTILINE | re.DOTALL)
+
+
+def commands(page: str) -> list[str]:
+    return [line for block in blocks(page, "sh") for line in block.splitlines() if line]
+
+
+@pytest.fixture
+def workplace(trained_run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder with runs/mine and claims.jsonl in it, as the pages have them."""
+    shutil.copytree(trained_run, tmp_path / "runs" / "mine", ignore=shutil.ignore_patterns("checkpoints"))
+    (tmp_path / "claims.jsonl").write_text(blocks("verify", "jsonl")[0], encoding="utf-8")
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def call(line: str) -> str:
+    """Run one line that starts with ``candor``, perhaps with variables in front."""
+    words = shlex.split(line)
+    variables = dict(word.split("=", 1) for word in words[: words.index("candor")])
+    result = CliRunner().invoke(app, words[words.index("candor") + 1 :], env=variables)
+    assert result.exit_code == 0, f"{line}: {result.output}{result.exception}"
+    return result.output
+
+
+def test_verify(workplace: Path) -> None:
+    told = [call(line) for line in commands("verify")]
+    assert len(told) == 6
+    assert len((workplace / "verdicts.jsonl").read_text().splitlines()) == 2
+    assert (workplace / "mine-merged" / "model.safetensors").is_file()
+    assert (workplace / "mine-adapter" / "adapter_config.json").is_file()
+
+
+def test_the_programs_of_verify(workplace: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for program in blocks("verify", "python"):
+        exec(compile(program, "docs/verify.md", "exec"), {})
+    assert "Abstention(risk=0.2" in capsys.readouterr().out
+
+
+def test_serve(workplace: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    served: list[dict[str, Any]] = []
+
+    def serve(verifier: Verifier, settings: Any, **place: Any) -> None:
+        served.append({"token": settings.token, "host": place["host"], "port": place["port"]})
+
+    monkeypatch.setattr("candor.serve.server.serve", serve)
+    for line in commands("serve"):
+        if "candor serve" in line:
+            call(line)
+    assert served == [
+        {"token": None, "host": "127.0.0.1", "port": 8000},
+        {"token": "secret", "host": "0.0.0.0", "port": 8080},
+    ]
+
+
+@pytest.mark.skipif(shutil.which("curl") is None, reason="curl is not installed")
+def test_what_serve_is_asked(workplace: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(str(Path(__file__).parent / "serve"))
+    from running import running
+
+    with running(Verifier.load("runs/mine", device="cpu")) as service:
+        told = []
+        for line in commands("serve"):
+            if line.startswith("curl"):
+                words = shlex.split(line.replace("http://127.0.0.1:8000", service.url))
+                environment = {**os.environ, "no_proxy": "*"}
+                done = subprocess.run(words, capture_output=True, text=True, check=True, timeout=60, env=environment)
+                told.append(done.stdout)
+    assert '"label":' in told[0]
+    assert '"status":"ok"' in told[1]
+    assert "candor_requests_total" in told[2]
+
+
+def test_trl(workplace: Path, trained_run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("trl", reason="TRL is not installed (extra 'bench')")
+    (program,) = blocks("trl", "python")
+    # The toy model and its prompt in place of one that would have to be downloaded.
+    program = program.replace("Qwen/Qwen3-0.6B", str(trained_run.parent / "model")).replace('"verdict"', '"sandbox"')
+    program = program.replace("max_steps=2", "max_steps=2, use_cpu=True, bf16=False, disable_tqdm=True")
+    program = program.replace("max_completion_length=32", "max_completion_length=10")
+    space: dict[str, Any] = {}
+    exec(compile(program, "docs/trl.md", "exec"), space)
+    logged = space["trainer"].state
+    assert logged.global_step == 2
