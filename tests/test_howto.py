@@ -46,9 +46,11 @@ def call(line: str) -> str:
     return result.output
 
 
-def test_verify(workplace: Path) -> None:
+def test_verify(workplace: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("candor.push.push_folder", lambda folder, repo, **_: f"{folder.resolve()} -> {repo}")
     told = [call(line) for line in commands("verify")]
-    assert len(told) == 6
+    assert len(told) == 7
+    assert told[-1].strip() == f"{workplace / 'mine-adapter'} -> me/mine-adapter"
     assert len((workplace / "verdicts.jsonl").read_text().splitlines()) == 2
     assert (workplace / "mine-merged" / "model.safetensors").is_file()
     assert (workplace / "mine-adapter" / "adapter_config.json").is_file()

@@ -36,7 +36,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("report",),
     ("progress",),
     ("experiment", "workers"),
-    ("abstention", "verifier", "verify_file", "model_card", "export"),
+    ("abstention", "verifier", "verify_file", "model_card", "export", "push"),
     ("adapters",),
     ("serve",),
     ("use_commands",),

@@ -1,4 +1,4 @@
-"""Commands that use a trained model: ``verify``, ``serve``, ``export``."""
+"""Commands that use a trained model: ``verify``, ``serve``, ``export``, ``push``."""
 
 from __future__ import annotations
 
@@ -33,6 +33,7 @@ def add_to(app: typer.Typer) -> None:
     app.command("verify")(verify)
     app.command("serve")(serve)
     app.command("export")(export)
+    app.command("push")(push)
 
 
 def verify(
@@ -206,3 +207,20 @@ def export(
 
     export_run(run, out, merged=merged, reporter=Reporter(quiet=quiet))
     typer.echo(f"{'merged model' if merged else 'adapter'} and model card in {out}")
+
+
+def push(
+    folder: Annotated[Path, typer.Argument(help="What candor export wrote.")],
+    repo: Annotated[str, typer.Argument(help="owner/name on the Hugging Face hub.")],
+    public: Annotated[bool, typer.Option("--public", help="Make a new repository public; else it is private.")] = False,
+    endpoint: Annotated[str | None, typer.Option("--endpoint", help="Address of another hub.")] = None,
+) -> None:
+    """Upload an exported model to the Hugging Face hub, with the login of hf auth login.
+
+    [bold]Example[/]
+
+    candor push mine-adapter me/mine-adapter
+    """
+    from candor.push import push_folder
+
+    typer.echo(push_folder(folder, repo, private=not public, endpoint=endpoint))
