@@ -112,3 +112,22 @@ def test_another_wording_of_the_prompt_is_refused(trained_run: Path, tmp_path: P
     write_json(out / "candor.json", read_json(out / "candor.json") | {"template_sha256": "0" * 64})
     with pytest.raises(ModelError, match="another wording"):
         Verifier.load(out, device="cpu")
+
+
+def test_the_sandbox_goes_by_its_name_not_by_a_place_of_this_machine(trained_run: Path, tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    shutil.copytree(trained_run, run, ignore=shutil.ignore_patterns("checkpoints"))
+    text = (run / "recipe.yaml").read_text()
+    (run / "recipe.yaml").write_text(text.replace(f"name: {trained_run.parent / 'model'}", "name: sandbox"))
+    out = export_run(run, tmp_path / "out")
+    assert read_json(out / "candor.json")["base_model"] == "sandbox"
+    assert Verifier.load(out, device="cpu").verify(*CLAIMS[0]).label is not None
+
+
+def test_a_card_without_a_threshold_promises_none(trained_run: Path, tmp_path: Path) -> None:
+    out = export_run(trained_run, tmp_path / "out")
+    rule = read_json(out / "candor.json")["abstention"]
+    assert rule["choice"]["threshold"] is None
+    text = (out / "README.md").read_text(encoding="utf-8")
+    assert "every answer should read: I don't know" in text
+    assert "or more can be accepted" not in text

@@ -27,13 +27,16 @@ def verifier(trained_run: Path) -> Verifier:
     return Verifier.load(trained_run, device="cpu")
 
 
-def test_import_is_quick_and_the_name_is_there() -> None:
-    code = (
-        "import sys, candor; heavy = [m for m in ('torch', 'transformers', 'numpy', 'scipy') if m in sys.modules];"
-        "from candor import Verifier, Verdict; print(heavy, Verifier.__name__, Verdict.__name__)"
-    )
+def test_import_loads_nothing_heavy() -> None:
+    code = "import sys, candor; print([m for m in ('torch', 'transformers', 'numpy', 'scipy') if m in sys.modules])"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=300)
-    assert done.stdout.strip() == "[] Verifier Verdict"
+    assert done.stdout.strip() == "[]"
+
+
+def test_the_names_are_there() -> None:
+    import candor
+
+    assert (candor.Verifier, candor.Verdict) == (Verifier, Verdict)
 
 
 def test_unknown_names_are_refused() -> None:

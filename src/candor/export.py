@@ -50,7 +50,7 @@ def export_run(folder: Path, out: Path, *, merged: bool = False, reporter: Repor
             _write_merged(recipe, base, adapter, target)
         else:
             shutil.copytree(adapter, target, dirs_exist_ok=True)
-        about = _about(folder, recipe, base, merged=merged)
+        about = _about(folder, recipe, merged=merged)
         write_json(target / EXPORTED, about)
         write_text(target / CARD, model_card(recipe, results, about))
     return out
@@ -63,13 +63,13 @@ def _write_merged(recipe: Recipe, base: str, adapter: Path, target: Path) -> Non
     load_tokenizer(base, revision=recipe.model.revision).save_pretrained(str(target))
 
 
-def _about(folder: Path, recipe: Recipe, base: str, *, merged: bool) -> dict[str, Any]:
+def _about(folder: Path, recipe: Recipe, *, merged: bool) -> dict[str, Any]:
     template = prompts.get(recipe.prompt.template)
     abstention = choose_abstention(folder, recipe)
     return {
         "name": f"{recipe.name} (seed {recipe.seeds[0]})",
         "merged": merged,
-        "base_model": base,
+        "base_model": recipe.model.name,
         "revision": recipe.model.revision,
         "max_length": recipe.model.max_length,
         "template": template.name,

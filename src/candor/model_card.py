@@ -104,7 +104,7 @@ def _figures(comparisons: list[Mapping[str, Any]]) -> str:
         ]
         rows.append(f"| {one['dataset']} ({ROLES[one['role']]}, n = {one['rows']['used']}) | {' | '.join(cells)} |")
     return (
-        "## Figures\n\nBase model → this model, on the same examples and prompt, with 95 % intervals of this model.\n\n"
+        "## Figures\n\nBase model → this model, same examples and prompt, each figure with its 95 % interval.\n\n"
         + "\n".join(rows)
         + "\n"
     )
@@ -125,15 +125,18 @@ def _abstention(about: Mapping[str, Any]) -> str:
     choice = rule["choice"]
     sources = ", ".join(rule["sources"])
     if choice["threshold"] is None:
-        words = f"No threshold keeps errors at {rule['risk']:g} of accepted answers: {choice['reason']}."
+        words = (
+            f"No threshold on the stated confidence keeps errors at {rule['risk']:g} of accepted answers on "
+            f"claims like those of {sources}: {choice['reason']}. At that risk every answer should read: I don't know."
+        )
     else:
         words = (
             f"Answers with a stated confidence of {choice['threshold']:.2f} or more can be accepted: at most "
             f"{rule['risk']:g} of them are wrong on claims like those of {sources}, with probability "
             f"{rule['confidence']:g} ({choice['accepted']} of {choice['n']} validation answers accepted, "
-            f"{choice['errors']} of them wrong)."
+            f"{choice['errors']} of them wrong). Below it, the answer should read: I don't know."
         )
-    return f"## When to take an answer\n\n{words} Below it, the answer should read: I don't know.\n"
+    return f"## When to take an answer\n\n{words}\n"
 
 
 def _training(recipe: Recipe) -> str:

@@ -195,7 +195,7 @@ class Verifier:
         about = read_json(folder / EXPORTED)
         adapter = None if about["merged"] else folder
         model = ModelConfig(
-            name=str(folder) if adapter is None else about["base_model"],
+            name=str(folder) if adapter is None else base_model_of(adapter, about["base_model"], reporter),
             revision=None if adapter is None else about["revision"],
             max_length=about["max_length"],
             device=device,

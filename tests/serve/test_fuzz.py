@@ -43,7 +43,7 @@ def test_every_answer_is_as_described(service: Running) -> None:
         cases = operation.as_strategy() | operation.as_strategy(generation_mode=schemathesis.GenerationMode.NEGATIVE)
 
         @hypothesis.settings(
-            max_examples=60,
+            max_examples=40,
             deadline=None,
             derandomize=True,
             database=None,

@@ -18,7 +18,10 @@ from pathlib import Path
 import pytest
 from running import FakeVerifier, Running, running
 from toy_run import CLAIMS
+from typer.testing import CliRunner
 
+from candor.cli import app
+from candor.errors import CandorError
 from candor.serve.settings import Settings
 from candor.verifier import Verifier
 
@@ -225,3 +228,12 @@ def test_the_command_serves_and_stops_when_asked(trained_run: Path) -> None:
     _, errors = process.communicate(timeout=60)
     assert process.returncode == 0
     assert "Traceback" not in errors
+
+
+def test_without_the_extra_it_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in [name for name in sys.modules if name.startswith("candor.serve.")]:
+        monkeypatch.delitem(sys.modules, name)
+    monkeypatch.setitem(sys.modules, "uvicorn", None)
+    result = CliRunner().invoke(app, ["serve", "runs/none"])
+    assert isinstance(result.exception, CandorError)
+    assert "pip install 'candor-llm[serve]'" in str(result.exception)
