@@ -86,7 +86,7 @@ def choose_abstention(
         raise RunError(
             f"{folder}: no validation answers of {missing[0]!r}; there are: {', '.join(there) or 'none at all'}"
         )
-    used = tuple(sources) if sources else tuple(source for source in there if source in recipe.data.train)
+    used = tuple(sources) if sources else tuple(source for source in there if source in recipe.trained_on())
     if not used:
         return None
     rows: list[Prediction] = [row for source in used for row in read_predictions(there[source]).predictions]

@@ -142,7 +142,7 @@ def predict(
 
     [bold]Examples[/]
 
-    candor predict runs/demo/paper-seed0/data/test/wiki.jsonl -m sandbox --template sandbox --out base.jsonl
+    candor predict runs/demo/paper-seed0/data/test.jsonl -m sandbox --template sandbox --out base.jsonl
 
     candor predict claims.csv -m ./my-model --adapter runs/mine/adapter --out trained.jsonl
     """
@@ -265,7 +265,10 @@ class _stop_on_interrupt:  # noqa: N801 - reads as a verb where it is used
             if self._asked:
                 raise KeyboardInterrupt
             self._asked = True
-            print("\nstopping after this step; Ctrl-C again to stop at once", file=sys.stderr)
+            print(
+                "\nstopping as soon as nothing is lost by it (after the training step); Ctrl-C again to stop at once",
+                file=sys.stderr,
+            )
 
         signal.signal(signal.SIGINT, handler)
         return lambda: self._asked

@@ -1,8 +1,8 @@
 """An experiment from its recipe to its report: stages that read files and write files, each done once.
 
     runs/demo/paper-seed0/
-        recipe.yaml  manifest.json  audit.json  data/  predictions/  train/  checkpoints/  adapter/
-        results.json  report.html
+        recipe.yaml  manifest.json  engine.json  audit.json  data/  predictions/  train/  checkpoints/  adapter/
+        results.json  report.html  worker.log
 
 A recipe with several arms or seeds gives one such folder for each, and a report of them together above them.
 Running the same recipe again does only what is missing.
@@ -30,7 +30,7 @@ from candor.engines.base import Engine
 from candor.engines.config import EngineConfig, ModelConfig
 from candor.engines.local import LocalEngine
 from candor.errors import DataError, RunError
-from candor.files import read_json, write_json, write_text
+from candor.files import atomic_path, read_json, write_json, write_text
 from candor.manifest import environment
 from candor.metrics.schema import RunResults
 from candor.metrics.seeds import combine_seeds
@@ -266,9 +266,13 @@ class Run:
         examples = [e for name, group in self._examples("train").items() if name in trained_on for e in group]
         if not examples:
             raise DataError("no training examples; give counts under data.train, or leave out the stage train")
+        if self._recipe.train.validate_every and not any(self._validation().values()):
+            raise DataError(
+                "no validation examples of what is trained on; ask for some, or set train.validate_every: 0"
+            )
         engine = self._engine_with("base")
         self._weights = "changing"
-        validation = {name: group for name, group in self._examples("validation").items() if name in trained_on}
+        validation = self._validation()
         total = self._recipe.train.steps
         with self._reporter.bar("train", total) as bar:
 
@@ -289,6 +293,11 @@ class Run:
             )
         self._weights = "trained"
 
+    def _validation(self) -> dict[str, list[Example]]:
+        """Validation examples of the sources that are trained on; others must not choose between checkpoints."""
+        trained_on = self._recipe.trained_on()
+        return {name: group for name, group in self._examples("validation").items() if name in trained_on and group}
+
     def _trained(self) -> None:
         if not (self._folder / ADAPTER).is_dir():
             raise RunError(f"{self._folder}: no adapter to predict with; run the stage train first")
@@ -303,8 +312,8 @@ class Run:
                 twin = self._twin and prediction_path(self._twin.folder, side, split, source)
                 if side == "base" and twin and twin.is_file():
                     if parallel.is_main():
-                        path.parent.mkdir(parents=True, exist_ok=True)
-                        shutil.copy2(twin, path)
+                        with atomic_path(path) as temporary:
+                            shutil.copyfile(twin, temporary)
                     continue
                 engine = self._engine_with(side)
                 with self._reporter.bar(f"{side} model on {source} ({split})", len(examples)) as bar:

@@ -140,7 +140,9 @@ def _abstention(about: Mapping[str, Any]) -> str:
 
 
 def _training(recipe: Recipe) -> str:
-    counts = ", ".join(f"{name} ({_count(count)})" for name, count in recipe.data.train.items())
+    counts = ", ".join(
+        f"{name} ({_count(count)})" for name, count in recipe.data.train.items() if name in recipe.trained_on()
+    )
     return (
         f"## Training\n\nBase model: {recipe.model.name}. Trained on {counts} for {recipe.train.steps} steps with "
         f"reward `{recipe.reward.preset}` and objective `{recipe.objective.preset}`, seed {recipe.seeds[0]}.\n\n"
@@ -155,7 +157,7 @@ def _count(count: Any) -> str:
 
 
 def _limits(recipe: Recipe) -> str:
-    trained_on = ", ".join(recipe.data.train)
+    trained_on = ", ".join(recipe.trained_on())
     return (
         "## Limits\n\n"
         "- It judges whether the evidence shown settles the claim, not whether the claim is true.\n"

@@ -67,7 +67,9 @@ class ScheduleConfig(Config):
 
     learning_rate: float = Field(default=1e-3, gt=0, le=1)
     warmup_steps: int = Field(default=0, ge=0, description="steps over which it rises linearly from 0")
-    decay: Literal["none", "linear"] = Field(default="none", description="linear: falls to 0 at the last step")
+    decay: Literal["none", "linear"] = Field(
+        default="none", description="linear: falls towards 0, which the step after the last would have"
+    )
     decay_start: float = Field(default=0.4, ge=0, le=1, description="part of the steps after which it falls")
 
 
@@ -92,7 +94,7 @@ class EvaluationConfig(Config):
 
     max_new_tokens: int = Field(default=32, ge=1, le=65536, description="longest greedy answer, its end included")
     batch_size: int = Field(default=64, ge=1, le=65536, description="prompts in one batch")
-    resamples: int = Field(default=10_000, ge=0, le=10_000_000, description="bootstrap resamples")
+    resamples: int = Field(default=10_000, ge=1, le=10_000_000, description="bootstrap resamples")
     threshold_risk: float = Field(default=0.1, gt=0, lt=1, description="error allowed among accepted answers")
     threshold_confidence: float = Field(default=0.9, gt=0, lt=1, description="confidence of that guarantee")
 
@@ -117,6 +119,8 @@ class Recipe(Config):
 
     @model_validator(mode="after")
     def _consistent(self) -> Recipe:
+        if self.stages != [stage for stage in STAGES if stage in self.stages]:
+            raise ValueError(f"stages: {self.stages} must be some of {', '.join(STAGES)}, in this order, each once")
         if len(set(self.seeds)) != len(self.seeds) or min(self.seeds) < 0:
             raise ValueError(f"seeds: {self.seeds} must be different and at least 0")
         unknown = [name for name in self.train.sources or () if name not in self.data.train]
@@ -126,8 +130,10 @@ class Recipe(Config):
             )
         if self.train.patience and not self.train.validate_every:
             raise ValueError("train.patience: needs train.validate_every above 0")
-        if self.train.validate_every and not self.data.validation:
-            raise ValueError("train.validate_every: needs examples under data.validation")
+        if self.train.validate_every and not any(self.data.validation.get(name) for name in self.trained_on()):
+            raise ValueError(
+                "train.validate_every: needs examples of a source that is trained on under data.validation"
+            )
         if self.objective.kind == "sampled" and self.sampling.reasoning_tokens:
             raise ValueError("sampling.reasoning_tokens: no effect with objective.kind=sampled; use max_new_tokens")
         if self.objective.kind == "enumerated" and self.train.updates_per_batch > 1:
@@ -234,6 +240,8 @@ def _resolve_arm(values: Mapping[str, Any], name: str, arm: Mapping[str, Any], p
         raise RecipeError(f"{place}: arms.{name}: the name of an arm is made of letters, digits, dots and dashes")
     if "arms" in arm:
         raise RecipeError(f"{place}: arms.{name}: an arm cannot have arms of its own")
+    if "seeds" in arm or "name" in arm:
+        raise RecipeError(f"{place}: arms.{name}: name and seeds are those of the whole recipe; leave them out")
     merged = _override(values, arm)
     merged["arms"] = {}
     merged["name"] = f"{values['name']}-{name}"

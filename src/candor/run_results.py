@@ -20,7 +20,11 @@ def compare_run(folder: Path) -> schema.RunResults:
         PredictionError: a prediction file is missing.
     """
     recipe = load_recipe(folder / RECIPE)
-    comparisons = [_compare(folder, recipe, source) for source in recipe.data.test]
+    comparisons = [
+        _compare(folder, recipe, source)
+        for source in recipe.data.test
+        if prediction_path(folder, "base", "test", source).is_file()
+    ]
     if not comparisons:
         raise PredictionError(f"{folder}: no test sets to compare on; give counts under data.test")
     manifest = read_json(folder / MANIFEST)

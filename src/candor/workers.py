@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import contextlib
 import os
+import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -17,7 +18,8 @@ from candor.progress import Bar, Reporter
 from candor.run_folder import RECIPE
 
 POLL_SECONDS: Final = 0.5
-STOPPED_BY_INTERRUPT: Final = 130
+ENDED_WELL: Final = (0, 130)
+"""Exit codes of a run that is done, or was stopped at a place where it can go on."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,21 +50,21 @@ def run_jobs(
     waiting, running = list(jobs), dict[Path, subprocess.Popen[bytes]]()
     failed: list[str] = []
     asked_to_stop = False
-    with _bars(jobs, reporter) as bars:
+    with _bars(jobs, reporter) as bars, _ended_with_us(running):
         while waiting or running:
+            if should_stop() and not asked_to_stop:
+                asked_to_stop, waiting = True, []
+                for process in running.values():
+                    process.send_signal(signal.SIGINT)
             while waiting and len(running) < at_once and not asked_to_stop:
                 job = waiting.pop(0)
                 running[job.folder] = _start(job, data_dir, threads)
             time.sleep(POLL_SECONDS)
-            if should_stop() and not asked_to_stop:
-                asked_to_stop, waiting = True, []
-                for process in running.values():
-                    process.send_signal(2)
             for folder, process in list(running.items()):
                 bars[folder].advance(_steps_done(folder) - bars[folder].done)
                 if process.poll() is not None:
                     del running[folder]
-                    if process.returncode not in (0, STOPPED_BY_INTERRUPT):
+                    if process.returncode not in ENDED_WELL and not asked_to_stop:
                         failed.append(f"{folder}: {_last_line(folder)}")
     if failed:
         raise RunError("; ".join(failed) + ". The whole output is in worker.log there")
@@ -83,6 +85,18 @@ def _start(job: Job, data_dir: Path | None, threads: str) -> subprocess.Popen[by
             start_new_session=True,
             env={**os.environ, "OMP_NUM_THREADS": threads},
         )
+
+
+@contextlib.contextmanager
+def _ended_with_us(running: Mapping[Path, subprocess.Popen[bytes]]) -> Iterator[None]:
+    """End the workers if we end early: left alone, they would write beside those of the next try."""
+    try:
+        yield
+    finally:
+        for process in running.values():
+            process.terminate()
+        for process in running.values():
+            process.wait()
 
 
 @contextlib.contextmanager

@@ -43,7 +43,6 @@ class ModelConfig(Config):
 class EngineConfig(Config):
     """What runs the model."""
 
-    kind: Literal["local"] = "local"
     path: Literal["auto", "plain", "tree"] = Field(
         default="auto", description="auto: the prefix tree where the model family is proven on it, else plain"
     )

@@ -247,9 +247,10 @@ class LocalEngine:
     ) -> list[list[NDArray[np.float64]]]:
         """Score continuations without gradients."""
         _check_continuations(prompts, continuations)
+        self._check_prompts(prompts, 0)
         self._check_prompts(prompts, max(len(tokens) for group in continuations for tokens in group))
         scored: list[list[NDArray[np.float64]]] = []
-        for part in self._parts(_sizes(prompts, continuations), parallel.share(len(prompts))):
+        for part in self._parts(self._sizes(prompts, continuations), parallel.share(len(prompts))):
             prefix = self._path.prefill(tuple(prompts[part]), grad=False, reference=reference)
             scores = self._path.score(prefix, continuations[part], temperature=temperature)
             values_P_C_T = scores.logprobs_P_C_T.double().cpu().numpy()
@@ -272,7 +273,7 @@ class LocalEngine:
         if kept is not None and kept[0] == tuple(batch.prompts[share]):
             parts = [share]
         else:
-            kept, parts = None, self._parts(_sizes(batch.prompts, batch.continuations), share)
+            kept, parts = None, self._parts(self._sizes(batch.prompts, batch.continuations), share)
         for part in parts:
             prefix = kept[1] if kept else self._path.prefill(tuple(batch.prompts[part]), grad=True)
             scores = self._path.score(prefix, batch.continuations[part], temperature=batch.temperature)
@@ -351,6 +352,14 @@ class LocalEngine:
 
     # -------------------------------------------------------------------------------------------------- helpers
 
+    def _sizes(self, prompts: Sequence[Tokens], continuations: Sequence[Sequence[Tokens]]) -> list[int]:
+        """Upper bound of the tokens that each prompt's group takes: the plain path runs the prompt for each again."""
+        plain = isinstance(self._path, PlainPath)
+        return [
+            len(prompt) * (len(group) if plain else 1) + sum(map(len, group))
+            for prompt, group in zip(prompts, continuations, strict=True)
+        ]
+
     def _parts(self, sizes: Sequence[int], share: slice) -> list[slice]:
         """Contiguous parts of this process's share of the batch, groups whole."""
         return split_by_tokens(sizes, share, self._config.micro_batch_tokens, self._model)
@@ -376,11 +385,6 @@ def _uniforms(sampling: Sampling, prompts: int, group_size: int) -> torch.Tensor
         )
     generator = torch.Generator().manual_seed(sampling.seed)
     return torch.rand(prompts, group_size, sampling.max_new_tokens, generator=generator, dtype=torch.float64)
-
-
-def _sizes(prompts: Sequence[Tokens], continuations: Sequence[Sequence[Tokens]]) -> list[int]:
-    """Upper bound of the tokens that each prompt's group takes."""
-    return [len(p) + sum(map(len, group)) for p, group in zip(prompts, continuations, strict=True)]
 
 
 def _check_continuations(prompts: Sequence[Tokens], continuations: Sequence[Sequence[Tokens]]) -> None:
