@@ -146,7 +146,7 @@ def predict(
 
     candor predict claims.csv -m ./my-model --adapter runs/mine/adapter --out trained.jsonl
     """
-    from candor.experiment import predict_file
+    from candor.predict_file import predict_file
     from candor.progress import Reporter
 
     count = predict_file(

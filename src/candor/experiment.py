@@ -10,7 +10,6 @@ Running the same recipe again does only what is missing.
 
 from __future__ import annotations
 
-import contextlib
 import shutil
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -22,25 +21,23 @@ import yaml
 from candor import prompts
 from candor.data.audit import audit
 from candor.data.examples import read_examples, write_examples
-from candor.data.inputs import read_splits
 from candor.data.splits import make_splits
 from candor.encoding import encode_text, prompt_text
 from candor.engines import parallel
 from candor.engines.base import Engine
-from candor.engines.config import EngineConfig, ModelConfig
-from candor.engines.local import LocalEngine
 from candor.errors import DataError, RunError
 from candor.files import atomic_path, read_json, write_json, write_text
 from candor.manifest import environment
 from candor.metrics.schema import RunResults
 from candor.metrics.seeds import combine_seeds
+from candor.models import SANDBOX, load_engine, sandbox_model
 from candor.predict import predict
 from candor.predictions import Header, write_predictions
-from candor.progress import Bar, Reporter
+from candor.progress import Reporter
 from candor.recipe import Recipe, dump, resolve_arms, to_yaml
 from candor.report.page import report_run
 from candor.results import read_results, write_results
-from candor.run_folder import ADAPTER, AUDIT, MANIFEST, RECIPE, RESULTS, Side, examples_path, prediction_path
+from candor.run_folder import ADAPTER, AUDIT, ENGINE, MANIFEST, RECIPE, RESULTS, Side, examples_path, prediction_path
 from candor.run_results import compare_run
 from candor.train import ShouldStop, train
 from candor.types import Example
@@ -362,80 +359,26 @@ class Run:
                 self._recipe.model, self._recipe.engine, seed=self._seed, adapter=adapter, reporter=self._reporter
             )
             self._weights = weights
-            described = self._engine.describe()
+            described = self._engine.describe() | {"base": self._base_name()}
+            self._check_base(described["base"])
             self._reporter.say(
                 f"{described['model']}: {described['parameters']:,} parameters, {described['dtype']} on "
                 f"{described['device']}, {described['path']} path"
             )
             if parallel.is_main():
-                write_json(self._folder / "engine.json", described)
+                write_json(self._folder / ENGINE, described)
         return self._engine
 
+    def _base_name(self) -> str:
+        """What tells the base model from others of the same name: other versions make another sandbox model."""
+        name = self._recipe.model.name
+        return sandbox_model(self._reporter).name if name == SANDBOX else f"{name}@{self._recipe.model.revision}"
 
-def load_engine(
-    model: ModelConfig, engine: EngineConfig, *, seed: int, adapter: Path | bool, reporter: Reporter
-) -> Engine:
-    """Load a model; the sandbox's base model is made first if it is not cached."""
-    name = model.name
-    if model.name == "sandbox":
-        model = model.model_copy(update={"name": str(sandbox_model(reporter))})
-    return LocalEngine.from_config(model, engine, seed=seed, adapter=adapter, name=name)
-
-
-def sandbox_model(reporter: Reporter) -> Path:
-    """Folder of the sandbox's base model, made on first use (about a minute and a half on one core)."""
-    from candor.sandbox_model import base_model_folder
-
-    with contextlib.ExitStack() as stack:
-        bars: list[Bar] = []
-
-        def on_step(step: int, total: int, loss: float) -> None:
-            if not bars:
-                bars.append(stack.enter_context(reporter.bar("making the sandbox's base model (once)", total)))
-            bars[0].advance(step - bars[0].done)
-
-        return base_model_folder(progress=on_step)
-
-
-def predict_file(
-    data: Path,
-    out: Path,
-    *,
-    model: str,
-    adapter: Path | None,
-    template: str,
-    batch_size: int,
-    max_new_tokens: int,
-    device: str,
-    reporter: Reporter,
-) -> int:
-    """Answer the claims of a file and write the predictions.
-
-    Returns:
-        The number of predictions.
-
-    Raises:
-        DataError: the file cannot be read, or holds no claims.
-        ModelError: the model cannot be loaded.
-    """
-    splits = read_splits(str(data), data_dir=None)
-    examples = [example for split in splits.values() for group in split.values() for example in group]
-    if not examples:
-        raise DataError("no claims in it", file=data)
-    chosen = prompts.get(template)
-    recipe_model = ModelConfig(name=model, device=device)
-    engine = load_engine(recipe_model, EngineConfig(), seed=0, adapter=adapter or False, reporter=reporter)
-    with reporter.bar("predict", len(examples)) as bar:
-        predictions = predict(
-            engine, examples, chosen, max_new_tokens=max_new_tokens, batch_size=batch_size, on_batch=bar.advance
-        )
-    header = Header(
-        model=model if adapter is None else f"{model} + {adapter}",
-        template=chosen.name,
-        template_sha256=chosen.sha256,
-        dataset=data.stem,
-        split="test",
-        seed=0,
-    )
-    write_predictions(out, header, predictions)
-    return len(predictions)
+    def _check_base(self, base: str) -> None:
+        path = self._folder / ENGINE
+        before = read_json(path).get("base", base) if path.is_file() else base
+        if before != base:
+            raise RunError(
+                f"{self._folder} was begun with the base model {before}, and this version of candor makes {base}; "
+                "choose another folder with --out, or remove this one"
+            )

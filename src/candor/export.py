@@ -13,10 +13,11 @@ from candor.engines.loading import choose_device, load_adapter, load_model, load
 from candor.errors import RunError
 from candor.files import atomic_folder, read_json, write_json, write_text
 from candor.model_card import model_card
+from candor.models import base_model_of
 from candor.progress import Reporter
 from candor.recipe import Recipe, load_recipe
 from candor.run_folder import RECIPE, RESULTS
-from candor.verifier import EXPORTED, base_model_of, trained_adapter
+from candor.verifier import EXPORTED, trained_adapter
 
 CARD: Final = "README.md"
 

@@ -9,6 +9,7 @@ Side = Literal["base", "trained"]
 
 RECIPE: Final = "recipe.yaml"
 MANIFEST: Final = "manifest.json"
+ENGINE: Final = "engine.json"
 AUDIT: Final = "audit.json"
 RESULTS: Final = "results.json"
 ADAPTER: Final = "adapter"

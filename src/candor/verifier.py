@@ -22,8 +22,8 @@ from candor.encoding import EncodedPrompt, answer_grammar, encode
 from candor.engines.base import Engine
 from candor.engines.config import EngineConfig, ModelConfig
 from candor.errors import DataError, ModelError, RunError
-from candor.experiment import load_engine, sandbox_model
 from candor.files import read_json, sha256
+from candor.models import base_model_of, load_engine
 from candor.progress import Reporter
 from candor.prompts import CONFIDENCES
 from candor.recipe import Recipe, load_recipe
@@ -33,9 +33,6 @@ from candor.types import LABELS, Example, Label
 
 EXPORTED: Final = "candor.json"
 """In an exported folder: which prompt the model was trained with, and when its answers may be accepted."""
-
-SANDBOX: Final = "sandbox"
-"""What recipes call the sandbox's base model."""
 
 PLAIN_MODEL_TEMPLATE: Final = "verdict"
 """Prompt of a model that says of none."""
@@ -346,33 +343,6 @@ def trained_adapter(folder: Path, recipe: Recipe) -> Path:
             "are read right behind the prompt; use candor predict"
         )
     return folder / ADAPTER
-
-
-def base_model_of(adapter: Path, name: str, reporter: Reporter) -> str:
-    """Where to load the model that an adapter was trained on.
-
-    Versions of candor can make different sandbox models, and an adapter on another base than its own says nothing.
-
-    Args:
-        adapter: PEFT folder.
-        name: the recipe's name of the model.
-        reporter: told while the sandbox's base model is made.
-
-    Raises:
-        ModelError: the sandbox's base model that the adapter needs is gone, and this version makes another.
-    """
-    if name != SANDBOX:
-        return name
-    needed = Path(read_json(adapter / "adapter_config.json")["base_model_name_or_path"])
-    if needed.is_dir():
-        return str(needed)
-    made = sandbox_model(reporter)
-    if made.name != needed.name:
-        raise ModelError(
-            f"{adapter}: trained on the base model {needed.name}, which is not there any more, and this version of "
-            f"candor makes {made.name}; run the experiment again"
-        )
-    return str(made)
 
 
 def _adapter_sha256(adapter: Path | None) -> str | None:

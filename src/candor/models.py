@@ -1,0 +1,81 @@
+"""From a recipe's name of a model to an engine; the sandbox's base model is made where it is missing."""
+
+from __future__ import annotations
+
+import contextlib
+from pathlib import Path
+from typing import Final
+
+from candor.engines.base import Engine
+from candor.engines.config import EngineConfig, ModelConfig
+from candor.engines.local import LocalEngine
+from candor.errors import ModelError
+from candor.files import read_json
+from candor.progress import Bar, Reporter
+
+SANDBOX: Final = "sandbox"
+"""What recipes call the sandbox's base model."""
+
+
+def load_engine(
+    model: ModelConfig, engine: EngineConfig, *, seed: int, adapter: Path | bool, reporter: Reporter
+) -> Engine:
+    """Load a model; an adapter of the sandbox's is put on the very base model that it was trained on.
+
+    Args:
+        model: which model.
+        engine: how it is run.
+        seed: of a fresh adapter.
+        adapter: a PEFT folder; ``True`` for a fresh one, ``False`` for the base alone.
+        reporter: told while the sandbox's base model is made.
+
+    Raises:
+        ModelError: the model cannot be loaded, or the adapter is another's.
+    """
+    name = model.name
+    if name == SANDBOX:
+        folder = base_model_of(adapter, name, reporter) if isinstance(adapter, Path) else str(sandbox_model(reporter))
+        model = model.model_copy(update={"name": folder})
+    return LocalEngine.from_config(model, engine, seed=seed, adapter=adapter, name=name)
+
+
+def sandbox_model(reporter: Reporter) -> Path:
+    """Folder of the sandbox's base model, made on first use (about a minute and a half on one core)."""
+    from candor.sandbox_model import base_model_folder
+
+    with contextlib.ExitStack() as stack:
+        bars: list[Bar] = []
+
+        def on_step(step: int, total: int, loss: float) -> None:
+            if not bars:
+                bars.append(stack.enter_context(reporter.bar("making the sandbox's base model (once)", total)))
+            bars[0].advance(step - bars[0].done)
+
+        return base_model_folder(progress=on_step)
+
+
+def base_model_of(adapter: Path, name: str, reporter: Reporter) -> str:
+    """Where to load the model that an adapter was trained on.
+
+    Versions of candor can make different sandbox models, and an adapter on another base than its own says nothing.
+
+    Args:
+        adapter: PEFT folder.
+        name: the recipe's name of the model.
+        reporter: told while the sandbox's base model is made.
+
+    Raises:
+        ModelError: the sandbox's base model that the adapter needs is gone, and this version makes another.
+    """
+    if name != SANDBOX:
+        return name
+    needed = Path(read_json(adapter / "adapter_config.json")["base_model_name_or_path"])
+    if needed.is_dir():
+        return str(needed)
+    made = sandbox_model(reporter)
+    if made.name != needed.name:
+        raise ModelError(
+            f"{adapter}: trained on the base model {needed.name}, which is not there any more, and this version of "
+            f"candor makes {made.name}; run the experiment again"
+        )
+    return str(made)
