@@ -247,7 +247,8 @@ def _print_results(runs: list[Path]) -> None:
     from candor.report.runs import find_runs
     from candor.report.tables import arms_table
 
-    finished = find_runs(*[folder for folder in runs if (folder / "results.json").is_file()])
+    compared = [folder for folder in runs if (folder / "results.json").is_file()]
+    finished = find_runs(*compared) if compared else []
     if len(finished) == 1:
         Console().print(terminal_table(finished[0].results))
     elif finished:
