@@ -2,6 +2,7 @@
 PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
+INSTALLED := $(VENV)/.installed
 READY := $(VENV)/.ready
 
 .DEFAULT_GOAL := help
@@ -12,13 +13,17 @@ help:  ## list the targets
 
 setup: $(READY)  ## make the virtual environment with everything in it
 
-$(READY): pyproject.toml constraints.txt
+$(INSTALLED): pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "candor needs Python 3.11 or newer; set PYTHON=")'
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt torch
+	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e .
+	touch $(INSTALLED)
+
+$(READY): $(INSTALLED)
 	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]'
 	touch $(READY)
 
-demo: $(READY)  ## run the main job on the built-in sandbox and leave runs/demo/report.html
+demo: $(INSTALLED)  ## run the main job on the built-in sandbox and leave runs/demo/report.html
 	$(BIN)/candor demo
 
 test: $(READY)  ## run the tests
@@ -38,7 +43,7 @@ bench: $(READY)  ## measure what docs/performance.md claims, quickly; see benchm
 	$(BIN)/python benchmarks/bootstrap.py --turns 3 --loop-resamples 50
 	$(BIN)/python benchmarks/wiki.py --pages 5000
 
-experiments: $(READY)  ## run the sandbox experiments of docs/objective.md (about an hour on two cores)
+experiments: $(INSTALLED)  ## run the sandbox experiments of docs/objective.md (about an hour on two cores)
 	$(BIN)/candor run sandbox/objectives --jobs 2
 	$(BIN)/candor run sandbox/ablations --jobs 2
 
