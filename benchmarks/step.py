@@ -278,7 +278,9 @@ def main() -> None:
     parser.add_argument("--trained", action="store_true", help=argparse.SUPPRESS)
     parser.add_argument("--tuned", action="store_true", help=argparse.SUPPRESS)
     parser.add_argument("--only", choices=["trl", "candor"], help=argparse.SUPPRESS)
-    parser.add_argument("--folder", type=Path, default=Path(tempfile.gettempdir()) / "candor-bench-trl", help=argparse.SUPPRESS)
+    parser.add_argument(
+        "--folder", type=Path, default=Path(tempfile.gettempdir()) / "candor-bench-trl", help=argparse.SUPPRESS
+    )
     args = parser.parse_args()
     args.size = args.size or ("tiny" if args.quick else "small")
     if args.cell:
