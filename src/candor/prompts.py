@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 from candor.errors import PromptError
@@ -104,34 +104,31 @@ _TASK: Final = (
     "with CONF=0.70, seven in ten should turn out right.\n"
 )
 
+_VERDICT: Final = Template(
+    name="verdict",
+    instructions=_TASK + "Answer with exactly these two lines and nothing else:\n"
+    "LABEL=PASS or FAIL or NA\n"
+    "CONF=a number with two decimals\n\n",
+    claim="Claim: {claim}\n",
+    evidence="Evidence:\n{evidence}\n",
+    item="[{number}] {sentence}",
+    separator="\n",
+    no_evidence="No evidence was given for this claim.",
+    ending="\n",
+    answer=_ANSWER_TWO_LINES,
+)
+
 _TEMPLATES: Final[dict[str, Template]] = {
     template.name: template
     for template in (
-        Template(
-            name="verdict",
-            instructions=_TASK + "Answer with exactly these two lines and nothing else:\n"
-            "LABEL=PASS or FAIL or NA\n"
-            "CONF=a number with two decimals\n\n",
-            claim="Claim: {claim}\n",
-            evidence="Evidence:\n{evidence}\n",
-            item="[{number}] {sentence}",
-            separator="\n",
-            no_evidence="No evidence was given for this claim.",
-            ending="\n",
-            answer=_ANSWER_TWO_LINES,
-        ),
-        Template(
+        _VERDICT,
+        replace(
+            _VERDICT,
             name="verdict-rationale",
             instructions=_TASK + "Answer with exactly these three lines and nothing else; leave the last one empty:\n"
             "LABEL=PASS or FAIL or NA\n"
             "CONF=a number with two decimals\n"
             "RATIONALE=\n\n",
-            claim="Claim: {claim}\n",
-            evidence="Evidence:\n{evidence}\n",
-            item="[{number}] {sentence}",
-            separator="\n",
-            no_evidence="No evidence was given for this claim.",
-            ending="\n",
             answer=_ANSWER_TWO_LINES + "\nRATIONALE=",
         ),
         Template(
