@@ -36,6 +36,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("report",),
     ("progress",),
     ("models",),
+    ("prompt_lengths",),
     ("experiment", "predict_file", "workers"),
     ("verifier", "verify_file", "model_card", "export", "push"),
     ("adapters",),
@@ -48,6 +49,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
 EXCEPTIONS = {
     # Commands for data alone: they belong to the command line, and lie with what they call.
     ("data.commands", "recipe"),
+    ("data.commands", "prompt_lengths"),
 }
 
 WITHOUT_MODEL = (

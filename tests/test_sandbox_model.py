@@ -15,6 +15,7 @@ from candor import prompts
 from candor.data.sandbox import DOMAINS, generate, read
 from candor.errors import ModelError
 from candor.files import sha256
+from candor.prompt_lengths import SANDBOX_LENGTH
 from candor.sandbox_lessons import IGNORED, biased_posterior, make_lessons, stated_confidence
 from candor.sandbox_model import DEFAULT, base_model_folder, cache_folder, fingerprint
 from candor.sandbox_tokenizer import make_tokenizer
@@ -194,5 +195,5 @@ def test_the_base_model_encodes_what_it_was_not_made_for(sandbox_base_model: Pat
     assert tokenizer.decode(tokenizer(text).input_ids) == text
     model = AutoModelForCausalLM.from_pretrained(sandbox_base_model)
     assert model.config.vocab_size == len(tokenizer)
-    assert model.config.max_position_embeddings >= 2048
+    assert model.config.max_position_embeddings == SANDBOX_LENGTH
     assert sum(parameter.numel() for parameter in model.parameters()) < 500_000

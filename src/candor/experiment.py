@@ -22,7 +22,6 @@ from candor import prompts
 from candor.data.audit import audit
 from candor.data.examples import read_examples, write_examples
 from candor.data.splits import make_splits
-from candor.encoding import encode_text, prompt_text
 from candor.engines import parallel
 from candor.engines.base import Engine
 from candor.errors import DataError, RunError
@@ -34,6 +33,7 @@ from candor.models import SANDBOX, load_engine, sandbox_model
 from candor.predict import predict
 from candor.predictions import Header, write_predictions
 from candor.progress import Reporter
+from candor.prompt_lengths import meter_of_recipe
 from candor.recipe import Recipe, dump, resolve_arms, to_yaml
 from candor.report.page import report_run
 from candor.results import read_results, write_results
@@ -232,11 +232,14 @@ class Run:
         for split, sources in splits.items():
             write_examples(examples_path(self._folder, split), [e for examples in sources.values() for e in examples])
         self._reporter.say("auditing the data for shortcuts")
+        engine = self._engine_with("base")
+        meter = meter_of_recipe(self._recipe, engine.tokenizer, engine.max_length)
         audited = audit(
             dict(splits.items()),
             seed=self._recipe.data.seed,
-            count_tokens=self._count_tokens(),
-            max_length=self._max_tokens(),
+            count_tokens=meter.count,
+            max_length=meter.max_tokens,
+            prompt=meter.notes(),
         )
         write_json(self._folder / AUDIT, audited)
         shown, hidden = audited["warnings"][:WARNINGS_SHOWN], audited["warnings"][WARNINGS_SHOWN:]
@@ -245,13 +248,6 @@ class Run:
         if hidden:
             self._reporter.say(f"and {len(hidden)} more warnings of the audit, in the report and in {AUDIT}")
         return splits.notes
-
-    def _count_tokens(self) -> Callable[[Example], int]:
-        tokenizer = self._engine_with("base").tokenizer
-        return lambda example: len(encode_text(tokenizer, prompt_text(self._template, example, tokenizer)))
-
-    def _max_tokens(self) -> int:
-        return self._engine_with("base").max_length - self._recipe.evaluation.max_new_tokens
 
     def _base(self) -> None:
         self._predict("base")

@@ -125,8 +125,41 @@ def test_prompt_lengths() -> None:
     made = make(40, lambda n, label: ("E",))
     result = audit({"all": {"d": made}}, count_tokens=lambda example: 10 + int(example.id), max_length=47)
     tokens = result["datasets"]["d"]["prompt_tokens"]
-    assert tokens == {"median": 29.5, "p95": pytest.approx(47.05), "max": 49, "max_length": 47, "too_long": 2}
+    # Nothing that can be left out makes these shorter.
+    assert tokens == {
+        "median": 29.5,
+        "p95": pytest.approx(47.05),
+        "max": 49,
+        "max_length": 47,
+        "too_long": 2,
+        "sentences_cut": 0,
+        "never_fit": 2,
+    }
     assert any("2 of 40 prompts are longer than 47 tokens" in words for words in result["warnings"])
+
+
+def test_sentences_that_would_be_cut_are_counted() -> None:
+    made = make(40, lambda n, label: ("E",) * (n % 4))
+    result = audit({"all": {"d": made}}, count_tokens=lambda example: 10 + 5 * len(example.evidence), max_length=15)
+    tokens = result["datasets"]["d"]["prompt_tokens"]
+    # Ten claims each have 0, 1, 2 and 3 sentences, and one fits.
+    assert (tokens["too_long"], tokens["sentences_cut"], tokens["never_fit"]) == (20, 10 * 1 + 10 * 2, 0)
+    assert any("20 of 40 prompts are longer than 15 tokens, and 30 evidence sentences" in w for w in result["warnings"])
+
+
+def test_lengths_in_words() -> None:
+    made = make(40, lambda n, label: ("one two",) * 2)
+    assert scores(made)["words"] == {"median": 6.0, "p95": 6.0, "max": 6}
+
+
+def test_a_tokenizer_that_is_not_there_is_a_warning() -> None:
+    made = make(40, lambda n, label: ("E",))
+    result = audit({"all": {"d": made}}, prompt={"model": "some/model", "unknown": "no network"})
+    assert any(
+        "prompt lengths in tokens are not known, nor what would be cut: no network" in w for w in result["warnings"]
+    )
+    assert result["prompt"]["model"] == "some/model"
+    assert "prompt_tokens" not in result["datasets"]["d"]
 
 
 def test_missing_labels_are_said() -> None:

@@ -11,7 +11,7 @@ from typer.testing import CliRunner, Result
 from candor.data import commands
 from candor.data.download import Fetched
 from candor.data.official import OFFICIAL_FILES, DataPath
-from candor.errors import DataError
+from candor.errors import DataError, ModelError, PromptError
 
 app = typer.Typer()
 app.add_typer(commands.app, name="data")
@@ -84,6 +84,112 @@ def test_audit_of_a_run(tmp_path: Path) -> None:
     result = run("audit", tmp_path)
     assert result.exit_code == 0
     assert "1 of 1 examples of test share their claim with train" in result.stdout
+
+
+CLAIMS = "claim,evidence,label\n" + "".join(
+    f"Claim {n},{'Evidence ' * (30 if n % 10 == 0 else 1)},{('PASS', 'FAIL', 'NA')[n % 3]}\n" for n in range(60)
+)
+
+
+@pytest.fixture
+def claims(tmp_path: Path) -> Path:
+    (tmp_path / "mine.csv").write_text(CLAIMS)
+    return tmp_path / "mine.csv"
+
+
+@pytest.fixture
+def tokenizer(tmp_path: Path) -> Path:
+    from toy import byte_tokenizer
+
+    byte_tokenizer().save_pretrained(str(tmp_path / "bytes"))
+    return tmp_path / "bytes"
+
+
+def table_recipe(folder: Path, data: Path, model: str, **values: object) -> Path:
+    recipe = {
+        "name": "mine",
+        "model": {"name": model},
+        "prompt": {"template": "sandbox"},
+        "data": {
+            "sources": {"mine": {"kind": "table", "path": str(data)}},
+            "train": {"mine": 30},
+            "test": {"mine": 30},
+        },
+        **values,
+    }
+    (folder / "mine.yaml").write_text(json.dumps(recipe))
+    return folder / "mine.yaml"
+
+
+def test_audit_of_bare_data_says_how_to_get_tokens(claims: Path, tmp_path: Path) -> None:
+    result = run("audit", claims, "--json", tmp_path / "audit.json")
+    assert result.exit_code == 0
+    assert "Lengths are in words; in tokens, and what would be cut, they are told with --model" in result.stdout
+    assert "claim and evidence: median 3, 95 % 32, longest 32 words" in result.stdout
+    figures = json.loads((tmp_path / "audit.json").read_text())
+    assert figures["prompt"] == {"model": None, "unknown": "no model is named"}
+    assert figures["datasets"]["mine"]["words"]["max"] == 32
+    assert "give --model" in str(run("audit", claims, "--max-length", 100).exception)
+    assert "give --model" in str(run("audit", claims, "--template", "verdict").exception)
+
+
+def test_audit_of_bare_data_in_tokens(claims: Path, tokenizer: Path, tmp_path: Path) -> None:
+    options = ("--model", tokenizer, "--template", "sandbox")
+    result = run("audit", claims, *options, "--max-length", 200, "--json", tmp_path / "audit.json")
+    assert result.exit_code == 0, result.exception
+    assert f"(tokenizer of {tokenizer}, template sandbox); 168 fit (200 less 32 for the answer)" in result.stdout
+    assert "6 are cut by 6 evidence sentences in all, and 0 do not fit even without evidence" in result.stdout
+    assert "6 of 60 prompts are longer than 168 tokens" in result.stdout
+    figures = json.loads((tmp_path / "audit.json").read_text())
+    assert figures["datasets"]["mine"]["prompt_tokens"]["sentences_cut"] == 6
+    assert figures["prompt"]["template"] == "sandbox"
+    assert "none is cut" in run("audit", claims, *options, "--max-length", 2000).stdout
+    assert "give --max-length" in run("audit", claims, *options).stdout
+    assert isinstance(run("audit", claims, "--model", tmp_path).exception, ModelError)
+    assert isinstance(run("audit", claims, *options[:2], "--template", "none").exception, PromptError)
+
+
+def test_audit_of_a_recipe_in_tokens(claims: Path, tokenizer: Path, tmp_path: Path) -> None:
+    recipe = table_recipe(tmp_path, claims, str(tokenizer))
+    result = run("audit", recipe, "-o", "model.max_length=200", "-o", "evaluation.max_new_tokens=40")
+    assert result.exit_code == 0, result.exception
+    assert "160 fit (200 less 40 for the answer)" in result.stdout
+    assert "longer than 160 tokens, and 6 evidence sentences" in result.stdout
+    assert "568 fit (600 less 32 for the answer), none is cut" in run("audit", recipe, "--max-length", 600).stdout
+
+
+def test_audit_of_a_recipe_whose_tokenizer_is_not_here(
+    claims: Path, tokenizer: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("candor.prompt_lengths._hub_trouble", lambda: "ConnectionError")
+    recipe = table_recipe(tmp_path, claims, "nobody/nothing")
+    result = run("audit", recipe, "--json", tmp_path / "audit.json")
+    assert result.exit_code == 0, result.exception
+    assert "majority_label" in result.stdout
+    assert "words" in result.stdout
+    assert "! prompt lengths in tokens are not known, nor what would be cut: model.name: no tokenizer" in result.stdout
+    figures = json.loads((tmp_path / "audit.json").read_text())
+    assert figures["prompt"]["model"] == "nobody/nothing"
+    assert "ConnectionError" in figures["prompt"]["unknown"]
+    named = run("audit", recipe, "--model", tokenizer, "--max-length", 600)
+    assert "568 fit" in named.stdout
+    assert isinstance(run("audit", recipe, "--model", "nobody/else").exception, ModelError)
+
+
+def test_audit_of_a_run_uses_its_recipe(claims: Path, tokenizer: Path, tmp_path: Path) -> None:
+    example = {"id": "1", "dataset": "mine", "claim": "C", "evidence": ["E"], "label": "NA", "group": "g"}
+    (tmp_path / "run" / "data").mkdir(parents=True)
+    (tmp_path / "run" / "data" / "test.jsonl").write_text(json.dumps(example) + "\n")
+    table_recipe(tmp_path, claims, str(tokenizer), stages=["data", "base"]).rename(tmp_path / "run" / "recipe.yaml")
+    result = run("audit", tmp_path / "run", "--max-length", 600)
+    assert "568 fit (600 less 32 for the answer), none is cut" in result.stdout
+
+
+def test_audit_says_which_arms_it_leaves_out(claims: Path, tokenizer: Path, tmp_path: Path) -> None:
+    arms = {"one": {"prompt": {"template": "verdict"}}, "two": {"train": {"steps": 3}}}
+    result = run("audit", table_recipe(tmp_path, claims, str(tokenizer), arms=arms))
+    assert "arm one has prompt of its own" in result.stderr
+    assert "arm two" not in result.stderr
 
 
 def test_fetch_says_what_was_done(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import itertools
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -59,6 +60,7 @@ def audit(
     seed: int = 0,
     count_tokens: CountTokens | None = None,
     max_length: int | None = None,
+    prompt: Mapping[str, Any] | None = None,
     max_examples: int = MAX_EXAMPLES,
 ) -> dict[str, Any]:
     """Audit examples before anything is trained on them.
@@ -66,14 +68,16 @@ def audit(
     Args:
         splits: examples by split and dataset; shortcuts are scored per dataset over all splits together.
         seed: of the folds, and of the sample where a dataset is larger than ``max_examples``.
-        count_tokens: length of an example's prompt in tokens; without it prompt lengths are left out.
+        count_tokens: length of an example's prompt in tokens; without it lengths are told in words alone.
         max_length: prompts longer than so many tokens would be cut.
+        prompt: what prompts are measured with, or under ``unknown`` why they are not.
         max_examples: per dataset, for the shortcuts.
 
     Returns:
         JSON values: ``datasets`` (by name: counts, labels, evidence, ``shortcuts`` each with ``accuracy`` over the
-        three labels and ``na_accuracy`` of the decision NA or not, as value, interval and n), ``repeats`` across
-        splits, ``warnings`` in words.
+        three labels and ``na_accuracy`` of the decision NA or not, as value, interval and n; lengths of claim and
+        evidence in words, of prompts in tokens, and what would be cut), ``repeats`` across splits, ``prompt``,
+        ``warnings`` in words.
     """
     by_dataset: dict[str, list[Example]] = defaultdict(list)
     for split in splits.values():
@@ -87,6 +91,11 @@ def audit(
     repeats = _repeats_across(splits)
     warnings = [words for name, result in datasets.items() for words in _warnings(name, result)]
     warnings += _repeat_warnings(repeats)
+    if prompt and "unknown" in prompt and prompt.get("model"):
+        warnings.append(
+            f"prompt lengths in tokens are not known, nor what would be cut: {prompt['unknown']}. Lengths are given in "
+            "words; for tokens make the model's tokenizer available here, or name another with --model."
+        )
     return {
         "seed": seed,
         "folds": FOLDS,
@@ -95,6 +104,7 @@ def audit(
         },
         "datasets": datasets,
         "repeats": repeats,
+        "prompt": dict(prompt or {}),
         "warnings": warnings,
     }
 
@@ -117,16 +127,42 @@ def _audit_dataset(
         "scored_examples": len(sample),
         "shortcuts": _score_shortcuts(sample, seed),
     }
+    result["words"] = _spread([len(" ".join((example.claim, *example.evidence)).split()) for example in examples])
     if count_tokens is not None:
-        lengths = np.array([count_tokens(example) for example in examples])
-        result["prompt_tokens"] = {
-            "median": float(np.median(lengths)),
-            "p95": float(np.quantile(lengths, 0.95)),
-            "max": int(lengths.max()),
-            "max_length": max_length,
-            "too_long": None if max_length is None else int((lengths > max_length).sum()),
-        }
+        lengths = [count_tokens(example) for example in examples]
+        result["prompt_tokens"] = _spread(lengths) | _cuts(examples, lengths, count_tokens, max_length)
     return result
+
+
+def _spread(lengths: Sequence[int]) -> dict[str, Any]:
+    return {
+        "median": float(np.median(lengths)),
+        "p95": float(np.quantile(lengths, 0.95)),
+        "max": max(lengths),
+    }
+
+
+def _cuts(
+    examples: Sequence[Example], lengths: Sequence[int], count_tokens: CountTokens, max_length: int | None
+) -> dict[str, Any]:
+    """What a model that takes so many tokens would not see: evidence sentences, from the end, until a prompt fits."""
+    if max_length is None:
+        return {"max_length": None, "too_long": None, "sentences_cut": None, "never_fit": None}
+    too_long = [example for example, length in zip(examples, lengths, strict=True) if length > max_length]
+    sentences_cut = never_fit = 0
+    for example in too_long:
+        for shown in reversed(range(len(example.evidence))):
+            if count_tokens(dataclasses.replace(example, evidence=example.evidence[:shown])) <= max_length:
+                sentences_cut += len(example.evidence) - shown
+                break
+        else:
+            never_fit += 1
+    return {
+        "max_length": max_length,
+        "too_long": len(too_long),
+        "sentences_cut": sentences_cut,
+        "never_fit": never_fit,
+    }
 
 
 def _sample(examples: Sequence[Example], seed: int, limit: int) -> list[Example]:
@@ -257,10 +293,16 @@ def _warnings(name: str, result: Mapping[str, Any]) -> list[str]:
             "check them, since no model can be right on both."
         )
     tokens = result.get("prompt_tokens")
-    if tokens and tokens["too_long"]:
+    if tokens and tokens["sentences_cut"]:
         words.append(
-            f"{name}: {tokens['too_long']} of {result['n']} prompts are longer than {tokens['max_length']} tokens, "
-            "and their last evidence sentences would be cut; raise the length or show fewer sentences."
+            f"{name}: {tokens['too_long'] - tokens['never_fit']} of {result['n']} prompts are longer than "
+            f"{tokens['max_length']} tokens, and {tokens['sentences_cut']} evidence sentences at their ends would be "
+            "cut; raise the length or show fewer sentences."
+        )
+    if tokens and tokens["never_fit"]:
+        words.append(
+            f"{name}: {tokens['never_fit']} of {result['n']} prompts are longer than {tokens['max_length']} tokens "
+            "even without any evidence, which would stop a run; raise the length or leave these claims out."
         )
     return words
 

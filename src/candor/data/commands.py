@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import json
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.console import Console
@@ -20,10 +21,14 @@ from candor.data.loaded import LoadedSource, kept_sha256
 from candor.data.official import OFFICIAL_DATASETS, OFFICIAL_FILES, OfficialFile, default_data_dir
 from candor.data.sandbox import DOMAINS
 from candor.data.splits import Split, make_splits
-from candor.errors import CandorError, DataError
+from candor.errors import CandorError, DataError, ModelError
 from candor.files import write_json
-from candor.recipe import find_recipe, load_recipe
+from candor.recipe import Recipe, dump, find_recipe, load_recipe, resolve_arms
+from candor.run_folder import RECIPE
 from candor.types import LABELS, Example
+
+if TYPE_CHECKING:
+    from candor.prompt_lengths import PromptMeter
 
 app = typer.Typer(help="Fetch official files, list what is there, show examples.", no_args_is_help=True)
 
@@ -111,34 +116,109 @@ def audit_command(
         list[str] | None, typer.Option("--override", "-o", help="key=value of a recipe; may be repeated")
     ] = None,
     skip_bad_rows: SkipBadRows = False,
+    model: Annotated[
+        str | None,
+        typer.Option(
+            "--model",
+            "-m",
+            help="Measure prompts in tokens of this model: a folder, a hub id or 'sandbox'. Its tokenizer is loaded, "
+            "never its weights. Default: the recipe's model.",
+        ),
+    ] = None,
+    max_length: Annotated[
+        int | None,
+        typer.Option(
+            "--max-length", min=16, help="Longest sequence in tokens, answer included. Default: the model's own."
+        ),
+    ] = None,
+    template: Annotated[
+        str | None, typer.Option("--template", help="Prompt template. Default: the recipe's, else 'verdict'.")
+    ] = None,
 ) -> None:
-    """Measure what shortcuts score without reading claim and evidence together, and what repeats across splits.
+    """Measure what shortcuts score without reading claim and evidence together, what repeats, and what would be cut.
 
-    Examples: candor audit recipes/mixed.yaml; candor audit predictions.json.gz --json audit.json
+    Examples: candor audit recipes/mixed.yaml; candor audit claims.csv --model ./my-model --max-length 2048
     """
     status = _status()
 
     def say(words: str) -> None:
-        status.print(words, style="dim")
+        status.print(words, style="dim", soft_wrap=True)
 
-    splits: dict[str, Split]
     path = Path(target)
-    if path.suffix in (".yaml", ".yml") or not (path.exists() or target in NAMED_SOURCES):
-        config = load_recipe(find_recipe(target), override or ()).data
-        splits = dict(make_splits(config, data_dir=data_dir, progress=say).items())
+    is_recipe = path.suffix in (".yaml", ".yml") or not (path.exists() or target in NAMED_SOURCES)
+    if override and not is_recipe:
+        raise DataError("-o changes a recipe, and this is none", file=target)
+    of_run = path / RECIPE
+    place = find_recipe(target) if is_recipe else of_run if of_run.is_file() else None
+    recipe = None if place is None else load_recipe(place, _with_options(override or (), model, max_length, template))
+    # A model that was named here has to be there; one that a recipe names need not be on the machine that audits.
+    meter, prompt = _meter(recipe, model, max_length, template, needed=model is not None)
+    splits: dict[str, Split]
+    if is_recipe and recipe is not None:
+        _say_what_arms_change(recipe, say)
+        splits = dict(make_splits(recipe.data, data_dir=data_dir, progress=say).items())
     else:
-        if override:
-            raise DataError("-o changes a recipe, and this is none", file=target)
         on_bad_row: OnBadRow = "skip" if skip_bad_rows else "error"
         splits = read_splits(target, data_dir=data_dir, on_bad_row=on_bad_row, progress=say)
-    result = audit(splits)
+    result = audit(
+        splits,
+        seed=0 if recipe is None else recipe.data.seed,
+        count_tokens=None if meter is None else meter.count,
+        max_length=None if meter is None else meter.max_tokens,
+        prompt=prompt,
+    )
     if json_file is not None:
         write_json(json_file, result)
     print_audit(_console(), result)
 
 
+def _with_options(
+    overrides: Sequence[str], model: str | None, max_length: int | None, template: str | None
+) -> list[str]:
+    options = {"model.name": model, "model.max_length": max_length, "prompt.template": template}
+    return [*overrides, *(f"{key}={json.dumps(value)}" for key, value in options.items() if value is not None)]
+
+
+def _meter(
+    recipe: Recipe | None, model: str | None, max_length: int | None, template: str | None, *, needed: bool
+) -> tuple[PromptMeter | None, dict[str, Any]]:
+    """What measures prompts, and its description: where there is none, why."""
+    if recipe is None and model is None:
+        if max_length is not None or template is not None:
+            raise DataError("--max-length and --template say nothing without a tokenizer; give --model, too")
+        return None, {"model": None, "unknown": "no model is named"}
+    from candor.prompt_lengths import meter_of_model, meter_of_recipe
+
+    try:
+        if recipe is not None:
+            meter = meter_of_recipe(recipe)
+        else:
+            meter = meter_of_model(str(model), template=template or "verdict", max_length=max_length)
+    except ModelError as error:
+        if needed or recipe is None:
+            raise
+        return None, {"model": recipe.model.name, "unknown": str(error)}
+    return meter, meter.notes()
+
+
+def _say_what_arms_change(recipe: Recipe, say: Callable[[str], None]) -> None:
+    whole = dump(recipe)
+    for name, arm in resolve_arms(recipe).items():
+        own = [part for part in ("data", "model", "prompt") if dump(arm)[part] != whole[part]]
+        if own:
+            say(
+                f"arm {name} has {' and '.join(own)} of its own, which this audit leaves out; its run is audited itself"
+            )
+
+
 def print_audit(console: Console, result: Mapping[str, Any]) -> None:
-    """Print an audit: a table for each dataset, repeats across splits, warnings."""
+    """Print an audit: a table for each dataset, lengths, repeats across splits, warnings."""
+    prompt = result["prompt"]
+    if "unknown" in prompt and prompt["model"] is None:
+        console.print(
+            "Lengths are in words; in tokens, and what would be cut, they are told with --model NAME or FOLDER.",
+            soft_wrap=True,
+        )
     for name, dataset in result["datasets"].items():
         labels = ", ".join(f"{count} {label}" for label, count in dataset["labels"].items())
         console.print(f"\n[bold]{escape(name)}[/bold]: {dataset['n']} examples ({labels}), {dataset['groups']} groups")
@@ -148,11 +228,7 @@ def print_audit(console: Console, result: Mapping[str, Any]) -> None:
         for shortcut, scores in dataset["shortcuts"].items():
             table.add_row(shortcut, *(_score(scores[metric]) for metric in ("accuracy", "na_accuracy")))
         console.print(table)
-        tokens = dataset.get("prompt_tokens")
-        if tokens:
-            console.print(
-                f"prompt tokens: median {tokens['median']:.0f}, 95 % {tokens['p95']:.0f}, max {tokens['max']}"
-            )
+        console.print(_lengths(dataset, prompt), soft_wrap=True)
     for pair, counts in result["repeats"].items():
         console.print(
             f"{pair}: of {counts['of']} examples {counts['claims']} share a claim, {counts['groups']} a group, "
@@ -162,6 +238,33 @@ def print_audit(console: Console, result: Mapping[str, Any]) -> None:
         console.print(f"[bold yellow]![/bold yellow] {escape(warning)}")
     if not result["warnings"]:
         console.print("No shortcut and no repeat worth a warning.")
+
+
+def _lengths(dataset: Mapping[str, Any], prompt: Mapping[str, Any]) -> str:
+    """Lengths of a dataset's prompts in tokens and what would be cut, or else of its claims and evidence in words."""
+    tokens = dataset.get("prompt_tokens")
+    if tokens is None:
+        return f"claim and evidence: {_spread(dataset['words'])} words"
+    measured = (
+        f"prompts: {_spread(tokens)} tokens (tokenizer of {escape(prompt['model'])}, template {prompt['template']})"
+    )
+    if tokens["max_length"] is None:
+        return f"{measured}; neither model nor tokenizer says how many fit: give --max-length"
+    fit = (
+        f"{measured}; {tokens['max_length']:,} fit ({prompt['max_length']:,} less {prompt['answer_room']:,} for the "
+        "answer)"
+    )
+    if not tokens["too_long"]:
+        return f"{fit}, none is cut"
+    cut = tokens["too_long"] - tokens["never_fit"]
+    return (
+        f"{fit}: {cut:,} are cut by {tokens['sentences_cut']:,} evidence sentences in all, and {tokens['never_fit']:,} "
+        "do not fit even without evidence"
+    )
+
+
+def _spread(lengths: Mapping[str, Any]) -> str:
+    return f"median {lengths['median']:,.0f}, 95 % {lengths['p95']:,.0f}, longest {lengths['max']:,}"
 
 
 def _score(score: Mapping[str, Any] | None) -> str:

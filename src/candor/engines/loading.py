@@ -44,8 +44,8 @@ def choose_dtype(name: str, device: torch.device) -> torch.dtype:
     return torch.bfloat16 if name == "bfloat16" else torch.float32
 
 
-def load_tokenizer(name: str, *, revision: str | None = None) -> Any:
-    """Load a tokenizer from a folder or the hub.
+def load_tokenizer(name: str, *, revision: str | None = None, local_files_only: bool = False) -> Any:
+    """Load a tokenizer from a folder or the hub; with ``local_files_only`` from what the hub's client has kept.
 
     Raises:
         ModelError: there is none; says what was tried.
@@ -53,7 +53,7 @@ def load_tokenizer(name: str, *, revision: str | None = None) -> Any:
     from transformers import AutoTokenizer
 
     try:
-        return AutoTokenizer.from_pretrained(name, revision=revision)
+        return AutoTokenizer.from_pretrained(name, revision=revision, local_files_only=local_files_only)
     except Exception as error:
         raise _not_loaded("tokenizer", name, error) from error
 
