@@ -44,13 +44,14 @@ def write_dump(path: Path, pages: int, seed: int = 0) -> None:
     words = np.array([f"w{number:x}" for number in range(WORDS)])
     with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED, compresslevel=1) as archive:
         for shard, first in enumerate(range(0, pages, PAGES_PER_SHARD), start=1):
+            count = min(PAGES_PER_SHARD, pages - first)
+            sentences_of = rng.integers(1, 10, size=count)
+            ends = np.cumsum(rng.integers(8, 40, size=sentences_of.sum()))
+            drawn = iter(np.split(words[np.searchsorted(cumulative, rng.random(ends[-1]))], ends[:-1]))
             lines = ['{"id": "", "text": "", "lines": ""}']
-            for page in range(first, min(first + PAGES_PER_SHARD, pages)):
+            for page, number in enumerate(sentences_of, start=first):
                 name = f"Person{page // 3} Town{page % 977}"
-                sentences = []
-                for length in rng.integers(8, 40, size=rng.integers(1, 10)):
-                    drawn = words[np.searchsorted(cumulative, rng.random(length))]
-                    sentences.append(f"{name} {' '.join(drawn)} .")
+                sentences = [f"{name} {' '.join(next(drawn))} ." for _ in range(number)]
                 text = "\n".join(f"{n}\t{sentence}\tw1\tw2" for n, sentence in enumerate(sentences))
                 title = f"{name}_-LRB-{page}-RRB-".replace(" ", "_")
                 lines.append(json.dumps({"id": title, "text": " ".join(sentences), "lines": text}))
