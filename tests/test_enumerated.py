@@ -11,9 +11,10 @@ import pytest
 import torch
 from toy import TEMPLATE, toy_tokenizer
 
+from candor.answer_scores import C, K, draw_ended, open_answers
 from candor.encoding import AnswerGrammar, answer_grammar
 from candor.engines.base import TokenScores
-from candor.enumerated import C, EnumeratedObjective, K, answer_probs, draw_ended, open_answers
+from candor.enumerated import EnumeratedObjective, answer_probs
 from candor.grpo import SampledObjective
 from candor.objective import ObjectiveConfig
 from candor.prompts import CONFIDENCES
@@ -158,7 +159,7 @@ def test_open_answers_take_the_average_end_of_their_label(tree: Tree, grammar: A
     ended = draw_ended(5, np.random.default_rng(0))
     assert ended.sum(1).tolist() == [5, 5, 5]
     assert draw_ended("all", np.random.default_rng(0)).all()
-    rows = open_answers(grammar, ended)
+    rows = open_answers(grammar.answers, ended)
     assert [len(a) - len(r) for a, r in zip(grammar.answers, rows, strict=True)] == (~ended).ravel().astype(
         int
     ).tolist()

@@ -24,6 +24,8 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("rewards",),
     ("objective",),
     ("recipe",),
+    ("answer_scores",),
+    ("expected_confidence",),
     ("grpo",),
     ("enumerated",),
     ("scoring", "steps"),

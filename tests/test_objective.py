@@ -30,6 +30,9 @@ def test_the_study_has_no_extras() -> None:
         ({"preset": "paper", "log_valid": 1.0}, "log_valid"),
         ({"preset": "paper", "confidence_labels": "all"}, "confidence_labels"),
         ({"preset": "paper", "confidence_entropy": 0.1}, "confidence_entropy"),
+        ({"preset": "paper", "confidence": "enumerated"}, "confidence"),
+        ({"preset": "paper", "ends": 4}, "ends"),
+        ({"preset": "candor", "confidence": "enumerated"}, "confidence"),
         ({"preset": "candor", "credit": "whole"}, "confidence_entropy"),
     ],
 )

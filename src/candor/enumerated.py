@@ -14,6 +14,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from candor.answer_scores import C, K, answer_logprobs
 from candor.encoding import AnswerGrammar
 from candor.engines.base import ObjectiveResult, TokenScores
 from candor.grpo import ZERO_SPREAD, clipped_surrogate, group_advantages
@@ -22,9 +23,6 @@ from candor.prompts import CONFIDENCES
 from candor.rewards import NO_LABEL, RewardConfig, Rewards, score, tally_rewards
 from candor.tally import Tally
 from candor.types import LABELS
-
-K = len(LABELS)
-C = len(CONFIDENCES)
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,21 +42,6 @@ class AnswerProbs:
     log_reasoning_P_R_T: torch.Tensor
 
 
-def open_answers(grammar: AnswerGrammar, ended_K_C: NDArray[np.bool_]) -> list[tuple[int, ...]]:
-    """The grammar's answers, those that are not ``ended`` without their end token.
-
-    Running the last digit of an answer only to see whether it ends there is most of the cost of the answers' tree.
-    """
-    return [a if ended else a[:-1] for a, ended in zip(grammar.answers, ended_K_C.ravel(), strict=True)]
-
-
-def draw_ended(ends: int | str, rng: np.random.Generator) -> NDArray[np.bool_]:
-    """Which answers' ends are scored, shape K C: all, or ``ends`` drawn behind each label."""
-    if ends == "all":
-        return np.ones((K, C), dtype=bool)
-    return np.stack([rng.permutation(C) < int(ends) for _ in range(K)])
-
-
 def answer_probs(
     scores: TokenScores, grammar: AnswerGrammar, prefix_lengths_P_R: NDArray[np.int64], ended_K_C: NDArray[np.bool_]
 ) -> AnswerProbs:
@@ -71,30 +54,24 @@ def answer_probs(
         ended_K_C: answers that carry their end token. The end of the others has the mean log-probability of those
             that do behind the same label.
     """
-    prompts, reasonings = prefix_lengths_P_R.shape
     device = scores.mask_P_C_T.device
     length = scores.mask_P_C_T.shape[-1]
-    shape = (prompts, reasonings, K * C, length)
+    shape = (*prefix_lengths_P_R.shape, K, C, length)
     position_T = torch.arange(length, device=device)
-    offset = torch.as_tensor(prefix_lengths_P_R, device=device)[:, :, None, None]
-    is_answer = position_T >= offset
-    start = torch.tensor(grammar.label_start, device=device)[:, None] + offset
-    end = torch.tensor(grammar.label_end, device=device)[:, None] + offset
-    last = torch.tensor([len(answer) - 1 for answer in grammar.answers], device=device)[:, None] + offset
-    is_label = (position_T >= start) & (position_T < end)
+    offset_P_R = torch.as_tensor(prefix_lengths_P_R, device=device)
+    begin = offset_P_R[:, :, None, None]
+    last = torch.tensor([len(answer) - 1 for answer in grammar.answers], device=device).view(K, C) + begin
     ended = torch.as_tensor(ended_K_C, device=device)
-
-    def answers(token_scores: torch.Tensor) -> torch.Tensor:
-        body = (token_scores * (is_answer & (position_T < last))).sum(-1).view(prompts, reasonings, K, C)
-        own_end = (token_scores * (position_T == last)).sum(-1).view(prompts, reasonings, K, C)
-        mean_end = (own_end * ended).sum(-1, keepdim=True) / ended.sum(-1, keepdim=True)
-        return body + torch.where(ended, own_end, mean_end)
-
     logprobs, raw = scores.logprobs_P_C_T.view(shape), scores.raw_logprobs_P_C_T.view(shape)
-    log_answers = answers(logprobs)
-    raw_answers = log_answers if scores.raw_logprobs_P_C_T is scores.logprobs_P_C_T else answers(raw)
-    labels = (raw * is_label).sum(-1).view(prompts, reasonings, K, C)[..., 0]
-    reasoning = logprobs[:, :, 0] * ~is_answer[:, :, 0]
+    log_answers = answer_logprobs(logprobs, begin, last, ended)
+    untempered = scores.raw_logprobs_P_C_T is scores.logprobs_P_C_T
+    raw_answers = log_answers if untempered else answer_logprobs(raw, begin, last, ended)
+    start_K = torch.tensor(grammar.label_start[::C], device=device)
+    end_K = torch.tensor(grammar.label_end[::C], device=device)
+    place_P_R_K_T = position_T - offset_P_R[:, :, None, None]
+    is_label = (place_P_R_K_T >= start_K[:, None]) & (place_P_R_K_T < end_K[:, None])
+    labels = (raw[:, :, :, 0] * is_label).sum(-1)
+    reasoning = logprobs[:, :, 0, 0] * (position_T < offset_P_R[..., None])
     return AnswerProbs(log_answers, raw_answers, labels, reasoning)
 
 

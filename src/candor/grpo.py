@@ -1,9 +1,9 @@
 """GRPO as pure tensor functions: advantages within a group, and the clipped objective on sampled tokens.
 
 What departs from the published formulation (arXiv 2402.03300), all of it a recipe's choice: the division by the
-group's standard deviation can be left out; label and confidence tokens can earn separate advantages; log p(gold) can
-be added as a differentiable term. The loss of a completion is the sum over its tokens, not their mean: a verdict is
-one decision, and a mean would make its weight depend on how many tokens spell it.
+group's standard deviation can be left out; label and confidence tokens can earn separate advantages, the latter in
+expectation; log p(gold) can be added as a differentiable term. The loss of a completion is the sum over its tokens,
+not their mean: a verdict is one decision, and a mean would make its weight depend on how many tokens spell it.
 """
 
 from __future__ import annotations
@@ -15,7 +15,9 @@ import torch
 from numpy.typing import NDArray
 
 from candor.engines.base import ObjectiveResult, TokenScores
+from candor.expected_confidence import ExpectedConfidence
 from candor.tally import Tally
+from candor.types import LABELS
 
 ZERO_SPREAD = 1e-6
 """A group whose rewards differ by less has nothing to learn from."""
@@ -85,8 +87,8 @@ def clipped_surrogate(
 class SampledObjective:
     """Clipped objective on sampled completions, with optional differentiable terms.
 
-    The batch's continuations are, for each prompt, its G completions and behind them the three label continuations
-    ``LABEL=PASS`` and so on (the latter only if ``log_gold`` is not 0).
+    The batch's continuations are, for each prompt, its G completions, behind them the three label continuations
+    ``LABEL=PASS`` and so on (only if ``log_gold`` is not 0), and behind them those of ``confidence`` if there is one.
 
     Attributes:
         old_logprobs_P_G_T: log-probabilities under the sampling policy, padded with 0.
@@ -97,6 +99,8 @@ class SampledObjective:
         clip: clip range of the ratio.
         log_gold: weight of log p(gold).
         kl: weight of the KL to the base model (k3 estimator, http://joschu.net/blog/kl-approx.html).
+        confidence: the confidence part in expectation, or ``None`` where it is in the advantages.
+        confidence_weight: weight of ``confidence``.
     """
 
     old_logprobs_P_G_T: torch.Tensor
@@ -107,6 +111,8 @@ class SampledObjective:
     clip: float
     log_gold: float
     kl: float
+    confidence: ExpectedConfidence | None = None
+    confidence_weight: float = 0.0
 
     def __call__(self, scores: TokenScores, part: slice) -> ObjectiveResult:
         """Loss of the prompts ``part``: mean over all completions of the batch of the sum over their tokens."""
@@ -128,11 +134,16 @@ class SampledObjective:
             tally.add("kl", kl_P_G.detach().cpu())
             if self.kl:
                 loss = loss + self.kl * kl_P_G.sum() / (prompts * group_size)
+        behind = group_size + (len(LABELS) if self.log_gold else 0)
         if self.log_gold:
-            labels_P_L = scores.raw_logprobs_P_C_T[:, group_size:, self.label_start :].sum(-1)
+            labels_P_L = scores.raw_logprobs_P_C_T[:, group_size:behind, self.label_start :].sum(-1)
             gold = self.gold_P[part].to(labels_P_L.device)
             log_gold = labels_P_L.log_softmax(-1).gather(1, gold[:, None])
             loss = loss - self.log_gold * log_gold.sum() / prompts
+        if self.confidence is not None:
+            confidence_loss, entropy_P = self.confidence.loss(scores.logprobs_P_C_T[:, behind:], part)
+            loss = loss + self.confidence_weight * confidence_loss
+            tally.add("entropy_confidence", entropy_P.cpu())
         taken = ratio.detach()[mask].cpu()
         tally.add("ratio_mean", taken)
         tally.add("ratio_clipped", ((taken - 1.0).abs() > self.clip).double())

@@ -34,12 +34,14 @@ PRESETS: Final[dict[str, dict[str, Any]]] = {
     },
 }
 PRESETS["rlcr"] = PRESETS["paper"]
+# The same for a policy that is sampled, whose invalid answers the format term sees without a term of their own.
+PRESETS["candor-sampled"] = {**PRESETS["candor"], "kind": "sampled", "confidence": "enumerated", "log_valid": 0.0}
 
 
 class ObjectiveConfig(Config):
     """How rewards become a gradient. ``preset`` fills in what is not given; ``docs/objective.md`` has the formulas."""
 
-    preset: Literal["paper", "rlcr", "candor"] = "candor"
+    preset: Literal["paper", "rlcr", "candor", "candor-sampled"] = "candor"
     kind: Literal["sampled", "enumerated"] = Field(
         description="sampled: clipped objective on sampled completions; enumerated: exact expectation over all answers"
     )
@@ -54,13 +56,18 @@ class ObjectiveConfig(Config):
         description="emitted: confidences are trained behind each label as often as it is emitted; all: equally "
         "behind all three labels (enumerated, split)"
     )
+    confidence: Literal["sampled", "enumerated"] = Field(
+        default="sampled",
+        description="sampled, split: from what the confidence part is estimated: the group's completions with the same "
+        "label, or the expectation over all 101 confidences behind every sampled label",
+    )
     confidence_entropy: float = Field(
         ge=0, le=10, description="entropy bonus of the confidence given the label (split), in units of the reward"
     )
     ends: Literal["all"] | Annotated[int, Field(ge=1, le=101)] = Field(
         default="all",
-        description="enumerated: confidences behind each label whose end token is scored in a step; all: exactly every "
-        "one; fewer: as many, drawn anew each step, the others are taken to end like those on average",
+        description="where confidences are enumerated: how many behind each label have their end scored in a step; "
+        "all: exactly every one; fewer: drawn anew each step, the others are taken to end like those on average",
     )
     log_gold: float = Field(ge=0, le=100, description="weight of the differentiable log p(gold label)")
     log_valid: float = Field(ge=0, le=100, description="weight of log(probability of all answers in form) (enumerated)")
@@ -80,9 +87,14 @@ class ObjectiveConfig(Config):
                 "log_valid": self.log_valid > 0,
                 "confidence_labels": self.confidence_labels == "all",
                 "confidence_entropy": self.confidence_entropy > 0 and self.credit == "whole",
+                "confidence": self.confidence == "enumerated" and self.credit == "whole",
+                "ends": self.ends != "all" and self.confidence == "sampled",
             }
         else:
-            idle = {"confidence_entropy": self.confidence_entropy > 0 and self.credit == "whole"}
+            idle = {
+                "confidence_entropy": self.confidence_entropy > 0 and self.credit == "whole",
+                "confidence": self.confidence == "enumerated",
+            }
         wrong = [name for name, is_idle in idle.items() if is_idle]
         if wrong:
             raise ValueError(f"{', '.join(wrong)}: no effect with kind={self.kind} and credit={self.credit}; leave out")

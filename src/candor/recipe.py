@@ -136,8 +136,8 @@ class Recipe(Config):
             )
         if self.objective.kind == "sampled" and self.sampling.reasoning_tokens:
             raise ValueError("sampling.reasoning_tokens: no effect with objective.kind=sampled; use max_new_tokens")
-        if self.objective.kind == "enumerated" and self.train.updates_per_batch > 1:
-            raise ValueError("train.updates_per_batch: the enumerated objective is exact for one update only; set 1")
+        if "enumerated" in (self.objective.kind, self.objective.confidence) and self.train.updates_per_batch > 1:
+            raise ValueError("train.updates_per_batch: what is enumerated is exact for one update only; set 1")
         return self
 
     def trained_on(self) -> list[str]:

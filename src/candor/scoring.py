@@ -27,12 +27,14 @@ class ScoredRollouts:
         answers_P_G: what could be read.
         rewards: terms of shape P G.
         label_P_G: emitted label indices, -1 for none.
+        probs_P_G_K: label probabilities where each emits its label.
         gold_P: gold label indices.
     """
 
     answers_P_G: list[list[Answer]]
     rewards: Rewards
     label_P_G: NDArray[np.int64]
+    probs_P_G_K: NDArray[np.float64]
     gold_P: NDArray[np.int64]
 
 
@@ -82,6 +84,7 @@ def score_rollouts(
         ]
     )
     gold_P = gold_indices(examples_P)
+    probs_P_G_K = label_probs(np.array([[r.probe_logprobs for r in group] for group in rollouts_P_G]))
     rewards = score(
         reward,
         label=label_P_G,
@@ -89,10 +92,10 @@ def score_rollouts(
         clean=clean_P_G,
         gold=gold_P[:, None],
         has_evidence=has_evidence_P[:, None],
-        probs=label_probs(np.array([[r.probe_logprobs for r in group] for group in rollouts_P_G])),
+        probs=probs_P_G_K,
         step=step,
     )
-    return ScoredRollouts(answers_P_G, rewards, label_P_G, gold_P)
+    return ScoredRollouts(answers_P_G, rewards, label_P_G, probs_P_G_K, gold_P)
 
 
 def token_advantages(
@@ -102,8 +105,9 @@ def token_advantages(
 
     With whole credit every token of a completion has its group advantage. With split credit the tokens up to the end
     of the label have the advantage of what the label decides, and those behind it the advantage of what the
-    confidence decides among completions with the same label, plus its entropy bonus. The form counts for both: within
-    the group for the label, which may be missing, and among completions with the same label for what follows it.
+    confidence decides among completions with the same label, plus its entropy bonus, unless that is taken in
+    expectation (:mod:`candor.expected_confidence`). The form counts for both: within the group for the label, which
+    may be missing, and among completions with the same label for what follows it.
     """
     whole = group_advantages(scored.rewards.total, divide_by_std=objective.divide_by_std)
     length = max(len(rollout.tokens) for group in rollouts_P_G for rollout in group)
@@ -111,15 +115,16 @@ def token_advantages(
     if objective.credit == "split":
         label_rewards = scored.rewards.label_part + scored.rewards.terms["format"]
         label_P_G = group_advantages(label_rewards, divide_by_std=objective.divide_by_std).values_P_G
-        ends_P_G = np.array([[_label_end(r, tokenizer) for r in group] for group in rollouts_P_G])
-        behind = [
-            [sum(r.logprobs[end:]) for r, end in zip(group, ends, strict=True)]
-            for group, ends in zip(rollouts_P_G, ends_P_G.tolist(), strict=True)
-        ]
-        surprise_P_G = -np.array(behind)
-        confidence_rewards = scored.rewards.confidence_part + objective.confidence_entropy * surprise_P_G
-        confidence_P_G = objective.confidence_weight * label_advantages(confidence_rewards, scored.label_P_G)
-        confidence_P_G += label_advantages(scored.rewards.terms["format"], scored.label_P_G)
+        ends_P_G = label_ends(rollouts_P_G, tokenizer)
+        confidence_P_G = label_advantages(scored.rewards.terms["format"], scored.label_P_G)
+        if objective.confidence == "sampled":
+            behind = [
+                [sum(r.logprobs[end:]) for r, end in zip(group, ends, strict=True)]
+                for group, ends in zip(rollouts_P_G, ends_P_G.tolist(), strict=True)
+            ]
+            surprise_P_G = -np.array(behind)
+            confidence_rewards = scored.rewards.confidence_part + objective.confidence_entropy * surprise_P_G
+            confidence_P_G += objective.confidence_weight * label_advantages(confidence_rewards, scored.label_P_G)
     for p, group in enumerate(rollouts_P_G):
         for g, rollout in enumerate(group):
             count = len(rollout.tokens)
@@ -131,10 +136,14 @@ def token_advantages(
     return torch.from_numpy(advantages_P_G_T), whole.constant_P
 
 
-def _label_end(rollout: Rollout, tokenizer: Any) -> int:
-    """Index of the first token behind the label; all tokens where there is no label."""
-    position = label_position(rollout.text)
-    return len(rollout.tokens) if position is None else tokens_covering(tokenizer, rollout.tokens, position[1])
+def label_ends(rollouts_P_G: Sequence[Sequence[Rollout]], tokenizer: Any) -> NDArray[np.int64]:
+    """Index of each completion's first token behind its label, shape P G; all its tokens where there is no label."""
+
+    def label_end(rollout: Rollout) -> int:
+        position = label_position(rollout.text)
+        return len(rollout.tokens) if position is None else tokens_covering(tokenizer, rollout.tokens, position[1])
+
+    return np.array([[label_end(rollout) for rollout in group] for group in rollouts_P_G])
 
 
 def padded_logprobs(rollouts_P_G: Sequence[Sequence[Rollout]]) -> torch.Tensor:

@@ -11,12 +11,22 @@ import torch
 from numpy.typing import NDArray
 
 from candor import prompts
+from candor.answer_scores import draw_ended, open_answers
 from candor.encoding import AnswerGrammar, EncodedPrompt, probe_site, tokens_within
 from candor.engines.base import Batch, Engine, Objective, Probe, Sampling, Tokens, TokenScores
-from candor.enumerated import EnumeratedObjective, answer_probs, draw_ended, open_answers
+from candor.enumerated import EnumeratedObjective, answer_probs
+from candor.expected_confidence import ExpectedConfidence, sampled_labels
 from candor.grpo import SampledObjective
 from candor.recipe import Recipe
-from candor.scoring import gold_indices, padded_logprobs, score_rollouts, tally_rollouts, token_advantages
+from candor.scoring import (
+    ScoredRollouts,
+    gold_indices,
+    label_ends,
+    padded_logprobs,
+    score_rollouts,
+    tally_rollouts,
+    token_advantages,
+)
 from candor.seeding import derive_seed
 from candor.tally import Tally
 from candor.types import LABELS, Example, Rollout
@@ -68,6 +78,7 @@ def sampled_step(run: Prepared, batch: StepBatch, step: int) -> tuple[Batch, Obj
     advantages_P_G_T, constant_P = token_advantages(scored, batch.rollouts_P_G, recipe.objective, engine.tokenizer)
     batch.tally.merge(tally_rollouts(scored, batch.rollouts_P_G, constant_P))
     completions = [[rollout.tokens for rollout in group] for group in batch.rollouts_P_G]
+    confidence = expected_confidence(run, batch, scored, step) if recipe.objective.confidence == "enumerated" else None
     labels = probe_site(engine.tokenizer, (), LABEL_PROBE.anchor, LABEL_PROBE.choices)
     objective = SampledObjective(
         old_logprobs_P_G_T=padded_logprobs(batch.rollouts_P_G),
@@ -78,9 +89,31 @@ def sampled_step(run: Prepared, batch: StepBatch, step: int) -> tuple[Batch, Obj
         clip=recipe.objective.clip,
         log_gold=recipe.objective.log_gold,
         kl=recipe.objective.kl,
+        confidence=confidence,
+        confidence_weight=recipe.objective.confidence_weight,
     )
-    extra = list(labels.choices) if recipe.objective.log_gold else []
-    return Batch(batch.prompts_P, [group + extra for group in completions], sampling.temperature), objective
+    continuations = [group + list(labels.choices) if recipe.objective.log_gold else group for group in completions]
+    if confidence is not None:
+        continuations = [group + all_ for group, all_ in zip(continuations, confidence.continuations(), strict=True)]
+    return Batch(batch.prompts_P, continuations, sampling.temperature), objective
+
+
+def expected_confidence(run: Prepared, batch: StepBatch, scored: ScoredRollouts, step: int) -> ExpectedConfidence:
+    """Every confidence behind every sampled label of the step."""
+    ends_P_G = label_ends(batch.rollouts_P_G, run.engine.tokenizer)
+    return ExpectedConfidence.of(
+        [
+            sampled_labels(*each)
+            for each in zip(batch.rollouts_P_G, scored.label_P_G, ends_P_G, scored.probs_P_G_K, strict=True)
+        ],
+        run.grammar,
+        draw_ended(run.recipe.objective.ends, np.random.default_rng(derive_seed(run.seed, "ends", step))),
+        reward=run.recipe.reward,
+        gold_P=scored.gold_P,
+        has_evidence_P=batch.has_evidence_P,
+        entropy=run.recipe.objective.confidence_entropy,
+        step=step,
+    )
 
 
 def enumerated_step(run: Prepared, batch: StepBatch, step: int) -> tuple[Batch, Objective]:
@@ -95,7 +128,7 @@ def enumerated_step(run: Prepared, batch: StepBatch, step: int) -> tuple[Batch, 
         )
         prefixes_P_R = [[reasoning_of(run.engine, rollout) for rollout in group] for group in batch.rollouts_P_G]
     ended_K_C = draw_ended(recipe.objective.ends, np.random.default_rng(derive_seed(run.seed, "ends", step)))
-    grammar_answers = open_answers(run.grammar, ended_K_C)
+    grammar_answers = open_answers(run.grammar.answers, ended_K_C)
     answers = [
         grammar_answers if group == [()] else [prefix + answer for prefix in group for answer in grammar_answers]
         for group in prefixes_P_R
