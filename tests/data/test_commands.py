@@ -71,7 +71,10 @@ def test_audit_of_a_table_and_of_bad_input(tmp_path: Path) -> None:
     result = run("audit", tmp_path / "mine.csv")
     assert isinstance(result.exception, DataError)
     assert "mine.csv:2: 'label' is 'yes', no known label" in str(result.exception)
-    assert run("audit", tmp_path / "mine.csv", "--skip-bad-rows").exit_code == 0
+    skipping = run("audit", tmp_path / "mine.csv", "--skip-bad-rows")
+    assert skipping.exit_code == 0
+    assert f"mine: 20 bad rows are left out, first: {tmp_path / 'mine.csv'}:2: 'label' is 'yes'" in skipping.stderr
+    assert "20 bad rows are left out" in run("data", "show", tmp_path / "mine.csv", "--skip-bad-rows").stdout
     assert "no such recipe" in str(run("audit", tmp_path / "none").exception)
     assert "-o changes a recipe" in str(run("audit", tmp_path / "mine.csv", "-o", "a=b").exception)
 
@@ -156,6 +159,19 @@ def test_audit_of_a_recipe_in_tokens(claims: Path, tokenizer: Path, tmp_path: Pa
     assert "160 fit (200 less 40 for the answer)" in result.stdout
     assert "longer than 160 tokens, and 6 evidence sentences" in result.stdout
     assert "568 fit (600 less 32 for the answer), none is cut" in run("audit", recipe, "--max-length", 600).stdout
+
+
+def test_audit_of_a_recipe_says_what_shrank_and_what_was_left_out(
+    claims: Path, tokenizer: Path, tmp_path: Path
+) -> None:
+    claims.write_text(CLAIMS + "No label,E,\n")
+    recipe = table_recipe(tmp_path, claims, str(tokenizer))
+    options = ("-o", "data.test.mine=50", "-o", "data.on_shortage=shrink", "-o", "data.on_bad_row=skip")
+    result = run("audit", recipe, *options)
+    assert result.exit_code == 0, result.exception
+    assert "shrunk: test.mine asks for 50 examples and gets 30: the source has 60" in result.stderr
+    assert "mine: 1 bad row is left out, first:" in result.stderr
+    assert "mine.csv:62: 'label' is empty" in result.stderr
 
 
 def test_audit_of_a_recipe_whose_tokenizer_is_not_here(

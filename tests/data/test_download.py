@@ -240,7 +240,7 @@ def test_no_network(server: Server, tmp_path: Path) -> None:
 
 def test_disk_too_full_to_begin(server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(shutil, "disk_usage", lambda path: shutil._ntuple_diskusage(10, 9, 1000))  # type: ignore[attr-defined]
-    with pytest.raises(FetchError, match=r"too full: 1 MB are needed and 0 MB are free"):
+    with pytest.raises(FetchError, match=r"too full: 1.0 MB are needed and 0.0 MB are free"):
         get(server, tmp_path)
 
 

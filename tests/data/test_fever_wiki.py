@@ -350,6 +350,15 @@ def test_archives_cannot_point_outside(tmp_path: Path, name: str) -> None:
         build_wiki_index(tmp_path / "dump.zip", tmp_path / "index.sqlite")
 
 
+@pytest.mark.parametrize("name", [".", "./"])
+def test_archives_with_odd_names_are_no_trouble(tmp_path: Path, name: str) -> None:
+    dump = write_dump(tmp_path / "dump.zip")
+    with zipfile.ZipFile(dump, "a") as archive:
+        archive.writestr(name, "")
+    build_wiki_index(dump, tmp_path / "index.sqlite")
+    assert WikiIndex(tmp_path / "index.sqlite").pages == len(PAGES)
+
+
 def test_damaged_archive(tmp_path: Path) -> None:
     dump = write_dump(tmp_path / "dump.zip", {f"P{n}": ["x " * 500] for n in range(50)})
     data = bytearray(dump.read_bytes())

@@ -135,6 +135,13 @@ def test_files_are_found_packed_or_not(tmp_path: Path, layout: str) -> None:
     assert len(load_named("climatefever", data_dir=tmp_path).examples) == 1
 
 
+def test_archives_of_claims_cannot_point_outside(tmp_path: Path) -> None:
+    with zipfile.ZipFile(tmp_path / "vitaminc.zip", "w") as archive:
+        archive.writestr("vitaminc/../../train.jsonl", jsonl(vitaminc_row()))
+    with pytest.raises(DataError, match=r"vitaminc.zip: the archive holds .* which points outside of its folder"):
+        load_named("vitaminc", data_dir=tmp_path)
+
+
 def test_one_datasets_archive_is_not_taken_for_anothers(tmp_path: Path) -> None:
     with zipfile.ZipFile(tmp_path / "vitaminc.zip", "w") as archive:
         archive.writestr("vitaminc/train.jsonl", jsonl(vitaminc_row()))

@@ -106,6 +106,17 @@ def test_splits_are_disjoint_deterministic_and_order_free(
     json.dumps(first.notes, allow_nan=False)
 
 
+def test_rows_alike_but_for_their_group_do_not_depend_on_their_order(tmp_path: Path) -> None:
+    made = [{"claim": "Same", "evidence": "E", "label": "PASS", "group": f"g{n}"} for n in range(5)]
+    sources = {"one": {"kind": "table", "path": "one.jsonl", "columns": {"group": "group"}}}
+    asked = DataConfig.model_validate({"sources": sources, "test": {"one": 2}})
+    drawn = []
+    for rows_there in (made, made[::-1]):
+        write_rows(tmp_path / "one.jsonl", rows_there)
+        drawn.append(make_splits(asked, data_dir=tmp_path).test["one"])
+    assert drawn[0] == drawn[1]
+
+
 def plain(count: int, label: str = "PASS", start: int = 0) -> list[dict[str, str]]:
     return [
         {"id": str(n), "claim": f"Claim number {n}", "evidence": "E", "label": label, "group": f"g{n}"}

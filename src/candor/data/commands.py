@@ -94,7 +94,7 @@ def show(
     console = _console()
     on_bad_row: OnBadRow = "skip" if skip_bad_rows else "error"
     if Path(name).exists():
-        splits = read_splits(name, on_bad_row=on_bad_row)
+        splits = read_splits(name, on_bad_row=on_bad_row, progress=lambda words: console.print(escape(words)))
         examples = [example for split in splits.values() for mine in split.values() for example in mine]
     else:
         loaded = load_named(name, data_dir=data_dir, on_bad_row=on_bad_row, complete=False)
@@ -142,7 +142,7 @@ def audit_command(
     status = _status()
 
     def say(words: str) -> None:
-        status.print(words, style="dim", soft_wrap=True)
+        status.print(escape(words), style="dim", soft_wrap=True)
 
     path = Path(target)
     is_recipe = path.suffix in (".yaml", ".yml") or not (path.exists() or target in NAMED_SOURCES)
@@ -320,7 +320,7 @@ def _print_source(console: Console, loaded: LoadedSource) -> None:
             soft_wrap=True,
         )
     if loaded.skipped:
-        console.print(f"{len(loaded.skipped)} bad rows left out, first: {escape(str(loaded.skipped[0]))}")
+        console.print(escape(loaded.skipped_in_words()), soft_wrap=True)
 
 
 def _first_of_each_label(examples: Sequence[Example], number: int) -> list[Example]:

@@ -122,7 +122,7 @@ def _disk_error(error: OSError, path: Path) -> FetchError:
             "What has been fetched is kept, and fetching goes on from there",
             file=path,
         )
-    return FetchError(f"cannot be written ({error})", file=path)
+    return FetchError(f"cannot be written ({error}); give another folder with --data-dir", file=path)
 
 
 class _TransferError(Exception):
@@ -202,7 +202,7 @@ class _Resuming:
         free = shutil.disk_usage(self.part.parent).free
         if needed is not None and needed > free:
             raise FetchError(
-                f"the disk is too full: {needed / 1e6:,.0f} MB are needed and {free / 1e6:,.0f} MB are free; "
+                f"the disk is too full: {needed / 1e6:,.1f} MB are needed and {free / 1e6:,.1f} MB are free; "
                 "make room or give another folder with --data-dir",
                 file=self.part.with_suffix(""),
             )

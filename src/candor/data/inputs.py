@@ -78,8 +78,11 @@ def read_splits(
             raise DataError(f"not the folder of a run: none of {names} is there", file=folder)
         return {split: _by_dataset(read_file(file).examples) for split, file in present.items()}
     if path.is_file():
-        return {"all": _by_dataset(read_file(path, on_bad_row=on_bad_row).examples)}
+        loaded = read_file(path, on_bad_row=on_bad_row)
+        _say_skipped(loaded, progress)
+        return {"all": _by_dataset(loaded.examples)}
     loaded = load_named(target, data_dir=data_dir, on_bad_row=on_bad_row, progress=progress)
+    _say_skipped(loaded, progress)
     return {"all": {target: list(loaded.examples)}}
 
 
@@ -111,6 +114,11 @@ def load_named(
         complete=complete,
         progress=progress,
     )
+
+
+def _say_skipped(loaded: LoadedSource, progress: Progress | None) -> None:
+    if loaded.skipped and progress is not None:
+        progress(loaded.skipped_in_words())
 
 
 def read_file(path: Path, *, on_bad_row: OnBadRow = "error") -> LoadedSource:

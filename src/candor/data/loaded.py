@@ -70,6 +70,11 @@ class LoadedSource:
         """Rows read per second, hashing the files included."""
         return sum(file.rows for file in self.files) / self.seconds if self.seconds else 0.0
 
+    def skipped_in_words(self) -> str:
+        """How many bad rows were left out, and the first of them."""
+        rows = "1 bad row is" if len(self.skipped) == 1 else f"{len(self.skipped):,} bad rows are"
+        return f"{self.name}: {rows} left out, first: {self.skipped[0]}"
+
     def notes(self) -> dict[str, Any]:
         """Everything but the examples, as JSON values."""
         labels = Counter(example.label for example in self.examples)

@@ -174,6 +174,6 @@ def zip_members(path: Path) -> list[str]:
         raise DataError(f"not a zip archive, or damaged ({error}); fetch it again", file=path) from error
     for name in names:
         parts = PurePosixPath(name.replace("\\", "/"))
-        if parts.is_absolute() or ".." in parts.parts or ":" in parts.parts[0]:
+        if parts.is_absolute() or ".." in parts.parts or ":" in name.partition("/")[0]:
             raise DataError(f"the archive holds {name!r}, which points outside of its folder", file=path)
     return names

@@ -42,6 +42,9 @@ class SkippedRow:
     line: int
     reason: str
 
+    def __str__(self) -> str:
+        return f"{self.file}:{self.line}: {self.reason}"
+
 
 class BadRows:
     """Stops at the first bad row, or keeps a list of them, as the recipe asks."""

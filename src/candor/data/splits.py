@@ -117,6 +117,11 @@ def make_splits(config: DataConfig, *, data_dir: Path | None = None, progress: P
             )
         if completer.complete(draw.chosen, say):
             break
+    for source in loaded.values():
+        if source.skipped:
+            say(source.skipped_in_words())
+    for shortage in draw.shortages:
+        say(f"shrunk: {shortage}")
     splits = Splits(**{name: completer.filled(split) for name, split in draw.chosen.items()})
     check_disjoint(dict(splits.items()))
     notes = {

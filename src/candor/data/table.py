@@ -59,15 +59,15 @@ def row_parser(
         claim = text(row, columns.claim)
         evidence = evidence_sentences(row, columns.evidence, cells=cells)
         gold = label(field(row, columns.label), labels, columns.label)
+        own_group = () if columns.group is None else (identifier(row, columns.group),)
         if columns.id is not None:
             example_id = identifier(row, columns.id)
         else:
-            example_id = digest(claim, *evidence, gold)[:12]
+            # With the group, or else rows alike but for it would swap ids when the file is written in another order.
+            example_id = digest(claim, *evidence, gold, *own_group)[:12]
             repeats = made_ids[example_id] = made_ids.get(example_id, 0) + 1
             example_id = example_id if repeats == 1 else f"{example_id}-{repeats}"
-        group = claim_group(claim)
-        if columns.group is not None:
-            group = f"{group_prefix}:{identifier(row, columns.group)}"
+        group = f"{group_prefix}:{own_group[0]}" if own_group else claim_group(claim)
         return Example(example_id, name, claim, evidence, gold, group)
 
     return parse
