@@ -139,8 +139,10 @@ def write_run(
         score = {"value": 0.71, "interval": [0.68, 0.74], "n": 1000}
         shortcuts = {name: {"accuracy": score, "na_accuracy": score} for name in ("claim_only", "no_evidence_is_na")}
         labels = {"PASS": 250, "FAIL": 250, "NA": 500}
+        tokens = {"median": 61.5, "p95": 98.2, "max": 1204, "max_length": 1008, "too_long": 3, "sentences_cut": 7}
+        found = {"shortcuts": shortcuts, "labels": labels, "prompt_tokens": tokens}
         audit = {
-            "datasets": {name: {"shortcuts": shortcuts, "labels": labels} for name in datasets},
+            "datasets": dict.fromkeys(datasets, found),
             "warnings": [HOSTILE if hostile else "wiki: no_evidence_means_na alone scores 71 %."],
         }
         write_json(folder / "audit.json", audit)

@@ -148,6 +148,11 @@ def test_the_verdicts_come_with_their_numbers_and_what_speaks_against_them(outli
     assert "[+31.0, +39.0]" in text
 
 
+def test_the_audit_tells_lengths_of_prompts_and_what_is_cut(html: str) -> None:
+    assert "Length of prompts in tokens</span></caption>" in html
+    assert "<td>62</td><td>98</td><td>1,204</td><td>1,008</td><td>3</td><td>7</td>" in html
+
+
 def test_a_report_writes_tables_and_figures_beside_the_page(folder: Path) -> None:
     tables = {path.name for path in (folder / "tables").iterdir()}
     assert {"figures.csv", "results.md", "results.tex", "transfer-na-recall.md"} <= tables

@@ -147,6 +147,7 @@ def render_page(runs: Sequence[Run], drawn: Figures, *, title: str) -> str:
         "collapses": training_warnings(runs),
         "durations": sections.durations(runs),
         "audit_tables": sections.audit_tables(runs),
+        "prompt_lengths": sections.prompt_lengths(runs),
         "audit_rest": sections.audit_rest(runs),
         "predictions": predictions,
         "predictions_note": _predictions_note(predictions),

@@ -151,6 +151,23 @@ def _shortcut(found: Mapping[Any, Any]) -> tuple[Cell, ...]:
     return (*cells, Cell(_count(scores[0].get("n"))))
 
 
+def prompt_lengths(runs: Sequence[Run]) -> Table | None:
+    """How long the prompts of each dataset are in tokens, and what of them would be cut."""
+    rows = []
+    audits = _audits(runs)
+    for run, audit in audits:
+        for dataset, content in _mapping(audit.get("datasets")).items():
+            tokens = _mapping(_mapping(content).get("prompt_tokens"))
+            if tokens:
+                name = str(dataset) + (f" ({run.name})" if len(audits) > 1 else "")
+                keys = ("median", "p95", "max", "max_length", "too_long", "sentences_cut")
+                found = [tokens.get(key) for key in keys]
+                whole = [round(value) if isinstance(value, float) else value for value in found]
+                rows.append(Row(name, tuple(Cell(_count(value)) for value in whole)))
+    columns = ("Dataset", "Median", "95 %", "Longest", "Fit", "Too long", "Sentences cut")
+    return Table("prompt-lengths", "Length of prompts in tokens", columns, (Group("", tuple(rows)),)) if rows else None
+
+
 def audit_rest(runs: Sequence[Run]) -> dict[str, Any]:
     """Everything else that the audits hold, by dataset or key."""
     rest: dict[str, Any] = {}
