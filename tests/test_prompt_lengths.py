@@ -55,7 +55,10 @@ def test_what_is_cut_is_what_a_run_would_cut(folder: Path) -> None:
             encode(meter.template, never, meter.tokenizer, max_tokens=meter.max_tokens)
     assert dropped == 2
     assert (tokens["too_long"], tokens["sentences_cut"], tokens["never_fit"]) == (4, 2, 2)
-    assert any("2 of 5 prompts are longer than 168 tokens, and 2 evidence sentences" in w for w in result["warnings"])
+    assert any(
+        "2 of 5 prompts are longer than 168 tokens; evidence sentences at their ends would be cut, 2 in" in w
+        for w in result["warnings"]
+    )
     assert any("2 of 5 prompts are longer than 168 tokens even without any" in w for w in result["warnings"])
     json.dumps(result, allow_nan=False)
 

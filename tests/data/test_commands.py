@@ -141,7 +141,7 @@ def test_audit_of_bare_data_in_tokens(claims: Path, tokenizer: Path, tmp_path: P
     result = run("audit", claims, *options, "--max-length", 200, "--json", tmp_path / "audit.json")
     assert result.exit_code == 0, result.exception
     assert f"(tokenizer of {tokenizer}, template sandbox); 168 fit (200 less 32 for the answer)" in result.stdout
-    assert "6 are cut by 6 evidence sentences in all, and 0 do not fit even without evidence" in result.stdout
+    assert "; longer: 6, evidence sentences cut: 6, too long even without evidence: 0" in result.stdout
     assert "6 of 60 prompts are longer than 168 tokens" in result.stdout
     figures = json.loads((tmp_path / "audit.json").read_text())
     assert figures["datasets"]["mine"]["prompt_tokens"]["sentences_cut"] == 6
@@ -157,7 +157,7 @@ def test_audit_of_a_recipe_in_tokens(claims: Path, tokenizer: Path, tmp_path: Pa
     result = run("audit", recipe, "-o", "model.max_length=200", "-o", "evaluation.max_new_tokens=40")
     assert result.exit_code == 0, result.exception
     assert "160 fit (200 less 40 for the answer)" in result.stdout
-    assert "longer than 160 tokens, and 6 evidence sentences" in result.stdout
+    assert "longer than 160 tokens; evidence sentences at their ends would be cut, 6 in all" in result.stdout
     assert "568 fit (600 less 32 for the answer), none is cut" in run("audit", recipe, "--max-length", 600).stdout
 
 

@@ -296,13 +296,13 @@ def _warnings(name: str, result: Mapping[str, Any]) -> list[str]:
     if tokens and tokens["sentences_cut"]:
         words.append(
             f"{name}: {tokens['too_long'] - tokens['never_fit']} of {result['n']} prompts are longer than "
-            f"{tokens['max_length']} tokens, and {tokens['sentences_cut']} evidence sentences at their ends would be "
-            "cut; raise the length or show fewer sentences."
+            f"{tokens['max_length']} tokens; evidence sentences at their ends would be cut, {tokens['sentences_cut']} "
+            "in all. Raise the length or show fewer sentences."
         )
     if tokens and tokens["never_fit"]:
         words.append(
             f"{name}: {tokens['never_fit']} of {result['n']} prompts are longer than {tokens['max_length']} tokens "
-            "even without any evidence, which would stop a run; raise the length or leave these claims out."
+            "even without any evidence, which would stop a run. Raise the length or leave these claims out."
         )
     return words
 

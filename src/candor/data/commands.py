@@ -256,10 +256,9 @@ def _lengths(dataset: Mapping[str, Any], prompt: Mapping[str, Any]) -> str:
     )
     if not tokens["too_long"]:
         return f"{fit}, none is cut"
-    cut = tokens["too_long"] - tokens["never_fit"]
     return (
-        f"{fit}: {cut:,} are cut by {tokens['sentences_cut']:,} evidence sentences in all, and {tokens['never_fit']:,} "
-        "do not fit even without evidence"
+        f"{fit}; longer: {tokens['too_long']:,}, evidence sentences cut: {tokens['sentences_cut']:,}, too long even "
+        f"without evidence: {tokens['never_fit']:,}"
     )
 
 
