@@ -27,7 +27,8 @@ def test_list_says_what_is_there(shared_data: Path) -> None:
     assert result.exit_code == 0
     assert "candor data fetch fever" in result.stdout
     (vitaminc,) = [line for line in result.stdout.splitlines() if "34,481" in line]
-    assert all(number in vitaminc for number in ("17,306", "9,907", "7,268"))
+    assert all(number in vitaminc for number in ("17,306", "9,907", "7,268", "vitaminc_real.zip!"))
+    assert "154 of the NA are disputed" in result.stdout
 
 
 def test_list_without_a_data_folder(tmp_path: Path) -> None:
@@ -172,6 +173,13 @@ def test_audit_of_a_recipe_says_what_shrank_and_what_was_left_out(
     assert "shrunk: test.mine asks for 50 examples and gets 30: the source has 60" in result.stderr
     assert "mine: 1 bad row is left out, first:" in result.stderr
     assert "mine.csv:62: 'label' is empty" in result.stderr
+
+
+def test_skipping_bad_rows_works_for_recipes_too(claims: Path, tokenizer: Path, tmp_path: Path) -> None:
+    claims.write_text(CLAIMS + "No label,E,\n")
+    recipe = table_recipe(tmp_path, claims, str(tokenizer))
+    assert isinstance(run("audit", recipe).exception, DataError)
+    assert "1 bad row is left out" in run("audit", recipe, "--skip-bad-rows").stderr
 
 
 def test_audit_of_a_recipe_whose_tokenizer_is_not_here(

@@ -161,6 +161,19 @@ def test_bad_claims(tmp_path: Path, row: dict[str, object], words: str) -> None:
         load(tmp_path)
 
 
+def test_bad_pages_are_listed_with_the_source(tmp_path: Path) -> None:
+    write_fever(tmp_path)
+    with zipfile.ZipFile(tmp_path / "fever" / "wiki-pages.zip", "a") as archive:
+        archive.writestr("wiki-pages/wiki-900.jsonl", '{"id": "Bad", "lines": 3}\n')
+    loaded = load_source("fever", source(), data_dir=tmp_path, on_bad_row="skip")
+    assert loaded.notes()["wiki_skipped_rows"] == 1
+    (listed,) = loaded.notes()["wiki_skipped"]
+    assert listed["file"].endswith("wiki-900.jsonl")
+    assert (listed["line"], listed["reason"]) == (1, "'lines' must be text, not a number")
+    with pytest.raises(DataError, match=r"was built without bad rows of the dump .1, first: .*wiki-900.jsonl:1: 'lin"):
+        load(tmp_path)
+
+
 def test_missing_dump_says_how_to_get_it(tmp_path: Path) -> None:
     write_fever(tmp_path)
     (tmp_path / "fever" / "wiki-pages.zip").unlink()

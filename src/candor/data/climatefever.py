@@ -16,9 +16,11 @@ from candor.types import Example, Label
 def load(name: str, config: ClimatefeverSource, data_dir: Path, bad_rows: BadRows) -> LoadedSource:
     """Load ``climate-fever.jsonl``. Evidence is each of the five sentences with its article, in the file's order."""
     loading = Loading(name, bad_rows)
+    disputed_claims = 0
     labels = {**OFFICIAL_LABELS, "disputed": Label.NA}
 
     def parse(value: Any) -> Example | None:
+        nonlocal disputed_claims
         row = record(value)
         gold = label(field(row, "claim_label"), labels, "claim_label")
         claim = text(row, "claim")
@@ -31,11 +33,13 @@ def load(name: str, config: ClimatefeverSource, data_dir: Path, bad_rows: BadRow
             group=claim_group(claim),
         )
         disputed = str(row["claim_label"]).casefold() == "disputed"
+        disputed_claims += disputed
         return None if disputed and config.disputed == "drop" else example
 
     path = require(data_dir, "climatefever", "climate-fever.jsonl")
     examples = list(loading.read(path, parse))
-    return loading.done(examples, {"kind": config.kind, "disputed": config.disputed})
+    settings = {"kind": config.kind, "disputed": config.disputed, "disputed_claims": disputed_claims}
+    return loading.done(examples, settings)
 
 
 def _evidence(items: Any) -> tuple[str, ...]:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from rich.console import Console
 from rich.markup import escape
-from rich.table import Table
+from rich.table import Column, Table
 
 from candor.data.audit import audit
 from candor.data.config import OnBadRow
@@ -69,11 +69,13 @@ def list_(data_dir: DataDir = None, skip_bad_rows: SkipBadRows = False) -> None:
     """
     console = _console()
     data_dir = data_dir or default_data_dir()
-    files = Table("file", "there", "size", title=f"Official files in {escape(str(data_dir))}", title_justify="left")
+    there = Column("there", overflow="fold")
+    files = Table("file", there, "size", title=f"Official files in {escape(str(data_dir))}", title_justify="left")
     for file in OFFICIAL_FILES:
         files.add_row(*_file_row(data_dir, file))
     console.print(files)
-    columns = ("dataset", "examples", *(label.value for label in LABELS), "rows/s", "notes")
+    notes = Column("notes", overflow="fold")
+    columns = ("dataset", "examples", *(label.value for label in LABELS), "rows/s", notes)
     counts = Table(*columns, title="Datasets", title_justify="left")
     for name in NAMED_SOURCES:
         counts.add_row(name, *_count_row(name, data_dir, "skip" if skip_bad_rows else "error"))
@@ -150,7 +152,16 @@ def audit_command(
         raise DataError("-o changes a recipe, and this is none", file=target)
     of_run = path / RECIPE
     place = find_recipe(target) if is_recipe else of_run if of_run.is_file() else None
-    recipe = None if place is None else load_recipe(place, _with_options(override or (), model, max_length, template))
+    options = {
+        "model.name": model,
+        "model.max_length": max_length,
+        "prompt.template": template,
+        "data.on_bad_row": "skip" if skip_bad_rows else None,
+    }
+    changes = [f"{key}={json.dumps(value)}" for key, value in options.items() if value is not None]
+    if model is not None:
+        changes.append("model.revision=null")  # the recipe's is of its own model
+    recipe = None if place is None else load_recipe(place, [*(override or ()), *changes])
     # A model that was named here has to be there; one that a recipe names need not be on the machine that audits.
     meter, prompt = _meter(recipe, model, max_length, template, needed=model is not None)
     splits: dict[str, Split]
@@ -160,6 +171,7 @@ def audit_command(
     else:
         on_bad_row: OnBadRow = "skip" if skip_bad_rows else "error"
         splits = read_splits(target, data_dir=data_dir, on_bad_row=on_bad_row, progress=say)
+    say("measuring shortcuts and lengths")
     result = audit(
         splits,
         seed=0 if recipe is None else recipe.data.seed,
@@ -170,13 +182,6 @@ def audit_command(
     if json_file is not None:
         write_json(json_file, result)
     print_audit(_console(), result)
-
-
-def _with_options(
-    overrides: Sequence[str], model: str | None, max_length: int | None, template: str | None
-) -> list[str]:
-    options = {"model.name": model, "model.max_length": max_length, "prompt.template": template}
-    return [*overrides, *(f"{key}={json.dumps(value)}" for key, value in options.items() if value is not None)]
 
 
 def _meter(
@@ -306,7 +311,15 @@ def _remark(name: str, loaded: LoadedSource) -> str:
     if name in DOMAINS:
         return f"sandbox, seed {loaded.settings['seed']}"
     bad = [f"{len(loaded.skipped)} bad rows left out"] if loaded.skipped else []
-    return "; ".join([escape(Path(file.path).name) for file in loaded.files] + bad)
+    disputed = loaded.settings.get("disputed_claims")
+    counted = [f"{disputed} of the NA are disputed"] if disputed else []
+    return "; ".join([escape(_short(file.path)) for file in loaded.files] + counted + bad)
+
+
+def _short(path: str) -> str:
+    """The name of a file, or of an archive and the file in it."""
+    archive, _, member = path.partition("!")
+    return Path(archive).name + (f"!{Path(member).name}" if member else "")
 
 
 def _print_source(console: Console, loaded: LoadedSource) -> None:

@@ -14,7 +14,7 @@ from typing import Any, TypeAlias
 import pooch
 
 from candor.data.config import FeverSource
-from candor.data.loaded import Completion, LoadedSource, Loading
+from candor.data.loaded import MAX_LISTED, Completion, LoadedSource, Loading
 from candor.data.official import find_dump, require
 from candor.data.retrieval import Retriever
 from candor.data.rows import (
@@ -88,7 +88,8 @@ def open_wiki_index(data_dir: Path, bad_rows: BadRows, progress: Callable[[str],
     The index lies beside the dump, or in the user's cache folder where the data folder cannot be written.
 
     Raises:
-        DataError: there is neither index nor dump, or the index is not that of the dump.
+        DataError: there is neither index nor dump, the index is not that of the dump, or lacks bad rows that
+            are errors.
     """
     dump = find_dump(data_dir)
     beside = data_dir / "fever" / _INDEX
@@ -96,6 +97,7 @@ def open_wiki_index(data_dir: Path, bad_rows: BadRows, progress: Callable[[str],
         index = WikiIndex(beside)
         if dump is not None:
             index.check_dump(dump)
+        _refuse_skipped(index, bad_rows)
         return index
     if dump is None:
         raise DataError(
@@ -107,7 +109,21 @@ def open_wiki_index(data_dir: Path, bad_rows: BadRows, progress: Callable[[str],
     else:
         path = Path(pooch.os_cache("candor")) / f"wiki-{dump_identity(dump)[:16]}.sqlite"
     build_wiki_index(dump, path, on_bad_row=bad_rows.on_bad_row, progress=progress)
-    return WikiIndex(path)
+    index = WikiIndex(path)
+    _refuse_skipped(index, bad_rows)
+    return index
+
+
+def _refuse_skipped(index: WikiIndex, bad_rows: BadRows) -> None:
+    """Bad rows are errors for whoever says so, also where another run left them out of the index."""
+    skipped = index.skipped()
+    if skipped and bad_rows.on_bad_row == "error":
+        shard, line, reason = skipped[0]
+        raise DataError(
+            f"was built without bad rows of the dump ({len(skipped):,}, first: {shard}:{line}: {reason}); "
+            "on_bad_row: skip accepts it",
+            file=index.path,
+        )
 
 
 def _references(evidence: Any) -> list[Reference]:
@@ -181,11 +197,15 @@ class _Evidence:
     def notes(self) -> dict[str, Any]:
         """What the evidence was taken from, and how many annotated sentences the dump lacks."""
         index = self._index
+        skipped = index.skipped()
         return {
             "wiki_index": str(index.path),
             "wiki_dump": index.dump,
             "wiki_pages": index.pages,
-            "wiki_skipped_rows": len(index.skipped()),
+            "wiki_skipped_rows": len(skipped),
+            "wiki_skipped": [
+                {"file": file, "line": line, "reason": reason} for file, line, reason in skipped[:MAX_LISTED]
+            ],
             "missing_sentences": self._missing_sentences,
         }
 
