@@ -221,7 +221,7 @@ def print_audit(console: Console, result: Mapping[str, Any]) -> None:
     prompt = result["prompt"]
     if "unknown" in prompt and prompt["model"] is None:
         console.print(
-            "Lengths are in words; in tokens, and what would be cut, they are told with --model NAME or FOLDER.",
+            "Lengths are told in words; --model NAME or FOLDER tells them in tokens, and what would be cut.",
             soft_wrap=True,
         )
     for name, dataset in result["datasets"].items():
