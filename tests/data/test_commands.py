@@ -128,7 +128,7 @@ def table_recipe(folder: Path, data: Path, model: str, **values: object) -> Path
 def test_audit_of_bare_data_says_how_to_get_tokens(claims: Path, tmp_path: Path) -> None:
     result = run("audit", claims, "--json", tmp_path / "audit.json")
     assert result.exit_code == 0
-    assert "Lengths are told in words; --model NAME or FOLDER tells them in tokens, and what would be cut." in result.stdout
+    assert "Lengths are told in words; --model NAME or FOLDER tells them in tokens" in result.stdout
     assert "claim and evidence: median 3, 95 % 32, longest 32 words" in result.stdout
     figures = json.loads((tmp_path / "audit.json").read_text())
     assert figures["prompt"] == {"model": None, "unknown": "no model is named"}
