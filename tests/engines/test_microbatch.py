@@ -11,8 +11,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from candor.engines.microbatch import bytes_per_token, free_memory, split_by_tokens
-from candor.errors import EngineError
+from candor.engines.microbatch import bytes_per_token, split_by_tokens, tokens_that_fit, total_memory
 
 sizes = st.lists(st.integers(1, 50), max_size=20)
 
@@ -21,7 +20,7 @@ sizes = st.lists(st.integers(1, 50), max_size=20)
 def test_parts_cover_the_share_within_the_budget(sizes: list[int], budget: int, data: st.DataObject) -> None:
     start = data.draw(st.integers(0, len(sizes)))
     stop = data.draw(st.integers(start, len(sizes)))
-    parts = split_by_tokens(sizes, slice(start, stop), budget, None)
+    parts = split_by_tokens(sizes, slice(start, stop), budget)
     assert [i for part in parts for i in range(part.start, part.stop)] == list(range(start, stop))
     for part in parts:
         tokens = sum(sizes[part])
@@ -31,33 +30,36 @@ def test_parts_cover_the_share_within_the_budget(sizes: list[int], budget: int, 
 
 
 def test_by_hand() -> None:
-    assert split_by_tokens([5, 5, 3, 20, 1], slice(0, 5), 10, None) == [
+    assert split_by_tokens([5, 5, 3, 20, 1], slice(0, 5), 10) == [
         slice(0, 2),
         slice(2, 3),
         slice(3, 4),
         slice(4, 5),
     ]
-    assert split_by_tokens([5], slice(0, 0), 10, None) == []
-    with pytest.raises(EngineError, match="at least 1"):
-        split_by_tokens([5], slice(0, 1), 0, None)
+    assert split_by_tokens([5], slice(0, 0), 10) == []
 
 
 class _Model:
     device = torch.device("cpu")
+    weights = torch.zeros(1, dtype=torch.bfloat16)
     config = SimpleNamespace(hidden_size=10, intermediate_size=30, num_hidden_layers=2, vocab_size=100)
 
     def parameters(self) -> Any:
-        yield torch.zeros(1, dtype=torch.bfloat16)
+        yield self.weights
 
 
 def test_the_budget_follows_from_memory(monkeypatch: pytest.MonkeyPatch) -> None:
     # Per layer 12 * 10 + 4 * 30 numbers of two bytes, and a row of logits in float32.
     assert bytes_per_token(_Model()) == 2 * 240 * 2 + 400
-    monkeypatch.setattr("candor.engines.microbatch.free_memory", lambda device: 34_000)  # 13,600 of it: ten tokens
-    assert split_by_tokens([5, 5, 1], slice(0, 3), None, _Model()) == [slice(0, 2), slice(2, 3)]
-    monkeypatch.setattr("candor.engines.microbatch.free_memory", lambda device: 0)
-    assert split_by_tokens([5, 5], slice(0, 2), None, _Model()) == [slice(0, 1), slice(1, 2)]
+    # A weight takes 2 bytes; three tenths of the rest are ten tokens.
+    monkeypatch.setattr("candor.engines.microbatch.total_memory", lambda device: 2 + 10 * 1360 * 10 // 3 + 1)
+    assert tokens_that_fit(_Model()) == 10
+    monkeypatch.setattr("candor.engines.microbatch.total_memory", lambda device: 0)
+    assert tokens_that_fit(_Model()) == 1
 
 
-def test_free_memory_is_positive() -> None:
-    assert free_memory(torch.device("cpu")) > 0
+def test_processes_of_one_machine_share_its_memory(monkeypatch: pytest.MonkeyPatch) -> None:
+    alone = total_memory(torch.device("cpu"))
+    assert alone > 0
+    monkeypatch.setenv("LOCAL_WORLD_SIZE", "2")
+    assert total_memory(torch.device("cpu")) == alone // 2

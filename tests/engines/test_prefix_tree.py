@@ -10,10 +10,12 @@ import torch
 from scipy.stats import chi2
 from tiny_models import CONFIGS, VOCABULARY, WINDOW, adapter_gradients, make_model, plain_logprobs
 
-from candor.engines.base import Tokens
+from candor.engines.base import Tokens, TokenScores
 from candor.engines.forward import Sampled
 from candor.engines.plain import PlainPath
-from candor.engines.prefix_tree import PrefixTreePath, TreePrefix, unsupported_reason
+from candor.engines.prefix_tree import NODES_PER_BACKWARD, PrefixTreePath, unsupported_reason
+from candor.engines.tree_attention import Heads
+from candor.engines.tree_prefix import TreePrefix, blocks_of
 from candor.errors import EngineError, ModelError
 
 TEMPERATURE = 0.7
@@ -84,6 +86,33 @@ def _check_equality(model: Any, prompts: list[Tokens], continuations: list[list[
 
 
 @pytest.mark.parametrize("family", CONFIGS)
+def test_gradients_of_few_prompts_at_a_time_equal_those_of_all_at_once(
+    family: str, prompts: list[Tokens], continuations: list[list[Tokens]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also with completions that are cut into several runs."""
+    model = make_model(family)
+    path = PrefixTreePath(model)
+    scores = path.score(path.prefill(prompts, grad=True), continuations, temperature=TEMPERATURE)
+    weights = _weights(scores.logprobs_P_C_T.shape)
+    (scores.logprobs_P_C_T * weights).sum().backward()
+    expected = adapter_gradients(model)
+
+    monkeypatch.setitem(NODES_PER_BACKWARD, "cpu", 1)
+    monkeypatch.setattr("candor.engines.tree_layout.RUN_LENGTH", 4)
+    parts = []
+
+    def loss(scores: TokenScores, part: slice) -> torch.Tensor:
+        parts.append(part)
+        _, completions, tokens = scores.logprobs_P_C_T.shape
+        return (scores.logprobs_P_C_T * weights[part, :completions, :tokens]).sum()
+
+    path.backward(path.prefill(prompts, grad=True), continuations, temperature=TEMPERATURE, loss=loss)
+    assert parts == [slice(0, 1), slice(1, 2), slice(2, 3)]
+    for name, gradient in adapter_gradients(model).items():
+        assert (gradient - expected[name]).norm() < 1e-4 * expected[name].norm(), name
+
+
+@pytest.mark.parametrize("family", CONFIGS)
 def test_scores_and_gradients_equal_plain_forwards(
     family: str, prompts: list[Tokens], continuations: list[list[Tokens]]
 ) -> None:
@@ -103,7 +132,8 @@ def test_prompts_in_several_blocks_equal_plain_forwards(
 ) -> None:
     monkeypatch.setattr("candor.engines.tree_layout.BLOCK_OVERHEAD", 0.0)
     model = make_model(family)
-    assert len(PrefixTreePath(model).prefill(prompts, grad=False).blocks) == 3
+    own = np.array([len(prompt) - 2 * WINDOW for prompt in prompts])
+    assert len(blocks_of(own, 0, Heads(4, 2, torch.float32, torch.device("cpu")), 16)) == 3
     _check_equality(model, prompts, continuations)
     test_samples_are_those_of_the_plain_path(family, prompts)
 

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import torch
+import numpy as np
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from candor.engines.tree_layout import ROOT, Rows, Trie, Visibility, split_rows
+from candor.engines.tree_layout import ROOT, Rows, Trie, Visibility, cut_runs, split_rows
 
 _sequences = st.lists(st.lists(st.integers(0, 2), max_size=5).map(tuple), min_size=1, max_size=8)
 
@@ -17,14 +18,14 @@ def test_trie_merges_beginnings_and_forwards_no_last_token() -> None:
     assert trie.parents.tolist() == [ROOT, 0]
     assert trie.depths.tolist() == [0, 1]
     assert list(zip(trie.edge_sources.tolist(), trie.edge_tokens.tolist(), strict=True)) == [
-        (ROOT, 7),
-        (0, 8),
-        (1, 9),
-        (1, 5),
-        (0, 6),
         (ROOT, 4),
+        (ROOT, 7),
+        (0, 6),
+        (0, 8),
+        (1, 5),
+        (1, 9),
     ]
-    assert trie.paths.tolist() == [[0, 1, 2], [0, 1, 3], [0, 4, 0], [0, 0, 0], [5, 0, 0]]
+    assert trie.paths.tolist() == [[1, 3, 5], [1, 3, 4], [1, 2, 0], [1, 0, 0], [0, 0, 0]]
     assert trie.mask.sum(axis=1).tolist() == [3, 3, 2, 1, 1]
 
 
@@ -40,55 +41,67 @@ def test_trie_spells_its_continuations(sequences: list[tuple[int, ...]]) -> None
         for depth, edge in enumerate(path[mask]):
             source, walked = int(trie.edge_sources[edge]), []
             while source != ROOT:
-                assert trie.ancestors[trie.edge_sources[edge], source]
                 walked.append(int(trie.tokens[source]))
                 source = int(trie.parents[source])
             assert tuple(reversed(walked)) == sequence[:depth]
 
 
-def test_ancestors_are_the_nodes_above_and_the_node_itself() -> None:
-    trie = Trie.build([(1, 2, 0), (1, 3, 0)])
-    assert trie.ancestors.tolist() == [[True, False, False], [True, True, False], [True, False, True]]
+def _ancestors(trie: Trie, node: int) -> set[int]:
+    return {*trie.path_to(node), node}
 
 
-def test_rows_pad_and_find_back() -> None:
-    rows = Rows.of([2, 0, 3])
+@given(_sequences)
+def test_nodes_stand_in_preorder(sequences: list[tuple[int, ...]]) -> None:
+    trie = Trie.build(sequences)
+    for node in range(len(trie.tokens)):
+        below = [other for other in range(len(trie.tokens)) if node in _ancestors(trie, other)]
+        assert below == list(range(node, node + len(below)))
+
+
+@given(_sequences, st.integers(1, 4))
+def test_runs_hold_every_node_once_and_show_it_what_lies_above(sequences: list[tuple[int, ...]], length: int) -> None:
+    trie = Trie.build(sequences)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("candor.engines.tree_layout.RUN_LENGTH", length)
+        cut = cut_runs(trie)
+    assert [node for run in cut for node in run.nodes] == list(range(len(trie.tokens)))
+    for run in cut:
+        assert 1 <= len(run.nodes) <= length
+        for node, visible in zip(run.nodes, run.visible, strict=True):
+            assert set(np.array(run.keys)[visible].tolist()) == _ancestors(trie, node)
+
+
+def test_branches_that_share_nothing_are_cut_apart(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("candor.engines.tree_layout.RUN_LENGTH", 5)
+    cut = cut_runs(Trie.build([(1, 2, 3, 0), (4, 5, 6, 0), (7, 0)]))
+    assert [run.keys for run in cut] == [[0, 1, 2], [3, 4, 5, 6]]
+
+
+def test_rows_hold_consecutive_tokens_or_those_listed() -> None:
+    rows = Rows.of(np.array([4, 0, 0]), np.array([2, 0, 3]))
     assert rows.shape == (3, 3)
-    assert rows.flat.tolist() == [0, 1, 0, 0, 0, 0, 2, 3, 4]
-    assert rows.slots.tolist() == [0, 1, 6, 7, 8]
-    assert not rows.is_full()
-    assert Rows.of([2, 2]).is_full()
-
-
-@given(st.lists(st.integers(0, 4), min_size=1, max_size=5))
-def test_rows_keep_every_token_once(lengths: list[int]) -> None:
-    rows = Rows.of(lengths)
-    tokens = torch.arange(sum(lengths)) + 10
-    if sum(lengths):
-        padded = tokens[rows.flat]
-        assert torch.equal(padded[rows.slots], tokens)
-    assert int(rows.valid.sum()) == sum(lengths)
+    assert rows.tokens.tolist() == [[4, 5, 0], [0, 0, 0], [0, 1, 2]]
+    assert rows.valid.sum(axis=1).tolist() == [2, 0, 3]
+    listed = Rows.listed([[7, 3], [], [9, 8, 1]])
+    assert listed.tokens.tolist() == [[7, 3, 0], [0, 0, 0], [9, 8, 1]]
+    assert (listed.valid == rows.valid).all()
 
 
 def test_window_counts_positions_not_slots() -> None:
     """Two branches of a tree lie side by side: the second one's parent is two slots but one position away."""
-    visible = torch.from_numpy(Trie.build([(1, 2, 0), (1, 3, 0)]).ancestors)[None]
-    positions = torch.tensor([[0, 1, 1]])
-    masks = Visibility(visible, positions, positions, heads_per_key=2, dtype=torch.float32)
-    full, narrow = masks.mask(None), masks.mask(2)
-    assert full.shape == (1, 1, 6, 3)
-    assert torch.equal(full, narrow)
-    assert torch.equal(full[0, 0, :3], full[0, 0, 3:])
-    assert torch.equal(masks.mask(1)[0, 0, :3] == 0, torch.eye(3, dtype=torch.bool))
+    (run,) = cut_runs(Trie.build([(1, 2, 0), (1, 3, 0)]))
+    positions = np.array([[0, 1, 1]])
+    seen = Visibility(run.visible[None], positions, positions)
+    assert seen.within(None) is seen.visible
+    assert (seen.within(2) == run.visible).all()
+    assert (seen.within(1) == np.eye(3, dtype=bool)).all()
 
 
-def test_hidden_keys_are_finite_in_every_dtype() -> None:
-    nothing = torch.zeros(1, 1, 1, dtype=torch.bool)
-    position = torch.zeros(1, 1, dtype=torch.long)
-    for dtype in (torch.float32, torch.bfloat16, torch.float16):
-        mask = Visibility(nothing, position, position, 1, dtype).mask(None)
-        assert torch.isfinite(mask).all()
-        assert float(mask.max()) < -1e4
+def test_a_window_that_reaches_everything_hides_nothing() -> None:
+    seen = Visibility(None, np.array([[9]]), np.array([[0, 1]]))
+    assert seen.within(None) is None
+    assert seen.within(10) is None
+    assert seen.within(9).tolist() == [[[False, True]]]  # type: ignore[union-attr]
 
 
 def test_rows_are_split_where_padding_costs_more_than_a_block() -> None:

@@ -5,7 +5,7 @@ Both give the same numbers; :mod:`candor.engines.local` takes the tree where a m
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -76,6 +76,25 @@ class ForwardPath(Protocol):
         """Score each prompt's continuations, none of them empty.
 
         Differentiable if the prefix keeps gradients and they are enabled.
+        """
+        ...
+
+    def backward(
+        self,
+        prefix: Any,
+        continuations: Sequence[Sequence[Tokens]],
+        *,
+        temperature: float,
+        loss: Callable[[TokenScores, slice], torch.Tensor],
+    ) -> None:
+        """Add the gradients of a loss of each prompt's continuations to those of the weights.
+
+        Args:
+            prefix: from ``prefill`` with gradients; not usable afterwards.
+            continuations: as for ``score``.
+            temperature: as for ``score``.
+            loss: from the scores of some of the prompts, and which they are, to their share of the loss. Called
+                for a few prompts at a time, so that the activations of few are held.
         """
         ...
 

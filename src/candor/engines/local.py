@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from candor.encoding import ProbeSite, decode, probe_site
 from candor.engines import parallel
-from candor.engines.base import Batch, Objective, OptimiserStep, Probe, Sampling, Tokens
+from candor.engines.base import Batch, Objective, OptimiserStep, Probe, Sampling, Tokens, TokenScores
 from candor.engines.config import EngineConfig, ModelConfig
 from candor.engines.forward import ForwardPath, Sampled
 from candor.engines.loading import (
@@ -25,7 +25,7 @@ from candor.engines.loading import (
     load_tokenizer,
     longest_sequence,
 )
-from candor.engines.microbatch import split_by_tokens
+from candor.engines.microbatch import split_by_tokens, tokens_that_fit
 from candor.engines.plain import PlainPath
 from candor.engines.prefix_tree import PrefixTreePath, unsupported_reason
 from candor.errors import EngineError, ModelError, NumericsError
@@ -74,6 +74,7 @@ class LocalEngine:
         self._max_length = longest_sequence(model, tokenizer, max_length)
         self._step = 0
         self._path = self._choose_path()
+        self._micro_batch_tokens = self._config.micro_batch_tokens or tokens_that_fit(model)
         self._kept: tuple[tuple[Tokens, ...], Any] | None = None
         self._parameters = [parameter for parameter in model.parameters() if parameter.requires_grad]
         self._optimiser = (
@@ -266,7 +267,7 @@ class LocalEngine:
             raise EngineError("nothing to train: the model was loaded without an adapter")
         _check_continuations(batch.prompts, batch.continuations)
         tally = Tally()
-        total_loss = 0.0
+        losses: list[float] = []
         self._optimiser.zero_grad(set_to_none=True)
         share = parallel.share(len(batch.prompts))
         kept, self._kept = self._kept, None
@@ -274,17 +275,30 @@ class LocalEngine:
             parts = [share]
         else:
             kept, parts = None, self._parts(self._sizes(batch.prompts, batch.continuations), share)
-        for part in parts:
-            prefix = kept[1] if kept else self._path.prefill(tuple(batch.prompts[part]), grad=True)
-            scores = self._path.score(prefix, batch.continuations[part], temperature=batch.temperature)
-            result = objective(scores, part)
-            loss = float(result.loss.detach())
-            if not math.isfinite(loss):
-                self._optimiser.zero_grad(set_to_none=True)
-                raise NumericsError(f"the loss of prompts {part.start} to {part.stop - 1} of the batch is {loss}")
-            torch.autograd.backward(result.loss)
-            total_loss += loss
+
+        def loss(scores: TokenScores, within: slice) -> torch.Tensor:
+            prompts = slice(part.start + within.start, part.start + within.stop)
+            result = objective(scores, prompts)
+            losses.append(float(result.loss.detach()))
+            if not math.isfinite(losses[-1]):
+                raise NumericsError(
+                    f"the loss of prompts {prompts.start} to {prompts.stop - 1} of the batch is {losses[-1]}"
+                )
             tally.merge(result.tally)
+            return result.loss
+
+        failure = None
+        try:
+            for part in parts:
+                prefix = kept[1] if kept else self._path.prefill(tuple(batch.prompts[part]), grad=True)
+                self._path.backward(prefix, batch.continuations[part], temperature=batch.temperature, loss=loss)
+        except NumericsError as error:
+            failure = str(error)
+        # Every process learns of a failure in any, and none waits for one that has given up.
+        failures = [message for message in parallel.gather([failure]) if message is not None]
+        if failures:
+            self._optimiser.zero_grad(set_to_none=True)
+            raise NumericsError(failures[0])
         for parameter in self._parameters:
             if parameter.grad is None:
                 parameter.grad = torch.zeros_like(parameter)
@@ -302,7 +316,7 @@ class LocalEngine:
         together = Tally()
         for other in parallel.gather([tally]):
             together.merge(other)
-        together.add("loss", sum(parallel.gather([total_loss])))
+        together.add("loss", sum(parallel.gather([sum(losses)])))
         together.add("grad_norm", norm)
         return together
 
@@ -362,7 +376,7 @@ class LocalEngine:
 
     def _parts(self, sizes: Sequence[int], share: slice) -> list[slice]:
         """Contiguous parts of this process's share of the batch, groups whole."""
-        return split_by_tokens(sizes, share, self._config.micro_batch_tokens, self._model)
+        return split_by_tokens(sizes, share, self._micro_batch_tokens)
 
     def _check_prompts(self, prompts: Sequence[Tokens], new_tokens: int) -> None:
         if not prompts:

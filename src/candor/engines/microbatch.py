@@ -2,38 +2,29 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any, Final
 
 import torch
 
-from candor.errors import EngineError
-
-SHARE_OF_MEMORY: Final = 0.4
-"""Part of the free memory that activations may take; the rest is for logits, attention and gradients."""
+SHARE_OF_MEMORY: Final = 0.3
+"""Part of the memory that activations may take; the rest is for logits, attention, gradients and other programs."""
 
 MEMORY_IF_UNKNOWN: Final = 4 * 2**30
 """Bytes assumed where the system does not say what is free."""
 
 
-def split_by_tokens(sizes: Sequence[int], share: slice, budget: int | None, model: Any) -> list[slice]:
+def split_by_tokens(sizes: Sequence[int], share: slice, budget: int) -> list[slice]:
     """Split a share of the prompts into contiguous parts of at most ``budget`` tokens, each prompt's group whole.
 
     Args:
         sizes: tokens of each prompt's group.
         share: the prompts to split.
-        budget: most tokens in a part; a single group may exceed it. ``None``: from the memory at hand.
-        model: whose activations are to fit.
-
-    Raises:
-        EngineError: the budget is not positive.
+        budget: most tokens in a part, at least 1; a single group may exceed it.
     """
-    if budget is None:
-        budget = max(1, int(SHARE_OF_MEMORY * free_memory(model.device) / bytes_per_token(model)))
-    if budget < 1:
-        raise EngineError(
-            f"micro-batches of {budget} tokens are impossible; engine.micro_batch_tokens must be at least 1"
-        )
     parts, start, tokens = [], share.start, 0
     for index in range(share.start, share.stop):
         if index > start and tokens + sizes[index] > budget:
@@ -58,15 +49,25 @@ def bytes_per_token(model: Any) -> int:
     return width * per_layer * int(config.num_hidden_layers) + 4 * int(config.vocab_size)
 
 
-def free_memory(device: torch.device) -> int:
-    """Free bytes on the device."""
+def tokens_that_fit(model: Any) -> int:
+    """Tokens of one backward pass that a machine like this one has room for: the same in every process on it.
+
+    What is free just now is not asked, so that a run that was stopped goes on with the very parts that it began with.
+    """
+    device = model.device
+    weights = sum(parameter.numel() * parameter.element_size() for parameter in model.parameters())
+    room = SHARE_OF_MEMORY * (total_memory(device) - weights)
+    return max(1, int(room / bytes_per_token(model)))
+
+
+def total_memory(device: torch.device) -> int:
+    """Bytes that this process may use: the device's memory, or this process's share of the machine's."""
     if device.type == "cuda":
-        return int(torch.cuda.mem_get_info(device)[0])
-    try:
-        with open("/proc/meminfo", encoding="ascii") as stream:
-            for line in stream:
-                if line.startswith("MemAvailable:"):
-                    return int(line.split()[1]) * 1024
-    except OSError:
-        return MEMORY_IF_UNKNOWN
-    return MEMORY_IF_UNKNOWN
+        return int(torch.cuda.get_device_properties(device).total_memory)
+    limits = [MEMORY_IF_UNKNOWN]
+    with contextlib.suppress(OSError, ValueError):
+        limits = [os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")]
+    with contextlib.suppress(OSError, ValueError):
+        # A container's limit; "max" means none.
+        limits.append(int(Path("/sys/fs/cgroup/memory.max").read_text(encoding="ascii")))
+    return min(limits) // int(os.environ.get("LOCAL_WORLD_SIZE", "1"))

@@ -6,7 +6,7 @@ Slow, and right for any causal language model; what the prefix tree is measured 
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -125,6 +125,18 @@ class PlainPath:
                 groups.append([torch.nn.functional.pad(part, missing) for part in padded])
         logprobs, raw_logprobs, mask = (torch.stack(parts) for parts in zip(*groups, strict=True))
         return TokenScores(logprobs, raw_logprobs, mask)
+
+    def backward(
+        self,
+        prefix: PlainPrefix,
+        continuations: Sequence[Sequence[Tokens]],
+        *,
+        temperature: float,
+        loss: Callable[[TokenScores, slice], torch.Tensor],
+    ) -> None:
+        """Add the gradients of a loss."""
+        scores = self.score(prefix, continuations, temperature=temperature)
+        torch.autograd.backward(loss(scores, slice(0, len(prefix.prompts))))
 
     def _score_rows(
         self, prompt: Tokens, rows: Sequence[Tokens], length: int, temperature: float

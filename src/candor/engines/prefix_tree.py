@@ -9,9 +9,8 @@ ancestors and nothing else. The result is exact: same log-probabilities, same gr
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, cast
 
 import numpy as np
 import torch
@@ -22,18 +21,12 @@ from candor.engines.base import Tokens, TokenScores
 from candor.engines.forward import Sampled
 from candor.engines.last_layer import only_for
 from candor.engines.merged_lora import MergedLora
+from candor.engines.microbatch import split_by_tokens
 from candor.engines.output_head import OutputHead
-from candor.engines.tree_attention import (
-    PASS_ARGUMENT,
-    Block,
-    GrowingKeyValues,
-    KeyValues,
-    StoredKeyValues,
-    TreePass,
-    tree_attention_enabled,
-)
+from candor.engines.tree_attention import PASS_ARGUMENT, Heads, KeyValue, TreePass, tree_attention_enabled
 from candor.engines.tree_decode import Branches
-from candor.engines.tree_layout import ROOT, Rows, Trie, Visibility, split_rows
+from candor.engines.tree_layout import ROOT, Trie
+from candor.engines.tree_prefix import DecodingLayout, TreePrefix, as_leaf, following_pass, prompt_pass
 from candor.errors import EngineError, ModelError
 
 PROVEN_MODEL_TYPES = frozenset(
@@ -73,50 +66,8 @@ def _base_model(model: Any) -> Any:
     return model.get_base_model() if hasattr(model, "get_base_model") else model
 
 
-@dataclass(frozen=True, slots=True)
-class PrefixBlock:
-    """Prompts of similar length that have been run once.
-
-    Attributes:
-        prompts: which of the prompts, counted by length.
-        lengths_B: tokens of each, the shared header included.
-        valid_B_K: true where ``key_values`` holds a token.
-        key_values: per layer ``[B, Hk, K, d]``: header, then each prompt's own tokens, padded.
-    """
-
-    prompts: slice
-    lengths_B: torch.Tensor
-    valid_B_K: torch.Tensor
-    key_values: StoredKeyValues
-
-
-@dataclass(frozen=True, slots=True)
-class TreePrefix:
-    """P prompts that have been run once, ordered by length inside.
-
-    Attributes:
-        order_P: which prompt stands at each place.
-        blocks: their keys and values.
-        last_hidden_P_D: hidden state of each prompt's last token.
-        version: of the weights it was made with.
-        reference: whether the base model ran, without its adapter.
-    """
-
-    order_P: NDArray[np.int64]
-    blocks: tuple[PrefixBlock, ...]
-    last_hidden_P_D: torch.Tensor
-    version: int
-    reference: bool
-
-    @property
-    def lengths(self) -> torch.Tensor:
-        """Tokens of each prompt, ordered by length."""
-        return torch.cat([block.lengths_B for block in self.blocks])
-
-    @property
-    def places(self) -> NDArray[np.int64]:
-        """At which place each prompt stands."""
-        return np.argsort(self.order_P)
+NODES_PER_BACKWARD = {"cpu": 1024, "cuda": 16384}
+"""Completion tokens whose activations are held at a time: enough for full products, few beside the prompts' own."""
 
 
 class PrefixTreePath:
@@ -145,15 +96,13 @@ class PrefixTreePath:
         self._head = OutputHead(head.weight, head.bias, getattr(config, "final_logit_softcapping", None))
         self._last_layer = config.num_hidden_layers - 1
         head_dim = getattr(config, "head_dim", None) or config.hidden_size // config.num_attention_heads
-        self._heads_width = config.num_attention_heads * head_dim
-        self._heads_per_key = config.num_attention_heads // config.num_key_value_heads
+        self._head_width = head_dim
+        self._heads = Heads(
+            config.num_attention_heads, config.num_key_value_heads, head.weight.dtype, head.weight.device
+        )
         self._lora = MergedLora(model)
         self._version = 0
-        self._kept_header: tuple[Tokens, bool, StoredKeyValues] | None = None
-
-    @property
-    def _device(self) -> torch.device:
-        return self._head.weight.device
+        self._kept_header: tuple[Tokens, bool, list[KeyValue]] | None = None
 
     def refresh(self) -> None:
         """Forget what was derived from the weights, because they have changed. Earlier prefixes become invalid."""
@@ -172,51 +121,27 @@ class PrefixTreePath:
                 stack.enter_context(self._model.disable_adapter())
             yield
 
-    def _run(self, tokens: Any, positions: torch.Tensor, blocks: Sequence[Block]) -> torch.Tensor:
+    def _run(self, tokens: Any, layout: TreePass, positions: NDArray[np.int64]) -> torch.Tensor:
         """Hidden states ``[N, D]`` of N flat tokens."""
         out = self._backbone(
-            input_ids=torch.as_tensor(tokens, device=self._device)[None],
-            position_ids=positions[None],
+            input_ids=torch.as_tensor(tokens, device=self._heads.device)[None],
+            position_ids=torch.from_numpy(positions).to(self._heads.device)[None],
             use_cache=False,
-            **{PASS_ARGUMENT: TreePass(blocks, self._last_layer)},
+            **{PASS_ARGUMENT: layout},
         )
         hidden: torch.Tensor = out.last_hidden_state[0]
         return hidden
 
-    def _visibility(
-        self, visible: torch.Tensor, query_positions: torch.Tensor, key_positions: torch.Tensor
-    ) -> Visibility:
-        return Visibility(visible, query_positions, key_positions, self._heads_per_key, self._head.weight.dtype)
-
     def _run_ends(
-        self, sequences: Sequence[Tokens], parts: Sequence[slice], start: int, past: StoredKeyValues | None
-    ) -> tuple[torch.Tensor, list[Block], list[StoredKeyValues]]:
-        """Run sequences that follow ``start`` common tokens, in blocks.
-
-        Returns:
-            Hidden state of each sequence's last token, and each block's layout, keys and values.
-        """
-        blocks, key_values, positions, needed, count = [], [], [], [], 0
-        for part in parts:
-            rows = Rows.of([len(sequence) for sequence in sequences[part]], self._device)
-            width = rows.shape[1]
-            keys = torch.arange(start + width, device=self._device)
-            queries = keys[start:]
-            last = start + torch.as_tensor(rows.lengths, device=self._device)[:, None] - 1
-            stored = StoredKeyValues(past)
-            # Padding follows a row's tokens, so causality alone hides it from them.
-            visibility = self._visibility((queries[:, None] >= keys)[None], queries[None], keys[None])
-            ends = self._visibility((last >= keys)[:, None], last, keys[None])
-            blocks.append(Block(rows, visibility, stored, ends))
-            key_values.append(stored)
-            positions.append(start + rows.slots % width)
-            needed.append(rows.ends + count)
-            count += sum(rows.lengths)
-        ends_P = torch.cat(needed)
-        with only_for(self._backbone.layers[self._last_layer], ends_P):
-            tokens = [token for sequence in sequences for token in sequence]
-            hidden = self._run(tokens, torch.cat(positions), blocks)
-        return hidden.index_select(0, ends_P), blocks, key_values
+        self, sequences: Sequence[Tokens], header: list[KeyValue], start: int
+    ) -> tuple[torch.Tensor, TreePass]:
+        """Run what follows ``start`` header tokens: hidden states of the sequences' ends, and the layout."""
+        lengths = np.array([len(sequence) for sequence in sequences], dtype=np.int64)
+        layout, positions = prompt_pass(lengths, header, start, self._heads, self._head_width, self._last_layer)
+        ends = cast(torch.Tensor, layout.ends)
+        with only_for(self._backbone.layers[self._last_layer], ends):
+            hidden = self._run([token for sequence in sequences for token in sequence], layout, positions)
+        return hidden.index_select(0, ends), layout
 
     def prefill(self, prompts: Sequence[Tokens], *, grad: bool, reference: bool = False) -> TreePrefix:
         """Run the prompts' common header once, then each prompt's own tokens.
@@ -233,34 +158,22 @@ class PrefixTreePath:
             raise EngineError("a prefix needs at least one prompt, and every prompt at least one token")
         # Every prompt keeps a token of its own, whose hidden state predicts the first token of a completion.
         start = min(common_prefix_length(prompts), min(map(len, prompts)) - 1)
-        order_P = np.argsort([len(prompt) for prompt in prompts], kind="stable")
-        own = [prompts[place][start:] for place in order_P]
-        parts = split_rows([len(sequence) for sequence in own], start, self._heads_width)
+        own = [prompt[start:] for prompt in prompts]
         with self._enabled(reference=reference, grad=grad):
             header = self._run_header(prompts[0][:start], reference=reference)
-            last_hidden, blocks, key_values = self._run_ends(own, parts, start, header)
-        prefix_blocks = [
-            PrefixBlock(
-                prompts=part,
-                lengths_B=torch.as_tensor(block.rows.lengths, device=self._device) + start,
-                valid_B_K=torch.cat(
-                    [block.rows.valid.new_ones(len(block.rows.lengths), start), block.rows.valid], dim=1
-                ),
-                key_values=stored,
-            )
-            for part, block, stored in zip(parts, blocks, key_values, strict=True)
-        ]
-        return TreePrefix(order_P, tuple(prefix_blocks), last_hidden, self._version, reference)
+            last_hidden, layout = self._run_ends(own, header, start)
+        lengths = np.array([len(sequence) for sequence in own], dtype=np.int64)
+        return TreePrefix(header, start, layout.stored, lengths, last_hidden, self._version, reference)
 
-    def _run_header(self, tokens: Tokens, *, reference: bool) -> StoredKeyValues | None:
+    def _run_header(self, tokens: Tokens, *, reference: bool) -> list[KeyValue]:
         """Keys and values of a header; without gradients, those of the last one are used again."""
         if not tokens:
-            return None
+            return []
         if torch.is_grad_enabled():
-            return self._run_ends([tokens], [slice(0, 1)], 0, None)[2][0]
+            return self._run_ends([tokens], [], 0)[1].stored
         # The header always has a forward pass of its own, so what is kept equals what would be computed, bit for bit.
         if self._kept_header is None or self._kept_header[:2] != (tokens, reference):
-            self._kept_header = (tokens, reference, self._run_ends([tokens], [slice(0, 1)], 0, None)[2][0])
+            self._kept_header = (tokens, reference, self._run_ends([tokens], [], 0)[1].stored)
         return self._kept_header[2]
 
     def _check(self, prefix: TreePrefix) -> None:
@@ -283,25 +196,69 @@ class PrefixTreePath:
         Raises:
             EngineError: the numbers of prompts differ, the temperature is not positive or the weights have changed.
         """
+        return self._score_tries(prefix, self._tries(prefix, continuations, temperature), temperature)
+
+    def backward(
+        self,
+        prefix: TreePrefix,
+        continuations: Sequence[Sequence[Tokens]],
+        *,
+        temperature: float,
+        loss: Callable[[TokenScores, slice], torch.Tensor],
+    ) -> None:
+        """Add the gradients of a loss of each prompt's continuations, some prompts at a time.
+
+        Continuations are scored behind detached keys and values that collect their gradients; one pass through the
+        prompts takes those back in the end. So the activations of few completions are held at once.
+
+        Args:
+            prefix: P prompts, from :meth:`prefill` with gradients; not usable afterwards.
+            continuations: for each prompt any number of token sequences.
+            temperature: above 0; logits are divided by it.
+            loss: from the scores of some prompts, and which they are, to their share of the loss.
+
+        Raises:
+            EngineError: as :meth:`score`.
+        """
+        tries = self._tries(prefix, continuations, temperature)
+        header = [(as_leaf(keys), as_leaf(values)) for keys, values in prefix.header]
+        collected: list[list[torch.Tensor]] = []
+        limit = NODES_PER_BACKWARD.get(self._heads.device.type, NODES_PER_BACKWARD["cpu"])
+        for part in split_by_tokens([len(trie.tokens) for trie in tries], slice(0, len(tries)), limit):
+            leaves = prefix.detached(part, header)
+            value = loss(self._score_tries(leaves, tries[part], temperature), part)
+            torch.autograd.backward(value)
+            collected.append([_gradient(tensor) for tensor in leaves.tensors()])
+            del leaves, value
+        ends = [
+            (tensor, _gradient(leaf))
+            for pair, leaves in zip(prefix.header, header, strict=True)
+            for tensor, leaf in zip(pair, leaves, strict=True)
+        ]
+        ends += [(tensor, torch.cat(parts)) for tensor, *parts in zip(prefix.tensors(), *collected, strict=True)]
+        ends = [(tensor, gradient) for tensor, gradient in ends if tensor.requires_grad]
+        torch.autograd.backward([tensor for tensor, _ in ends], [gradient for _, gradient in ends])
+
+    def _tries(self, prefix: TreePrefix, continuations: Sequence[Sequence[Tokens]], temperature: float) -> list[Trie]:
         self._check(prefix)
-        if len(continuations) != len(prefix.order_P):
-            raise EngineError(f"{len(continuations)} lists of continuations for {len(prefix.order_P)} prompts")
+        if len(continuations) != len(prefix.lengths_P):
+            raise EngineError(f"{len(continuations)} lists of continuations for {len(prefix.lengths_P)} prompts")
         if temperature <= 0:
             raise EngineError(f"temperature {temperature} must be above 0 to score")
-        tries_in_place = _build_tries(continuations)
-        tries = [tries_in_place[prompt] for prompt in prefix.order_P]
+        return _build_tries(continuations)
+
+    def _score_tries(self, prefix: TreePrefix, tries: Sequence[Trie], temperature: float) -> TokenScores:
         grad = torch.is_grad_enabled() and prefix.last_hidden_P_D.requires_grad
         with self._enabled(reference=prefix.reference, grad=grad):
             hidden = self._run_tries(prefix, tries)
             sources, tokens, paths, mask = _gather_edges(tries)
             at_temperature, raw = self._head.token_logprobs(
                 hidden,
-                torch.from_numpy(sources).to(self._device),
-                torch.from_numpy(tokens).to(self._device),
+                torch.from_numpy(sources).to(hidden.device),
+                torch.from_numpy(tokens).to(hidden.device),
                 temperature,
             )
-            index = torch.from_numpy(paths[prefix.places]).to(self._device)
-            mask_P_C_T = torch.from_numpy(mask[prefix.places]).to(self._device)
+            index, mask_P_C_T = (torch.from_numpy(array).to(hidden.device) for array in (paths, mask))
             return TokenScores(
                 _along_paths(at_temperature, index, mask_P_C_T), _along_paths(raw, index, mask_P_C_T), mask_P_C_T
             )
@@ -311,21 +268,8 @@ class PrefixTreePath:
         nodes = np.concatenate([trie.tokens for trie in tries])
         if not len(nodes):
             return prefix.last_hidden_P_D
-        blocks, positions = [], []
-        for block in prefix.blocks:
-            members = tries[block.prompts]
-            rows = Rows.of([len(trie.tokens) for trie in members], self._device, width=1)
-            count, width = rows.shape
-            ancestors = np.zeros((count, width, width), dtype=np.bool_)
-            depths = np.zeros((count, width), dtype=np.int64)
-            for row, trie in enumerate(members):
-                size = len(trie.tokens)
-                ancestors[row, :size, :size] = trie.ancestors
-                depths[row, :size] = trie.depths
-            queries = block.lengths_B[:, None] + torch.from_numpy(depths).to(self._device)
-            blocks.append(self._following(block, rows, torch.from_numpy(ancestors), queries, queries))
-            positions.append(queries.reshape(-1)[rows.slots])
-        hidden = self._run(nodes, torch.cat(positions), blocks)
+        layout, positions = following_pass(prefix, tries, self._heads, self._head_width, self._last_layer)
+        hidden = self._run(nodes, layout, positions)
         return torch.cat([hidden, prefix.last_hidden_P_D])
 
     @torch.no_grad()
@@ -357,59 +301,22 @@ class PrefixTreePath:
             raise EngineError(
                 f"cannot sample {group_size} completions of {max_new_tokens} tokens at temperature {temperature}"
             )
-        shape = (len(prefix.order_P), group_size, max_new_tokens)
+        shape = (len(prefix.lengths_P), group_size, max_new_tokens)
         if uniforms_P_G_T.shape != shape:
             raise EngineError(f"random numbers of shape {tuple(uniforms_P_G_T.shape)} where {shape} are needed")
-        branches = Branches(temperature, stop_token_ids, uniforms_P_G_T[torch.from_numpy(prefix.order_P)])
-        growing = [
-            GrowingKeyValues(block.key_values, chunk=64, length=block.valid_B_K.shape[1]) for block in prefix.blocks
-        ]
-        positions_P_C = prefix.lengths[:, None][:, :0]
+        branches = Branches(temperature, stop_token_ids, uniforms_P_G_T)
         with self._enabled(reference=prefix.reference, grad=False):
+            decoding = DecodingLayout(prefix, self._heads, self._head_width, self._last_layer)
             logits = self._head.logits(prefix.last_hidden_P_D)
             while branches.advance(logits):
-                queries_P_R = (prefix.lengths + branches.step - 1)[:, None].expand(-1, branches.width)
-                positions_P_C = torch.cat([positions_P_C, queries_P_R], dim=1)
-                columns = torch.from_numpy(branches.visible_columns())
-                blocks, positions = [], []
-                for block, key_values in zip(prefix.blocks, growing, strict=True):
-                    part = block.prompts
-                    rows = Rows.of(branches.counts_P[part], self._device, width=branches.width)
-                    queries = queries_P_R[part]
-                    blocks.append(self._following(block, rows, columns[part], queries, positions_P_C[part], key_values))
-                    positions.append(queries.reshape(-1)[rows.slots])
-                hidden = self._run(branches.tokens, torch.cat(positions), blocks)
-                for key_values in growing:
-                    key_values.advance(branches.width)
-                logits = self._head.logits(hidden)
-        completions = branches.completions()
-        return [completions[place] for place in prefix.places]
+                layout, positions = decoding.next(branches.counts_P, branches.parents, branches.step - 1)
+                logits = self._head.logits(self._run(branches.tokens, layout, positions))
+        return branches.completions()
 
-    def _following(
-        self,
-        block: PrefixBlock,
-        rows: Rows,
-        own_B_R_C: torch.Tensor,
-        queries_B_R: torch.Tensor,
-        positions_B_C: torch.Tensor,
-        key_values: KeyValues | None = None,
-    ) -> Block:
-        """Layout of tokens that follow a block's prompts.
 
-        Args:
-            block: the prompts.
-            rows: the tokens.
-            own_B_R_C: which of the C tokens behind the prompt each token sees.
-            queries_B_R: position of each token.
-            positions_B_C: position of each of the C tokens behind the prompt.
-            key_values: where keys and values are kept; by default they are not.
-        """
-        width = rows.shape[1]
-        visible = torch.cat([block.valid_B_K[:, None].expand(-1, width, -1), own_B_R_C.to(self._device)], dim=2)
-        slots = torch.arange(block.valid_B_K.shape[1], device=self._device).expand(len(positions_B_C), -1)
-        keys = torch.cat([slots, positions_B_C], dim=1)
-        visibility = self._visibility(visible, queries_B_R, keys)
-        return Block(rows, visibility, key_values or StoredKeyValues(block.key_values, keep=False))
+def _gradient(leaf: torch.Tensor) -> torch.Tensor:
+    """What a leaf has collected."""
+    return torch.zeros_like(leaf) if leaf.grad is None else leaf.grad
 
 
 def _build_tries(continuations: Sequence[Sequence[Tokens]]) -> list[Trie]:

@@ -24,6 +24,7 @@ class Branches:
     Attributes:
         step: tokens that every living completion has.
         tokens: last token of each of the M living branches, ordered by prompt.
+        parents: the branch, among those of the step before, that each continues.
         counts_P: living branches of each prompt.
     """
 
@@ -46,11 +47,10 @@ class Branches:
         self._alive = np.arange(completions)
         self._branch_of_alive = np.repeat(np.arange(prompts), group_size)
         self._prompt_of_branch = np.arange(prompts)
-        self._columns_M_C = np.zeros((prompts, 0), dtype=np.bool_)
-        self._own_columns = np.zeros(0, dtype=np.int64)
         self.step = 0
         self.tokens: NDArray[np.int64] = np.zeros(0, dtype=np.int64)
-        self.counts_P: list[int] = []
+        self.parents: NDArray[np.int64] = np.zeros(0, dtype=np.int64)
+        self.counts_P: NDArray[np.int64] = np.zeros(0, dtype=np.int64)
 
     def advance(self, logits_M_V: torch.Tensor) -> bool:
         """Draw the next token of every living completion. Returns whether any needs another forward pass.
@@ -112,29 +112,9 @@ class Branches:
         inverse = inverse.reshape(-1)
         order = np.argsort(inverse, kind="stable")
         self._alive, self._branch_of_alive = alive[order], inverse[order]
-        parents, self.tokens = unique[:, 0], np.ascontiguousarray(unique[:, 1])
-        self._prompt_of_branch = self._prompt_of_branch[parents]
-        counts = np.bincount(self._prompt_of_branch, minlength=len(self._lengths_K) // self._group_size)
-        self.counts_P = counts.tolist()
-        starts = np.concatenate([[0], counts.cumsum()[:-1]])
-        own = np.arange(len(parents)) - starts[self._prompt_of_branch]
-        used, width = self._columns_M_C.shape[1], int(counts.max())
-        columns = np.zeros((len(parents), used + width), dtype=np.bool_)
-        columns[:, :used] = self._columns_M_C[parents]
-        columns[np.arange(len(parents)), used + own] = True
-        self._columns_M_C, self._own_columns = columns, own
-
-    @property
-    def width(self) -> int:
-        """R, the most living branches that a prompt has."""
-        return max(self.counts_P)
-
-    def visible_columns(self) -> NDArray[np.bool_]:
-        """``[P, R, C]``: which of the C columns decoded so far each of a prompt's R branches sees."""
-        width = self.width
-        visible = np.zeros((len(self.counts_P), width, self._columns_M_C.shape[1]), dtype=np.bool_)
-        visible[self._prompt_of_branch, self._own_columns] = self._columns_M_C
-        return visible
+        self.parents, self.tokens = unique[:, 0], np.ascontiguousarray(unique[:, 1])
+        self._prompt_of_branch = self._prompt_of_branch[self.parents]
+        self.counts_P = np.bincount(self._prompt_of_branch, minlength=len(self._lengths_K) // self._group_size)
 
     def completions(self) -> list[list[Sampled]]:
         """All completions, prompt by prompt."""

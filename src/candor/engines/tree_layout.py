@@ -7,10 +7,10 @@ all prompts begin with), one *row* per prompt for the prompt's own tokens, and o
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
 from candor.engines.base import Tokens
@@ -59,7 +59,7 @@ class Trie:
     given the node before it. A continuation's last token is an edge, but a node only if another continuation goes on.
 
     Attributes:
-        tokens: token of each of the N nodes, parents before children.
+        tokens: token of each of the N nodes, in preorder: every node is followed by all that lies below it.
         parents: parent of each node, ``ROOT`` at the top.
         depths: number of continuation tokens before each node.
         edge_sources: for each of the E edges the node it leaves (``ROOT`` after the prompt).
@@ -82,7 +82,7 @@ class Trie:
 
         >>> trie = Trie.build([(7, 8, 9), (7, 8, 5), (7,)])
         >>> trie.tokens.tolist(), trie.parents.tolist(), trie.edge_tokens.tolist()
-        ([7, 8], [-1, 0], [7, 8, 9, 5])
+        ([7, 8], [-1, 0], [7, 8, 5, 9])
         """
         tokens: list[int] = []
         parents: list[int] = []
@@ -92,7 +92,9 @@ class Trie:
         width = max((len(continuation) for continuation in continuations), default=0)
         paths = np.zeros((len(continuations), width), dtype=np.int64)
         mask = np.zeros((len(continuations), width), dtype=np.bool_)
-        for row, continuation in enumerate(continuations):
+        # Sorted, continuations with a common beginning follow each other, which gives the nodes in preorder.
+        for row in sorted(range(len(continuations)), key=continuations.__getitem__):
+            continuation = continuations[row]
             source, last = ROOT, len(continuation) - 1
             for depth, token in enumerate(continuation):
                 step = (source, token)
@@ -116,102 +118,128 @@ class Trie:
             mask=mask,
         )
 
-    @property
-    def ancestors(self) -> NDArray[np.bool_]:
-        """``[N, N]``: true where the column's node is the row's node or lies above it."""
-        visible = np.zeros((len(self.tokens), len(self.tokens)), dtype=np.bool_)
-        for node, parent in enumerate(self.parents.tolist()):
-            if parent != ROOT:
-                visible[node] = visible[parent]
-            visible[node, node] = True
-        return visible
+    def path_to(self, node: int) -> list[int]:
+        """The nodes above ``node``, from the top."""
+        above = []
+        while (node := int(self.parents[node])) != ROOT:
+            above.append(node)
+        return above[::-1]
 
 
 @dataclass(frozen=True, slots=True)
 class Rows:
-    """Tokens of several rows laid out flat, one row after the other, and the padded ``[B, R]`` view of them.
+    """Tokens put into rows: for each slot of a padded ``[B, R]`` the token that stands there.
 
     Attributes:
-        lengths: tokens of each row; may be 0.
-        flat: ``[B * R]``, for each padded slot the flat index of its token; 0 where there is none.
-        slots: ``[N]``, for each flat token its slot in ``[B * R]``.
+        tokens: ``[B, R]``, index of the token; 0 where there is none.
         valid: ``[B, R]``, true where there is a token.
     """
 
-    lengths: tuple[int, ...]
-    flat: torch.Tensor
-    slots: torch.Tensor
-    valid: torch.Tensor
+    tokens: NDArray[np.int64]
+    valid: NDArray[np.bool_]
 
     @classmethod
-    def of(cls, lengths: Sequence[int], device: torch.device | None = None, *, width: int = 0) -> Rows:
-        """Lay out rows of these lengths, with at least ``width`` slots each.
+    def of(cls, starts: NDArray[np.int64], lengths: NDArray[np.int64]) -> Rows:
+        """Rows of consecutive tokens.
 
-        >>> Rows.of([1, 2]).slots.tolist()
-        [0, 2, 3]
+        >>> Rows.of(np.array([0, 1]), np.array([1, 2])).tokens.tolist()
+        [[0, 0], [1, 2]]
         """
-        counts = np.asarray(lengths, dtype=np.int64)
-        width = int(counts.max(initial=width))
-        columns = np.arange(width)
-        valid = columns[None, :] < counts[:, None]
-        starts = np.concatenate([[0], counts.cumsum()[:-1]])
-        flat = np.where(valid, starts[:, None] + columns[None, :], 0).reshape(-1)
-        slots = valid.reshape(-1).nonzero()[0]
-        return cls(
-            tuple(lengths),
-            torch.from_numpy(flat).to(device),
-            torch.from_numpy(slots).to(device),
-            torch.from_numpy(valid).to(device),
-        )
+        columns = np.arange(int(lengths.max(initial=0)))
+        valid = columns[None, :] < lengths[:, None]
+        return cls(np.where(valid, starts[:, None] + columns[None, :], 0), valid)
+
+    @classmethod
+    def listed(cls, rows: Sequence[Sequence[int]]) -> Rows:
+        """Rows of these tokens."""
+        lengths = np.asarray([len(row) for row in rows], dtype=np.int64)
+        listed = cls.of(np.zeros_like(lengths), lengths)
+        listed.tokens[listed.valid] = [token for row in rows for token in row]
+        return listed
 
     @property
     def shape(self) -> tuple[int, int]:
         """Number of rows, and slots per row."""
-        return int(self.valid.shape[0]), int(self.valid.shape[1])
-
-    @property
-    def ends(self) -> torch.Tensor:
-        """``[B]``, flat index of each row's last token; no row may be empty."""
-        return torch.as_tensor(np.cumsum(self.lengths) - 1, device=self.flat.device)
-
-    def is_full(self) -> bool:
-        """Whether no slot is padding, so that flat and padded order are the same."""
-        return self.slots.numel() == self.flat.numel()
+        return int(self.tokens.shape[0]), int(self.tokens.shape[1])
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Visibility:
     """Which keys each query of each row sees, and how far back they lie.
 
     Attributes:
-        visible: ``[B or 1, R, K]``, true where the query may attend to the key.
-        query_positions: ``[B or 1, R]``, absolute position of each query in its own sequence.
+        visible: ``[B or 1, R or 1, K]``, true where the query may attend to the key; ``None`` where all may to all.
+        query_positions: ``[B, R]``, absolute position of each query in its own sequence.
         key_positions: ``[B or 1, K]``, absolute position of each key in its own sequence.
-        heads_per_key: query heads that share a key head; their queries are stacked along the query axis.
-        dtype: of the additive masks.
     """
 
-    visible: torch.Tensor
-    query_positions: torch.Tensor
-    key_positions: torch.Tensor
-    heads_per_key: int
-    dtype: torch.dtype
-    _masks: dict[int | None, torch.Tensor] = field(default_factory=dict)
+    visible: NDArray[np.bool_] | None
+    query_positions: NDArray[np.int64]
+    key_positions: NDArray[np.int64]
 
-    def mask(self, window: int | None) -> torch.Tensor:
-        """Additive mask ``[B or 1, 1, heads_per_key * R, K]`` for a sliding window of that many tokens (or none).
+    def within(self, window: int | None) -> NDArray[np.bool_] | None:
+        """``[B or 1, R or 1, K]`` for a sliding window of that many tokens (or none); ``None`` where all see all.
 
-        A window counts positions in the sequence, not slots in the layout. Hidden keys get a large finite value:
-        with -inf a row that is all padding would turn into NaN and poison the gradients of its neighbours.
+        A window counts positions in the sequence, not slots in the layout.
         """
-        cached = self._masks.get(window)
-        if cached is None:
-            visible = self.visible
-            if window is not None:
-                distance = self.query_positions[:, :, None] - self.key_positions[:, None, :]
-                visible = visible & (distance < window)
-            hidden = max(-1e30, torch.finfo(self.dtype).min / 2)
-            mask = torch.zeros(visible.shape, dtype=self.dtype, device=visible.device)
-            mask = mask.masked_fill_(~visible, hidden)[:, None]
-            cached = self._masks[window] = mask.repeat(1, 1, self.heads_per_key, 1)
-        return cached
+        if window is None or not self.key_positions.size:
+            return self.visible
+        if int(self.query_positions.max()) - int(self.key_positions.min()) < window:
+            return self.visible
+        near = self.query_positions[:, :, None] - self.key_positions[:, None, :] < window
+        return near if self.visible is None else near & self.visible
+
+
+RUN_LENGTH = 64
+"""Nodes of a trie that attend to each other as one row; more waste masked work, fewer waste small products."""
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """Nodes of a trie that follow each other in preorder, and what they see.
+
+    Attributes:
+        nodes: the nodes.
+        keys: nodes that at least one of them sees: those above the first, then the run itself.
+        visible: ``[R, K]``, true where the key is the node itself or lies above it.
+    """
+
+    nodes: range
+    keys: list[int]
+    visible: NDArray[np.bool_]
+
+
+def cut_runs(trie: Trie) -> list[Run]:
+    """Cut a trie's nodes into runs of at most ``RUN_LENGTH``.
+
+    In preorder, whatever lies above a node of a run but before the run lies above the run's first node too. So the
+    keys of a run are the path to its first node and the run itself: completions that all differ attend to themselves
+    and to little else, and not to their whole group.
+
+    >>> [run.keys for run in cut_runs(Trie.build([(1, 2, 0), (1, 3, 0)]))]
+    [[0, 1, 2]]
+    """
+    cuts, count = [0], len(trie.tokens)
+    tops = np.flatnonzero(trie.parents == ROOT)
+    while cuts[-1] < count:
+        end = min(cuts[-1] + RUN_LENGTH, count)
+        # Between two branches that share nothing a cut needs no path.
+        free = tops[(tops > cuts[-1]) & (tops <= end)]
+        cuts.append(int(free[-1]) if end < count and len(free) else end)
+    return [_run(trie, range(start, end)) for start, end in pairwise(cuts)]
+
+
+def _run(trie: Trie, nodes: range) -> Run:
+    path = trie.path_to(nodes.start)
+    place = {node: index for index, node in enumerate([*path, *nodes])}
+    visible = np.zeros((len(nodes), len(place)), dtype=np.bool_)
+    visible[0, : len(path) + 1] = True
+    for row, node in enumerate(nodes):
+        parent = int(trie.parents[node])
+        if row and parent != ROOT:
+            if parent in nodes:
+                visible[row] = visible[parent - nodes.start]
+            else:
+                visible[row, : place[parent] + 1] = True
+        visible[row, place[node]] = True
+    return Run(nodes, [*path, *nodes], visible)
