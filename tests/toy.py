@@ -12,9 +12,11 @@ from tokenizers import AddedToken, Tokenizer, decoders, models, normalizers, pre
 from transformers import PreTrainedTokenizerFast
 
 from candor import prompts
+from candor.engines.base import Batch, ObjectiveResult, OptimiserStep, TokenScores
 from candor.engines.config import EngineConfig, LoraConfig, ModelConfig
 from candor.engines.local import LocalEngine
 from candor.recipe import Recipe, recipe_from
+from candor.tally import Tally
 from candor.types import LABELS, Example, Label
 
 # Tensors this small gain nothing from threads, and where others compute too, threads that wait cost seconds.
@@ -154,6 +156,32 @@ def toy_engine(folder: Path, *, seed: int = 0, trained: bool = True, **config: A
                 parameter.data.copy_(0.1 * torch.randn(parameter.shape, generator=generator))
         engine._path.refresh()
     return engine
+
+
+def service_engine(folder: Path, url: str, *, adapter: Path | bool = True, **config: Any) -> Any:
+    """The same kind of engine, on a Tinker server that runs a saved toy model."""
+    from candor.engines.tinker import TinkerEngine
+
+    model = ModelConfig(name=str(folder), lora=LoraConfig(rank=4, alpha=32.0))
+    return TinkerEngine.from_config(
+        model, EngineConfig(kind="tinker", base_url=url, **({"patience_s": 120.0} | config)), adapter=adapter
+    )
+
+
+def trained_state(folder: Path, url: str, state: Path) -> Path:
+    """Train an adapter on a Tinker server until it matters; return where it is noted."""
+    engine = service_engine(folder, url)
+    tokenizer = engine.tokenizer
+    prompts = [tuple(tokenizer(TEMPLATE.render(e))["input_ids"]) for e in EXAMPLES[:4]]
+    answer = (*tokenizer(TEMPLATE.render_answer(Label.NA, 0.5))["input_ids"], tokenizer.eos_token_id)
+
+    def unlikelihood(scores: TokenScores, part: slice) -> ObjectiveResult:
+        return ObjectiveResult(0.1 * scores.logprobs_P_C_T.sum(), Tally())
+
+    engine.update(Batch(prompts, [[answer]] * 4), unlikelihood, OptimiserStep(0.004, 1.0))
+    engine.save(state)
+    engine.close()
+    return state
 
 
 def toy_recipe(folder: Path, *overrides: str) -> Recipe:

@@ -36,6 +36,10 @@ def load_engine(
     if name == SANDBOX:
         folder = base_model_of(adapter, name, reporter) if isinstance(adapter, Path) else str(sandbox_model(reporter))
         model = model.model_copy(update={"name": folder})
+    if engine.kind == "tinker":
+        from candor.engines.tinker import TinkerEngine
+
+        return TinkerEngine.from_config(model, engine, seed=seed, adapter=adapter, name=name)
     return LocalEngine.from_config(model, engine, seed=seed, adapter=adapter, name=name)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -20,7 +21,6 @@ from candor.types import Rollout
 
 MakeEngine = Callable[[], Engine]
 TOLERANCE = 2e-5
-SAMPLING = Sampling(temperature=0.7, max_new_tokens=10, seed=3)
 STEP = OptimiserStep(learning_rate=0.01, max_grad_norm=1.0)
 
 
@@ -55,14 +55,14 @@ def _total(engine: Engine, batch: Batch) -> float:
 # ------------------------------------------------------------------------------------------ tokens and their ends
 
 
-def test_completions_end_with_a_stop_token_or_at_the_limit(engine: Engine) -> None:
-    rollouts = _flat(engine.rollout(_prompts(engine), 16, SAMPLING, LABEL_PROBE))
+def test_completions_end_with_a_stop_token_or_at_the_limit(engine: Engine, sampling: Sampling) -> None:
+    rollouts = _flat(engine.rollout(_prompts(engine), 16, sampling, LABEL_PROBE))
     assert len(rollouts) == 48
     assert {rollout.stopped for rollout in rollouts} == {True, False}, "the test needs completions of both kinds"
     for rollout in rollouts:
         assert not set(rollout.tokens[:-1]) & engine.stop_token_ids
         assert rollout.stopped == (rollout.tokens[-1] in engine.stop_token_ids)
-        assert rollout.stopped or len(rollout.tokens) == SAMPLING.max_new_tokens
+        assert rollout.stopped or len(rollout.tokens) == sampling.max_new_tokens
         assert len(rollout.tokens) == len(rollout.logprobs) == len(rollout.raw_logprobs)
         assert rollout.text == decode(engine.tokenizer, rollout.tokens)
 
@@ -70,10 +70,10 @@ def test_completions_end_with_a_stop_token_or_at_the_limit(engine: Engine) -> No
 # ------------------------------------------------------------------------------------------------ log-probabilities
 
 
-def test_logprobs_of_all_next_tokens_are_a_distribution(engine: Engine) -> None:
+def test_logprobs_of_all_next_tokens_are_a_distribution(engine: Engine, temperatures: tuple[float, ...]) -> None:
     prompts = _prompts(engine, 2)
     vocabulary = [(token,) for token in range(len(engine.tokenizer))]
-    for temperature in (1.0, 0.5):
+    for temperature in temperatures:
         scored = engine.logprobs(prompts, [vocabulary, vocabulary], temperature=temperature)
         for group in scored:
             assert np.exp(np.concatenate(group)).sum() == pytest.approx(1.0, abs=1e-4)
@@ -130,34 +130,34 @@ def test_the_reference_is_the_base_model_whatever_the_adapter(engine: Engine) ->
 # -------------------------------------------------------------------------------------------------------- rollouts
 
 
-def test_rollouts_carry_the_logprobs_of_the_policy_that_sampled_them(engine: Engine) -> None:
+def test_rollouts_carry_the_logprobs_of_the_policy_that_sampled_them(engine: Engine, sampling: Sampling) -> None:
     prompts = _prompts(engine)
-    groups = engine.rollout(prompts, 4, SAMPLING, LABEL_PROBE)
+    groups = engine.rollout(prompts, 4, sampling, LABEL_PROBE)
     completions = [[rollout.tokens for rollout in group] for group in groups]
-    for name, temperature in (("logprobs", SAMPLING.temperature), ("raw_logprobs", 1.0)):
+    for name, temperature in (("logprobs", sampling.temperature), ("raw_logprobs", 1.0)):
         scored = engine.logprobs(prompts, completions, temperature=temperature)
         for group, rows in zip(groups, scored, strict=True):
             for rollout, row in zip(group, rows, strict=True):
                 assert getattr(rollout, name) == pytest.approx(row.tolist(), abs=TOLERANCE)
 
 
-def test_completions_are_as_frequent_as_they_are_probable(engine: Engine) -> None:
+def test_completions_are_as_frequent_as_they_are_probable(engine: Engine, sampling: Sampling) -> None:
     prompt = _prompts(engine, 1)
     count = 2000
-    (group,) = engine.rollout(prompt, count, Sampling(0.8, 1, seed=1), LABEL_PROBE)
+    (group,) = engine.rollout(prompt, count, Sampling(sampling.temperature, 1, seed=1), LABEL_PROBE)
     drawn = np.bincount([rollout.tokens[0] for rollout in group], minlength=len(engine.tokenizer))
     vocabulary = [(token,) for token in range(len(engine.tokenizer))]
-    (scored,) = engine.logprobs(prompt, [vocabulary], temperature=0.8)
+    (scored,) = engine.logprobs(prompt, [vocabulary], temperature=sampling.temperature)
     probable = np.exp(np.concatenate(scored))
     # Five standard deviations and one for what is rare: with a fixed seed this either holds or does not.
     assert np.all(np.abs(drawn - count * probable) < 5 * np.sqrt(count * probable * (1 - probable)) + 1)
 
 
-def test_every_rollout_samples_from_the_current_weights(engine: Engine) -> None:
+def test_every_rollout_samples_from_the_current_weights(engine: Engine, sampling: Sampling) -> None:
     prompts = _prompts(engine)
-    stale = engine.rollout(prompts, 4, SAMPLING, LABEL_PROBE, for_update=True)
+    stale = engine.rollout(prompts, 4, sampling, LABEL_PROBE, for_update=True)
     engine.update(_batch(engine), _likelihood, STEP)
-    fresh = engine.rollout(prompts, 4, SAMPLING, LABEL_PROBE)
+    fresh = engine.rollout(prompts, 4, sampling, LABEL_PROBE)
     scored = engine.logprobs(prompts, [[rollout.tokens for rollout in group] for group in fresh])
     for group, rows in zip(fresh, scored, strict=True):
         for rollout, row in zip(group, rows, strict=True):
@@ -166,8 +166,8 @@ def test_every_rollout_samples_from_the_current_weights(engine: Engine) -> None:
 
 
 def test_greedy_takes_the_likeliest_token_each_time(engine: Engine) -> None:
-    prompts = _prompts(engine)
-    groups = engine.rollout(prompts, 2, Sampling(0.0, 4), LABEL_PROBE)
+    prompts = _prompts(engine, 2)
+    groups = engine.rollout(prompts, 2, Sampling(0.0, 3), LABEL_PROBE)
     vocabulary = [(token,) for token in range(len(engine.tokenizer))]
     for prompt, (first, second) in zip(prompts, groups, strict=True):
         assert first.tokens == second.tokens
@@ -176,13 +176,13 @@ def test_greedy_takes_the_likeliest_token_each_time(engine: Engine) -> None:
             assert scored[token][0] >= max(float(row[0]) for row in scored) - TOLERANCE
 
 
-def test_the_same_seed_gives_the_same_rollouts(make_engine: MakeEngine) -> None:
+def test_the_same_seed_gives_the_same_rollouts(make_engine: MakeEngine, sampling: Sampling) -> None:
     one, two = make_engine(), make_engine()
     prompts = _prompts(one)
-    first = one.rollout(prompts, 4, SAMPLING, LABEL_PROBE)
-    assert one.rollout(prompts, 4, SAMPLING, LABEL_PROBE) == first
-    assert two.rollout(prompts, 4, SAMPLING, LABEL_PROBE) == first
-    other = one.rollout(prompts, 4, Sampling(0.7, 10, seed=4), LABEL_PROBE)
+    first = one.rollout(prompts, 4, sampling, LABEL_PROBE)
+    assert one.rollout(prompts, 4, sampling, LABEL_PROBE) == first
+    assert two.rollout(prompts, 4, sampling, LABEL_PROBE) == first
+    other = one.rollout(prompts, 4, replace(sampling, seed=4), LABEL_PROBE)
     assert [r.tokens for r in _flat(other)] != [r.tokens for r in _flat(first)]
 
 
@@ -227,18 +227,19 @@ def test_an_update_follows_the_objective(engine: Engine) -> None:
     assert _total(engine, batch) > before + 0.1
 
 
-def test_an_update_scores_at_the_batch_temperature_and_raw(engine: Engine) -> None:
-    batch = _batch(engine, temperature=0.5)
+def test_an_update_scores_at_the_batch_temperature_and_raw(engine: Engine, temperatures: tuple[float, ...]) -> None:
+    low = min(temperatures)
+    batch = _batch(engine, temperature=low)
     seen: list[TokenScores] = []
 
     def look(scores: TokenScores, part: slice) -> ObjectiveResult:
         seen.append(scores)
         return _likelihood(scores, part)
 
-    expected = {t: engine.logprobs(batch.prompts, batch.continuations, temperature=t) for t in (0.5, 1.0)}
+    expected = {t: engine.logprobs(batch.prompts, batch.continuations, temperature=t) for t in (low, 1.0)}
     engine.update(batch, look, STEP)
     (scores,) = seen
-    for values, temperature in ((scores.logprobs_P_C_T, 0.5), (scores.raw_logprobs_P_C_T, 1.0)):
+    for values, temperature in ((scores.logprobs_P_C_T, low), (scores.raw_logprobs_P_C_T, 1.0)):
         for p, group in enumerate(batch.continuations):
             for c, tokens in enumerate(group):
                 assert values[p, c, : len(tokens)].tolist() == pytest.approx(expected[temperature][p][c], abs=TOLERANCE)
@@ -246,10 +247,10 @@ def test_an_update_scores_at_the_batch_temperature_and_raw(engine: Engine) -> No
                 assert scores.mask_P_C_T[p, c].tolist() == [t < len(tokens) for t in range(values.shape[-1])]
 
 
-def test_an_update_after_a_rollout_is_that_without_one(make_engine: MakeEngine) -> None:
+def test_an_update_after_a_rollout_is_that_without_one(make_engine: MakeEngine, sampling: Sampling) -> None:
     kept, bare = make_engine(), make_engine()
     batch = _batch(kept)
-    kept.rollout(batch.prompts, 2, SAMPLING, LABEL_PROBE, for_update=True)
+    kept.rollout(batch.prompts, 2, sampling, LABEL_PROBE, for_update=True)
     with_rollout = kept.update(batch, _likelihood, STEP).means()
     without = bare.update(batch, _likelihood, STEP).means()
     assert with_rollout == pytest.approx(without, rel=1e-4)
@@ -295,7 +296,9 @@ def test_a_step_that_is_not_finite_leaves_everything_as_it_was(make_engine: Make
 # ----------------------------------------------------------------------------------------------------------- state
 
 
-def test_what_follows_a_load_is_what_followed_the_save(make_engine: MakeEngine, tmp_path: Path) -> None:
+def test_what_follows_a_load_is_what_followed_the_save(
+    make_engine: MakeEngine, tmp_path: Path, sampling: Sampling
+) -> None:
     engine = make_engine()
     batch = _batch(engine)
     engine.update(batch, _likelihood, STEP)
@@ -304,7 +307,7 @@ def test_what_follows_a_load_is_what_followed_the_save(make_engine: MakeEngine, 
 
     def go_on(target: Engine) -> list[object]:
         figures = [dict(target.update(batch, _likelihood, STEP).means()) for _ in range(2)]
-        return [*figures, _total(target, batch), _flat(target.rollout(batch.prompts, 2, SAMPLING, LABEL_PROBE))]
+        return [*figures, _total(target, batch), _flat(target.rollout(batch.prompts, 2, sampling, LABEL_PROBE))]
 
     expected = go_on(engine)
     for target in (engine, make_engine()):
@@ -329,17 +332,31 @@ def test_saving_takes_the_place_of_what_was_there(engine: Engine, tmp_path: Path
 # ------------------------------------------------------------------------------------------------------- wrong use
 
 
-def test_wrong_use_is_named(engine: Engine) -> None:
+def test_a_temperature_that_an_engine_does_not_know_is_refused(engine: Engine, temperatures: tuple[float, ...]) -> None:
+    if 0.5 in temperatures:
+        pytest.skip("this engine takes any temperature")
+    prompts = _prompts(engine, 1)
+    batch = _batch(engine, temperature=0.5)
+    for wrong in (
+        lambda: engine.rollout(prompts, 1, Sampling(0.5, 4), LABEL_PROBE),
+        lambda: engine.logprobs(batch.prompts, batch.continuations, temperature=0.5),
+        lambda: engine.update(batch, _likelihood, STEP),
+    ):
+        with pytest.raises(EngineError, match=r"temperature 0\.5"):
+            wrong()
+
+
+def test_wrong_use_is_named(engine: Engine, sampling: Sampling) -> None:
     prompts = _prompts(engine, 1)
     with pytest.raises(EngineError, match="no prompts"):
-        engine.rollout([], 1, SAMPLING, LABEL_PROBE)
+        engine.rollout([], 1, sampling, LABEL_PROBE)
     with pytest.raises(EngineError, match="prompt 1 has no tokens"):
-        engine.rollout([*prompts, ()], 1, SAMPLING, LABEL_PROBE)
+        engine.rollout([*prompts, ()], 1, sampling, LABEL_PROBE)
     with pytest.raises(EngineError, match=str(engine.max_length)):
         engine.rollout(prompts, 1, Sampling(1.0, engine.max_length), LABEL_PROBE)
-    for group_size, sampling in ((0, SAMPLING), (1, Sampling(-0.1, 4)), (1, Sampling(1.0, 0))):
+    for group_size, wrong in ((0, sampling), (1, Sampling(-0.1, 4)), (1, Sampling(1.0, 0))):
         with pytest.raises(EngineError, match="cannot sample"):
-            engine.rollout(prompts, group_size, sampling, LABEL_PROBE)
+            engine.rollout(prompts, group_size, wrong, LABEL_PROBE)
     with pytest.raises(EngineError, match="prompt 0 has no continuation"):
         engine.logprobs(prompts, [[()]])
     with pytest.raises(EngineError, match="1 prompts but continuations for 2"):

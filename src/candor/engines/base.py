@@ -11,6 +11,7 @@ The contract, checked on every implementation by ``tests/contract``:
 * Labels are tokenised in context: the tokens of ``LABEL=PASS`` after this very prompt, not those of ``PASS``.
 * The label probe is read where a completion emits its label: after its own text up to and including the anchor.
   A completion without the anchor is probed as if it had consisted of the anchor alone.
+* An engine that has log-probabilities at temperature 1 only refuses all other temperatures, but for greedy rollouts.
 * The same seed, weights and arguments give the same rollouts.
 * ``update`` takes one optimiser step on the sum of the objective over the batch, whatever the micro-batches, or
   raises :class:`~candor.errors.NumericsError` and leaves the weights as they were.

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal, TypeAlias
+from typing import Annotated, Final, Literal, TypeAlias
+from urllib.parse import urlsplit
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from candor.config import Config
 
 Decay: TypeAlias = Annotated[float, Field(ge=0, lt=1)]
 """How much of an average over past steps each new step keeps."""
+
+
+LOOPBACK: Final = ("127.0.0.1", "localhost", "::1")
 
 
 class LoraConfig(Config):
@@ -40,9 +44,37 @@ class ModelConfig(Config):
     lora: LoraConfig = Field(default_factory=LoraConfig)
 
 
+class Prices(Config):
+    """What a service charges, in one currency for a million tokens."""
+
+    prefill: float = Field(ge=0, description="tokens read: prompts, probes, scores")
+    sample: float = Field(ge=0, description="tokens sampled")
+    train: float = Field(ge=0, description="tokens that a gradient was taken on")
+    currency: str = "USD"
+
+
 class EngineConfig(Config):
     """What runs the model."""
 
+    kind: Literal["local", "tinker"] = Field(
+        default="local", description="local: torch on this machine; tinker: a service with the Tinker API"
+    )
+    base_url: str | None = Field(
+        default=None, description="tinker: a server of one's own, http://HOST:PORT; default: the hosted service"
+    )
+    key_variable: str | None = Field(
+        default=None,
+        description="tinker: environment variable with the API key; default: TINKER_API_KEY for the hosted service, "
+        "no key for a server of one's own",
+    )
+    loss: Literal["measured", "sum", "sequence_mean", "token_mean"] = Field(
+        default="measured",
+        description="tinker: how the service adds losses up; measured: found out at the start, or sum as documented "
+        "for the hosted service",
+    )
+    in_flight: int = Field(default=256, ge=1, le=4096, description="tinker: requests sent at once")
+    patience_s: float = Field(default=1800.0, gt=0, description="tinker: seconds that one request is tried")
+    prices: Prices | None = Field(default=None, description="for candor run --plan")
     path: Literal["auto", "plain", "tree"] = Field(
         default="auto", description="auto: the prefix tree where the model family is proven on it, else plain"
     )
@@ -52,3 +84,21 @@ class EngineConfig(Config):
     weight_decay: float = Field(default=0.0, ge=0, le=1)
     adam_betas: tuple[Decay, Decay] = Field(default=(0.9, 0.999), strict=False)
     adam_eps: float = Field(default=1e-8, gt=0, le=1e-2)
+
+    @model_validator(mode="after")
+    def _of_its_kind(self) -> EngineConfig:
+        if self.base_url is None:
+            return self
+        if self.kind != "tinker":
+            raise ValueError("base_url: no effect with kind=local; set kind: tinker, or leave it out")
+        where = urlsplit(self.base_url)
+        if where.scheme not in ("http", "https") or not where.hostname:
+            raise ValueError(f"base_url: {self.base_url!r} is no address; write http://HOST:PORT")
+        if self.key_variable and where.scheme == "http" and where.hostname not in LOOPBACK:
+            raise ValueError(f"key_variable: {self.base_url} is not encrypted; a key is sent over https alone")
+        return self
+
+    @property
+    def spends(self) -> bool:
+        """Whether running it costs money: on the hosted service."""
+        return self.kind == "tinker" and self.base_url is None

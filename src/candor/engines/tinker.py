@@ -1,0 +1,383 @@
+"""The Tinker engine: base model, adapter and optimiser live on a service that speaks the public Tinker API.
+
+That is the hosted service, or a SkyRL server on one's own machine or cluster. Where it departs from the contract in
+:mod:`candor.engines.base`, because a service gives no more:
+
+* Log-probabilities come at temperature 1 only. Rollouts are drawn at temperature 1 or greedily, and updates are at
+  temperature 1; anything else is refused.
+* ``max_grad_norm`` is handed on; SkyRL 0.3.0 does not look at it. ``grad_norm`` is in the tally where a
+  service says it.
+* A service scales adapters as it likes (SkyRL 0.3.0: alpha 32) and draws a fresh one in its own way.
+* ``save`` writes where the service keeps the state, not the state itself.
+* A service may compute in bfloat16, and sample with other kernels than it trains with: ``sampler_mismatch`` in the
+  tally is the mean difference between both log-probabilities of the same tokens.
+"""
+
+from __future__ import annotations
+
+import math
+import weakref
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from candor.encoding import decode, encode_continuation, probe_site
+from candor.engines import tinker_sdk as sdk
+from candor.engines.base import Batch, Objective, OptimiserStep, Probe, Sampling, Tokens, TokenScores
+from candor.engines.checks import check_continuations, check_prompts, check_sampling
+from candor.engines.config import EngineConfig, ModelConfig
+from candor.engines.loading import longest_sequence
+from candor.engines.tinker_losses import Reduction, Scored, datum, training_data
+from candor.engines.tinker_model import ModelCard, api_key, model_card
+from candor.engines.tinker_service import Connection, Service, Step
+from candor.errors import EngineError, ModelError, NumericsError
+from candor.files import atomic_folder, read_json, write_json
+from candor.seeding import derive_seed
+from candor.tally import Tally
+from candor.types import Rollout
+
+STATE_FILE: Final = "service.json"
+"""Where on the service the state of a checkpoint or adapter is."""
+
+SEEDS: Final = 2**31 - 2**13
+"""Seeds on services have 31 bits, and each completion of a group adds 1 to its prompt's."""
+
+
+class TinkerEngine:
+    """Implements :class:`~candor.engines.base.Engine`, but for what the module's docstring says."""
+
+    def __init__(self, service: Service, card: ModelCard, *, config: EngineConfig, trained: bool, name: str) -> None:
+        """Take a service and what is known of its model.
+
+        Args:
+            service: the base model and an adapter.
+            card: tokenizer, sizes and configuration of the base model.
+            config: AdamW's constants.
+            trained: whether there is an adapter at all.
+            name: the model's name, for the manifest.
+        """
+        self._service, self._card, self._config = service, card, config
+        self._trained, self._name = trained, name
+        self._step = 0
+        self._sampled: dict[tuple[Tokens, Tokens], NDArray[np.float64]] = {}
+        self._finalizer = weakref.finalize(self, service.close)
+
+    @classmethod
+    def from_config(
+        cls,
+        model: ModelConfig,
+        config: EngineConfig,
+        *,
+        seed: int = 0,
+        adapter: Path | bool = True,
+        name: str | None = None,
+    ) -> TinkerEngine:
+        """Connect to the service of a recipe; arguments as of the local engine's.
+
+        Raises:
+            ModelError: no SDK, no key, nobody there, or an adapter that a service cannot make.
+        """
+        sdk.sdk_version()
+        if config.base_url is not None:
+            sdk.check_server(config.base_url, patience_s=config.patience_s)
+        card = model_card(model)
+        connection = Connection(config.base_url, api_key(config), config.patience_s, config.in_flight)
+        hosted = config.base_url is None
+        reduction = (Reduction.SUM if hosted else None) if config.loss == "measured" else Reduction(config.loss)
+        service = Service(
+            connection,
+            model=model.name,
+            rank=model.lora.rank,
+            seed=derive_seed(seed, "adapter") % SEEDS,
+            any_token=encode_continuation(card.tokenizer, "1")[-1],
+            reduction=reduction,
+            state=_saved_state(adapter) if isinstance(adapter, Path) else None,
+        )
+        return cls(service, card, config=config, trained=adapter is not False, name=name or model.name)
+
+    # ---------------------------------------------------------------------------------------------- what it is
+
+    @property
+    def tokenizer(self) -> Any:
+        """The model's tokenizer."""
+        return self._card.tokenizer
+
+    @property
+    def max_length(self) -> int:
+        """Longest sequence in tokens."""
+        return longest_sequence(self._card, self._card.tokenizer, self._card.max_length)
+
+    @property
+    def stop_token_ids(self) -> frozenset[int]:
+        """The tokenizer's end token and all that the model's generation settings name."""
+        return self._card.stop_token_ids
+
+    def describe(self) -> dict[str, Any]:
+        """Model, service and SDK, for the manifest; parameters of the adapter are those on plain linear layers."""
+        return {
+            "model": self._name,
+            "model_type": self._card.config.model_type,
+            "parameters": self._card.parameters,
+            "trained_parameters": self._card.adapter_parameters if self._trained else 0,
+            "dtype": "the service's dtype",
+            "device": self._config.base_url or "the hosted Tinker service",
+            "path": "service",
+            "sdk": sdk.sdk_version(),
+            "processes": 1,
+            "max_length": self.max_length,
+        }
+
+    def close(self) -> None:
+        """End the session on the service."""
+        self._finalizer()
+
+    # ------------------------------------------------------------------------------------------------ sampling
+
+    def rollout(
+        self,
+        prompts: Sequence[Tokens],
+        group_size: int,
+        sampling: Sampling,
+        probe: Probe,
+        *,
+        for_update: bool = False,
+    ) -> list[list[Rollout]]:
+        """Sample and probe, the whole batch in flight at once up to ``engine.in_flight`` requests."""
+        check_sampling(sampling, group_size)
+        check_prompts(prompts, sampling.max_new_tokens, self.max_length)
+        _refuse_temperature(sampling.temperature, greedy=True)
+        requests = [
+            _request(prompt, sampling, group_size, derive_seed(sampling.seed, index) % SEEDS, self.stop_token_ids)
+            for index, prompt in enumerate(prompts)
+        ]
+        responses = self._service.sample(requests, base=not self._trained)
+        drawn_P_G = [
+            [self._checked(tuple(s.tokens), s.logprobs, s.stop_reason) for s in response.sequences]
+            for response in responses
+        ]
+        sites = {
+            tokens: probe_site(self.tokenizer, tokens, probe.anchor, probe.choices)
+            for group in drawn_P_G
+            for tokens, _ in group
+        }
+        choices_P = [list({c: None for tokens, _ in group for c in sites[tokens].choices}) for group in drawn_P_G]
+        scored_P = [
+            dict(zip(choices, rows, strict=True))
+            for choices, rows in zip(choices_P, self._scored(prompts, choices_P), strict=True)
+        ]
+        if for_update:
+            self._sampled = {
+                (prompt, tokens): np.array(logprobs)
+                for prompt, group in zip(prompts, drawn_P_G, strict=True)
+                for tokens, logprobs in group
+            }
+        return [
+            [
+                Rollout(
+                    tokens=tokens,
+                    text=decode(self.tokenizer, tokens),
+                    logprobs=logprobs,
+                    raw_logprobs=logprobs,
+                    probe_logprobs=tuple(float(scored[c][sites[tokens].start :].sum()) for c in sites[tokens].choices),
+                    stopped=tokens[-1] in self.stop_token_ids,
+                )
+                for tokens, logprobs in group
+            ]
+            for group, scored in zip(drawn_P_G, scored_P, strict=True)
+        ]
+
+    def _checked(
+        self, tokens: Tokens, logprobs: Sequence[float] | None, reason: str
+    ) -> tuple[Tokens, tuple[float, ...]]:
+        if not tokens or logprobs is None or len(logprobs) != len(tokens):
+            raise EngineError("the service gave a completion without tokens, or without their log-probabilities")
+        if reason == "stop" and tokens[-1] not in self.stop_token_ids:
+            raise EngineError("the service leaves the stop token out of completions, so their end cannot be trained")
+        return tokens, tuple(float(value) for value in logprobs)
+
+    # ------------------------------------------------------------------------------------------------- scoring
+
+    def logprobs(
+        self,
+        prompts: Sequence[Tokens],
+        continuations: Sequence[Sequence[Tokens]],
+        *,
+        temperature: float = 1.0,
+        reference: bool = False,
+    ) -> list[list[NDArray[np.float64]]]:
+        """Score continuations as parts of prompts that are sampled no further."""
+        check_continuations(prompts, continuations)
+        check_prompts(prompts, 0, self.max_length)
+        check_prompts(prompts, max(len(tokens) for group in continuations for tokens in group), self.max_length)
+        _refuse_temperature(temperature)
+        return self._scored(prompts, continuations, reference=reference)
+
+    def _scored(
+        self, prompts: Sequence[Tokens], continuations: Sequence[Sequence[Tokens]], *, reference: bool = False
+    ) -> list[list[NDArray[np.float64]]]:
+        pairs = list({(p, c): None for p, group in zip(prompts, continuations, strict=True) for c in group})
+        requests = [
+            _request(p + c, Sampling(1.0, 1), 1, 0, frozenset()) | {"include_prompt_logprobs": True} for p, c in pairs
+        ]
+        base = reference or not self._trained
+        found = [response.prompt_logprobs for response in self._service.sample(requests, base=base)]
+        if any(values is None for values in found) and not base:
+            scores = dict(zip(pairs, self._forward(pairs), strict=True))
+        else:
+            scores = {pair: _last(values, pair) for pair, values in zip(pairs, found, strict=True)}
+        return [[scores[p, c] for c in group] for p, group in zip(prompts, continuations, strict=True)]
+
+    def _forward(self, pairs: Sequence[tuple[Tokens, Tokens]]) -> list[NDArray[np.float64]]:
+        """The same from the side that trains: more exact for an update, and there where a sampler gives none."""
+        if not pairs:
+            return []
+        data = [_forward_datum(*pair) for pair in pairs]
+        return [values[-len(c) :] for (_, c), values in zip(pairs, self._service.forward(data), strict=True)]
+
+    # ------------------------------------------------------------------------------------------------ training
+
+    def update(self, batch: Batch, objective: Objective, optimiser: OptimiserStep) -> Tally:
+        """One AdamW step on any objective of log-probabilities.
+
+        Those of completions that were just sampled for this update are the sampler's; others are asked for first,
+        which costs a forward pass. The service corrects for what its training side sees differently by the
+        importance ratio, unclipped.
+        """
+        if not self._trained:
+            raise EngineError("nothing to train: the model was loaded without an adapter")
+        check_continuations(batch.prompts, batch.continuations)
+        _refuse_temperature(batch.temperature)
+        pairs = [(p, c) for p, group in zip(batch.prompts, batch.continuations, strict=True) for c in group]
+        missing = list({pair: None for pair in pairs if pair not in self._sampled})
+        known = self._sampled | dict(zip(missing, self._forward(missing), strict=True))
+        leaf, mask = _padded(
+            [[known[p, c] for c in g] for p, g in zip(batch.prompts, batch.continuations, strict=True)]
+        )
+        leaf.requires_grad_()
+        result = objective(TokenScores(leaf, leaf, mask), slice(0, len(batch.prompts)))
+        loss = float(result.loss.detach())
+        if not math.isfinite(loss):
+            raise NumericsError(f"the loss of the batch is {loss}")
+        torch.autograd.backward(result.loss)
+        gradient = torch.zeros_like(leaf) if leaf.grad is None else leaf.grad
+        if not bool(torch.isfinite(gradient).all()):
+            raise NumericsError("the gradient by the log-probabilities is nan or inf")
+        rows = [
+            Scored(p, c, known[p, c], gradient[at, place, : len(c)].numpy())
+            for at, (p, group) in enumerate(zip(batch.prompts, batch.continuations, strict=True))
+            for place, c in enumerate(group)
+        ]
+        seen, norm = self._service.step(Step(training_data(rows, self._service.reduction()), self._adam(optimiser)))
+        self._sampled = {}
+        self._step += 1
+        tally = Tally()
+        tally.merge(result.tally)
+        tally.add("loss", loss)
+        if norm is not None:
+            tally.add("grad_norm", norm)
+        for row, values in zip(rows, seen, strict=True):
+            tally.add("sampler_mismatch", np.abs(values[-len(row.continuation) :] - row.logprobs))
+        return tally
+
+    def _adam(self, optimiser: OptimiserStep) -> Any:
+        from tinker import types
+
+        beta1, beta2 = self._config.adam_betas
+        return types.AdamParams(
+            learning_rate=optimiser.learning_rate,
+            beta1=beta1,
+            beta2=beta2,
+            eps=self._config.adam_eps,
+            weight_decay=self._config.weight_decay,
+            grad_clip_norm=optimiser.max_grad_norm,
+        )
+
+    # --------------------------------------------------------------------------------------------------- state
+
+    def save(self, path: Path) -> None:
+        """Have the service save adapter and optimiser, and write down where."""
+        if not self._trained:
+            raise EngineError("nothing to save: the model was loaded without an adapter")
+        state = self._service.save()
+        with atomic_folder(path) as folder:
+            self._write_state(folder, state)
+
+    def load(self, path: Path) -> None:
+        """Go on from what ``save`` noted, as long as the service has it."""
+        if not self._trained:
+            raise EngineError("nothing to restore into: the model was loaded without an adapter")
+        self._service.load(_saved_state(path))
+        self._step = int(read_json(path / STATE_FILE)["step"])
+        self._sampled = {}
+
+    def save_adapter(self, path: Path) -> None:
+        """Fetch the adapter as a folder that PEFT and the local engine read, with where its state is beside it."""
+        state = self._service.save()
+        with atomic_folder(path) as folder:
+            self._service.download(folder)
+            self._write_state(folder, state)
+
+    def _write_state(self, folder: Path, state: str) -> None:
+        write_json(folder / STATE_FILE, {"state": state, "step": self._step, "base_model": self._name})
+
+
+def _request(prompt: Tokens, sampling: Sampling, count: int, seed: int, stop: frozenset[int]) -> dict[str, Any]:
+    from tinker import types
+
+    return {
+        "prompt": types.ModelInput.from_ints(list(prompt)),
+        "num_samples": count,
+        "sampling_params": types.SamplingParams(
+            max_tokens=sampling.max_new_tokens, temperature=sampling.temperature, seed=seed, stop=sorted(stop)
+        ),
+    }
+
+
+def _forward_datum(prompt: Tokens, continuation: Tokens) -> Any:
+    nothing = np.zeros(len(continuation))
+    inputs = datum(prompt, continuation, nothing, nothing)
+    targets = inputs.loss_fn_inputs["target_tokens"]
+    weights = np.ones(len(targets.data), dtype=np.float32)
+    return type(inputs)(model_input=inputs.model_input, loss_fn_inputs={"target_tokens": targets, "weights": weights})
+
+
+def _last(values: Sequence[float | None] | None, pair: tuple[Tokens, Tokens]) -> NDArray[np.float64]:
+    """Log-probabilities of the continuation; some services give the first token none, others leave its place out."""
+    prompt, continuation = pair
+    length = len(prompt) + len(continuation)
+    wanted = None if values is None else values[-len(continuation) :]
+    if values is None or wanted is None or len(values) not in (length, length - 1) or None in wanted:
+        raise EngineError("the service gave no log-probabilities of a prompt's tokens, which probe and scores need")
+    return np.array(wanted, dtype=np.float64)
+
+
+def _padded(rows: Sequence[Sequence[NDArray[np.float64]]]) -> tuple[torch.Tensor, torch.Tensor]:
+    shape = (len(rows), max(map(len, rows)), max(len(values) for group in rows for values in group))
+    scores, mask = torch.zeros(shape, dtype=torch.float64), torch.zeros(shape, dtype=torch.bool)
+    for p, group in enumerate(rows):
+        for c, values in enumerate(group):
+            scores[p, c, : len(values)] = torch.from_numpy(values)
+            mask[p, c, : len(values)] = True
+    return scores, mask
+
+
+def _refuse_temperature(temperature: float, *, greedy: bool = False) -> None:
+    if temperature == 1.0 or (greedy and temperature == 0.0):
+        return
+    raise EngineError(
+        f"temperature {temperature:g}: a Tinker service gives log-probabilities at temperature 1 only, and those at "
+        "another cannot be had from them; use temperature 1 (or 0, to answer greedily), or the local engine"
+    )
+
+
+def _saved_state(folder: Path) -> str:
+    if not (folder / STATE_FILE).is_file():
+        raise ModelError(
+            f"{folder}: no {STATE_FILE} here, so the service does not have these weights; it takes only what it has "
+            "saved itself. Use engine.kind=local with this folder"
+        )
+    return str(read_json(folder / STATE_FILE)["state"])

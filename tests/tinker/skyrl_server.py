@@ -1,0 +1,63 @@
+"""Run SkyRL's Tinker server with its JAX backend on this machine, from an ordinary virtual environment.
+
+    python skyrl_server.py --base-model FOLDER --port 8000 --checkpoints-base FOLDER --database-url sqlite:///FILE
+
+Two things keep SkyRL 0.3.0 from starting that way, and both are put right here: on Python 3.11 pydantic refuses its
+``typing.TypedDict``, and the server starts its engine through ``uv run``. The engine is this file again, with
+``engine`` as its first argument.
+"""
+
+from __future__ import annotations
+
+import os
+import runpy
+import signal
+import sys
+import typing
+
+if sys.version_info < (3, 12):
+    import typing_extensions
+
+    typing.TypedDict = typing_extensions.TypedDict
+
+
+def run_engine() -> None:
+    """The process that holds the model."""
+    _end_with_parent()
+    runpy.run_module("skyrl.tinker.engine", run_name="__main__", alter_sys=True)
+
+
+def run_server() -> None:
+    """The process that speaks HTTP, and starts the engine."""
+    import argparse
+
+    import uvicorn
+    from skyrl.tinker import api
+    from skyrl.tinker.config import EngineConfig, add_model, config_to_argv
+
+    parser = argparse.ArgumentParser(description=__doc__)
+    add_model(parser, EngineConfig)
+    parser.add_argument("--port", type=int, required=True)
+    given = vars(parser.parse_args())
+    port = given.pop("port")
+    api._build_uv_run_cmd_engine = lambda _, config: [sys.executable, __file__, "engine", *config_to_argv(config)]
+    api.app.state.engine_config = EngineConfig.model_validate(given)
+    uvicorn.run(api.app, host="127.0.0.1", port=port, log_level="warning")
+
+
+def _end_with_parent() -> None:
+    """An engine whose server was killed would hold its memory for ever (Linux only)."""
+    import ctypes
+
+    parent = os.getppid()
+    ctypes.CDLL(None).prctl(1, signal.SIGKILL)
+    if os.getppid() != parent:
+        sys.exit("the server is gone")
+
+
+if __name__ == "__main__":
+    if sys.argv[1:2] == ["engine"]:
+        del sys.argv[1]
+        run_engine()
+    else:
+        run_server()

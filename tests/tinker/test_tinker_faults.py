@@ -1,0 +1,186 @@
+"""Training on a real server through a proxy that fails: the same figures as undisturbed, no step lost, none twice."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from proxy import Fault, Proxy
+from running_server import RunningServer, why_no_server
+from toy import EXAMPLES, SAMPLED, save_toy_model, service_engine, toy_recipe
+
+from candor.errors import EngineError, Stopped
+from candor.files import read_jsonl
+from candor.recipe import Recipe
+from candor.train import train
+
+if _reason := why_no_server():
+    pytest.skip(_reason, allow_module_level=True)
+
+TIMES = ("seconds_rollout", "seconds_update", "sampler_mismatch")
+"""Figures that may differ between two runs of the same."""
+
+
+@pytest.fixture(scope="module")
+def toy_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return save_toy_model(tmp_path_factory.mktemp("model"))
+
+
+@pytest.fixture(scope="module")
+def server(toy_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningServer]:
+    with RunningServer(toy_folder, tmp_path_factory.mktemp("server")) as running:
+        yield running
+
+
+@pytest.fixture
+def proxy(server: RunningServer) -> Iterator[Proxy]:
+    with Proxy(server.port).running() as running:
+        yield running
+
+
+def _recipe(folder: Path, *overrides: str) -> Recipe:
+    return toy_recipe(
+        folder,
+        SAMPLED[0],
+        "engine={kind: tinker}",
+        "train.steps=4",
+        "train.checkpoint_every=3",
+        "train.kl_every=2",
+        *overrides,
+    )
+
+
+def _train(folder: Path, toy_folder: Path, url: str, **engine: Any) -> list[dict[str, Any]]:
+    target = service_engine(toy_folder, url, **engine)
+    try:
+        train(_recipe(toy_folder), target, EXAMPLES, folder, seed=0)
+    finally:
+        target.close()
+    return _figures(folder)
+
+
+def _figures(folder: Path) -> list[dict[str, Any]]:
+    rows = read_jsonl(folder / "train" / "metrics.jsonl")
+    return [{name: value for name, value in row.items() if name not in TIMES} for row in rows]
+
+
+@pytest.fixture(scope="module")
+def undisturbed(
+    server: RunningServer, toy_folder: Path, tmp_path_factory: pytest.TempPathFactory
+) -> list[dict[str, Any]]:
+    rows = _train(tmp_path_factory.mktemp("undisturbed"), toy_folder, server.url)
+    assert len(rows) == 4
+    assert rows[-1]["loss"] != rows[0]["loss"]
+    assert any(row["grad_norm"] > 0 for row in rows)
+    return rows
+
+
+def _same(rows: list[dict[str, Any]], expected: list[dict[str, Any]]) -> None:
+    assert len(rows) == len(expected)
+    for row, other in zip(rows, expected, strict=True):
+        assert row == pytest.approx(other, rel=1e-5, abs=1e-6)
+
+
+@pytest.mark.parametrize(
+    "fault",
+    [
+        Fault("429", "forward_backward", skip=4, times=3),
+        Fault("429", "asample", skip=10, times=5),
+        Fault("503", "asample", skip=20, times=3),
+        Fault("500", "retrieve_future", skip=30, times=3),
+        Fault("drop after", "asample", skip=15, times=3),
+        Fault("drop before", "retrieve_future", skip=40, times=3),
+        Fault("drop before", "forward_backward", skip=5),
+        Fault("drop after", "forward_backward", skip=5),
+        Fault("500 after", "optim_step", skip=5),
+        Fault("drop after", "optim_step", skip=6),
+        Fault("drop after", "save_weights_for_sampler", skip=1),
+        Fault("drop after", "save_weights", skip=1),
+        Fault("drop after", "create_model"),
+        Fault("drop after", "load_weights"),
+    ],
+    ids=lambda fault: f"{fault.kind} {fault.path}".replace(" ", "-"),
+)
+def test_a_fault_changes_nothing(
+    fault: Fault, proxy: Proxy, toy_folder: Path, undisturbed: list[dict[str, Any]], tmp_path: Path
+) -> None:
+    proxy.faults = [fault]
+    rows = _train(tmp_path, toy_folder, proxy.url)
+    assert fault.spoiled == fault.times, "the fault should have happened"
+    _same(rows, undisturbed)
+
+
+def test_an_answer_that_comes_too_late_changes_nothing(
+    proxy: Proxy, toy_folder: Path, undisturbed: list[dict[str, Any]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import httpx
+
+    from candor.engines import tinker_http
+
+    made = tinker_http.patient_client
+
+    def hurried(**arguments: Any) -> httpx.AsyncClient:
+        client = made(**arguments)
+        client.timeout = httpx.Timeout(proxy.late_s / 2)
+        return client
+
+    monkeypatch.setattr(tinker_http, "patient_client", hurried)
+    late = [Fault("late", "optim_step", skip=5), Fault("late", "asample", skip=12)]
+    proxy.faults = late
+    rows = _train(tmp_path, toy_folder, proxy.url)
+    assert [fault.spoiled for fault in late] == [1, 1]
+    _same(rows, undisturbed)
+
+
+@pytest.mark.parametrize("path", ["asample", "forward_backward"])
+def test_a_server_that_restarts_in_the_middle_changes_nothing(
+    path: str, server: RunningServer, proxy: Proxy, toy_folder: Path, undisturbed: list[dict[str, Any]], tmp_path: Path
+) -> None:
+    fault = Fault("drop after", path, skip=6 if path == "forward_backward" else 14, then=server.restart)
+    proxy.faults = [fault]
+    rows = _train(tmp_path, toy_folder, proxy.url)
+    assert fault.spoiled == 1
+    _same(rows, undisturbed)
+
+
+def test_a_killed_run_goes_on_from_its_folder_and_the_service(
+    server: RunningServer, toy_folder: Path, undisturbed: list[dict[str, Any]], tmp_path: Path
+) -> None:
+    engine = service_engine(toy_folder, server.url)
+    with pytest.raises(Stopped):
+        train(_recipe(toy_folder), engine, EXAMPLES, tmp_path, seed=0, should_stop=lambda: True)
+    engine.close()
+    server.restart()
+    _same(_train(tmp_path, toy_folder, server.url), undisturbed)
+
+
+def test_what_stays_broken_is_given_up(proxy: Proxy, toy_folder: Path, tmp_path: Path) -> None:
+    proxy.faults = [Fault("500", "asample", times=10_000)]
+    with pytest.raises(EngineError, match="status 500, for 1 s"):
+        _train(tmp_path, toy_folder, proxy.url, patience_s=1.0)
+
+
+def test_the_key_is_written_nowhere(
+    proxy: Proxy,
+    toy_folder: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    key = "tml-a-key-that-nobody-may-see"
+    monkeypatch.setenv("SECRET_OF_A_TEST", key)
+    caplog.set_level(logging.DEBUG)
+    proxy.faults = [Fault("drop after", "optim_step", skip=5)]
+    _train(tmp_path / "run", toy_folder, proxy.url, key_variable="SECRET_OF_A_TEST")
+    proxy.faults = [Fault("500", "asample", times=10_000)]
+    with pytest.raises(EngineError) as failed:
+        _train(tmp_path / "failed", toy_folder, proxy.url, key_variable="SECRET_OF_A_TEST", patience_s=1.0)
+    engine = service_engine(toy_folder, proxy.url, key_variable="SECRET_OF_A_TEST")
+    written = [path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()]
+    assert len(written) > 5
+    assert not any(key.encode() in content for content in written)
+    assert key not in caplog.text
+    assert key not in repr(failed.value) + str(engine.describe()) + repr(vars(engine._service))
