@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import shlex
@@ -11,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from chat_server import chat_server
 from typer.testing import CliRunner
 
 from candor.cli import app
@@ -94,6 +96,21 @@ def test_what_serve_is_asked(workplace: Path, monkeypatch: pytest.MonkeyPatch) -
     assert '"label":' in told[0]
     assert '"status":"ok"' in told[1]
     assert "candor_requests_total" in told[2]
+
+
+def test_endpoint(workplace: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("NO_PROXY", "*")
+    monkeypatch.setenv("MY_KEY", "secret")
+    rows = [json.loads(line) | {"label": "NA"} for line in blocks("verify", "jsonl")[0].splitlines()]
+    (workplace / "claims.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+    first, second, third = commands("endpoint")
+    with chat_server() as server:
+        for line in (first, third):
+            call(re.sub(r"http\S+/v1", f"{server.url}/v1", line))
+        assert server.keys == {None, "Bearer secret"}
+    (workplace / "large.jsonl").rename(workplace / "ours.jsonl")
+    call(second)
+    assert (workplace / "comparison.html").is_file()
 
 
 def test_trl(workplace: Path, trained_run: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -38,12 +38,13 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("report",),
     ("progress",),
     ("models",),
+    ("endpoint", "endpoint_probs", "endpoint_file"),
     ("prompt_lengths",),
     ("experiment", "predict_file", "workers"),
     ("verifier", "verify_file", "model_card", "export", "push"),
     ("adapters",),
     ("serve",),
-    ("use_commands",),
+    ("use_commands", "predict_command"),
     ("cli",),
 )
 """The order of the package: a module imports from its own line and those before it."""

@@ -14,7 +14,7 @@ import typer
 from rich.console import Console
 
 import candor
-from candor import use_commands
+from candor import predict_command, use_commands
 from candor.data import commands as data_commands
 from candor.errors import CandorError, RecipeError, Stopped
 
@@ -126,41 +126,7 @@ def run(
         parallel.stop()
 
 
-@app.command()
-def predict(
-    data: Annotated[Path, typer.Argument(help="Claims: JSONL, JSON, CSV or TSV with claim, evidence and label.")],
-    model: Annotated[str, typer.Option("--model", "-m", help="A model folder, a hub id, or 'sandbox'.")],
-    out: Annotated[Path, typer.Option("--out", help="Prediction file to write.")],
-    adapter: Annotated[Path | None, typer.Option("--adapter", help="Adapter folder of a run.")] = None,
-    template: Annotated[str, typer.Option("--template", help="Prompt template.")] = "verdict",
-    batch_size: Annotated[int, typer.Option("--batch-size", min=1, help="Prompts in one batch.")] = 64,
-    max_new_tokens: Annotated[int, typer.Option("--max-new-tokens", min=1, help="Longest answer.")] = 32,
-    device: Annotated[str, typer.Option("--device", help="auto, cpu, cuda or cuda:N.")] = "auto",
-    quiet: Quiet = False,
-) -> None:
-    """Answer claims with a model, greedily, and keep label probabilities beside the answers.
-
-    [bold]Examples[/]
-
-    candor predict runs/demo/paper-seed0/data/test.jsonl -m sandbox --template sandbox --out base.jsonl
-
-    candor predict claims.csv -m ./my-model --adapter runs/mine/adapter --out trained.jsonl
-    """
-    from candor.predict_file import predict_file
-    from candor.progress import Reporter
-
-    count = predict_file(
-        data,
-        out,
-        model=model,
-        adapter=adapter,
-        template=template,
-        batch_size=batch_size,
-        max_new_tokens=max_new_tokens,
-        device=device,
-        reporter=Reporter(quiet=quiet),
-    )
-    typer.echo(f"{count} predictions in {out}")
+app.command("predict")(predict_command.predict)
 
 
 @app.command()

@@ -19,6 +19,7 @@ FIGURES: Final = (
     ("reward", "reward"),
     ("confidence", "conf"),
     ("invalid", "invalid"),
+    ("cost", "cost"),
 )
 
 

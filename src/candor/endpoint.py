@@ -1,0 +1,281 @@
+"""Asking a model behind an OpenAI-compatible server: one question, asked again until it is answered or refused.
+
+What servers do not all take (log-probabilities, a temperature, the name of the length limit) is left out once a server
+refuses it, and said. The key is sent to the server and written nowhere.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import email.utils
+import random
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from types import TracebackType
+from typing import Any, Final
+from urllib.parse import urlsplit, urlunsplit
+
+import httpx2
+
+from candor.errors import CandorError
+
+FIRST_WAIT: Final = 0.5
+"""Seconds before the second attempt; each further wait is twice as long, up to ``LONGEST_WAIT``."""
+LONGEST_WAIT: Final = 30.0
+LONGEST_RETRY_AFTER: Final = 600.0
+"""A server that asks for more patience than that has run out of quota rather than of breath."""
+TOP_LOGPROBS: Final = 20
+"""As many alternatives to a token as the interface allows."""
+SHOWN_OF_MESSAGE: Final = 300
+
+REFUSED_FOR_ALL: Final = (401, 402, 403, 404, 405)
+"""Key, quota, address or model name are wrong: no other question would be answered either."""
+REFUSED: Final = (400, 413, 422)
+AGAIN: Final = (408, 409, 425, 429)
+
+
+class EndpointError(CandorError):
+    """The server cannot be used at all, or did not answer however often it was asked."""
+
+
+class RefusedError(CandorError):
+    """The server refuses this very question, whatever else it would answer."""
+
+
+@dataclass(frozen=True, slots=True)
+class Asking:
+    """How the server is asked.
+
+    Attributes:
+        url: address of the server, e.g. ``http://127.0.0.1:8000/v1``.
+        model: name of the model there.
+        key: sent as a bearer token; ``None`` sends none.
+        max_new_tokens: longest answer.
+        timeout: seconds that one attempt may take.
+        retries: attempts after the first.
+        concurrency: questions under way at once.
+        requests_per_minute: attempts started in a minute at most; ``None`` for no limit.
+    """
+
+    url: str
+    model: str
+    key: str | None
+    max_new_tokens: int
+    timeout: float
+    retries: int
+    concurrency: int
+    requests_per_minute: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """One answer.
+
+    Attributes:
+        text: what the model wrote.
+        stopped: whether it came to its end (false: it was cut at the length limit).
+        logprobs: the interface's list of tokens with log-probabilities; ``None`` where it gave none.
+        tokens_in, tokens_out: as the server counts; ``None`` where it does not say.
+    """
+
+    text: str
+    stopped: bool
+    logprobs: list[dict[str, Any]] | None
+    tokens_in: int | None
+    tokens_out: int | None
+
+
+def public_url(url: str) -> str:
+    """The address without user, password and query, which may be secrets.
+
+    >>> public_url("https://me:secret@models.example/v1?key=secret")
+    'https://models.example/v1'
+    """
+    parts = urlsplit(url)
+    return urlunsplit((parts.scheme, parts.netloc.rpartition("@")[2], parts.path.rstrip("/"), "", ""))
+
+
+def chat_url(url: str) -> str:
+    """Where chat completions are asked for, given the address as people write it.
+
+    Raises:
+        EndpointError: it is no address of a web server.
+
+    >>> chat_url("http://127.0.0.1:8000"), chat_url("https://models.example/api/v1/")
+    ('http://127.0.0.1:8000/v1/chat/completions', 'https://models.example/api/v1/chat/completions')
+    """
+    parts = urlsplit(url)
+    if parts.scheme not in ("http", "https") or not parts.hostname:
+        raise EndpointError(f"--endpoint {public_url(url)}: expected an address such as http://127.0.0.1:8000/v1")
+    path = parts.path.rstrip("/") or "/v1"
+    if not path.endswith("/chat/completions"):
+        path += "/chat/completions"
+    return urlunsplit((parts.scheme, parts.netloc, path, parts.query, ""))
+
+
+class Endpoint:
+    """A connection to a server; an asynchronous context."""
+
+    def __init__(self, asking: Asking, *, say: Callable[[str], None] = lambda words: None) -> None:
+        """Take how to ask; ``say`` is told what the server does not take."""
+        self._asking = asking
+        self._say = say
+        self._url = chat_url(asking.url)
+        self._left_out: set[str] = set()
+        self._limit_name = "max_tokens"
+        self._not_before = 0.0
+        self._interval = 0.0 if asking.requests_per_minute is None else 60.0 / asking.requests_per_minute
+        headers = {} if asking.key is None else {"Authorization": f"Bearer {asking.key}"}
+        self._client = httpx2.AsyncClient(
+            timeout=asking.timeout, headers=headers, limits=httpx2.Limits(max_connections=asking.concurrency)
+        )
+
+    async def __aenter__(self) -> Endpoint:
+        """Ready to ask."""
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Close all connections."""
+        await self._client.aclose()
+
+    async def ask(self, prompt: str) -> Reply:
+        """Ask for the greedy answer to a prompt, as one user message.
+
+        Raises:
+            RefusedError: the server refuses this prompt.
+            EndpointError: it refuses everything, or did not answer within all attempts.
+        """
+        failure = ""
+        attempt = 0
+        while attempt <= self._asking.retries:
+            await self._turn()
+            body = self._body(prompt)
+            try:
+                async with asyncio.timeout(self._asking.timeout):
+                    response = await self._client.post(self._url, json=body)
+            except (httpx2.TransportError, TimeoutError) as error:
+                failure = self._clean(f"{type(error).__name__}: {error}".rstrip(": "))
+                await self._wait(attempt, None)
+            else:
+                if response.status_code == httpx2.codes.OK:
+                    reply = _reply(response)
+                    if reply is not None:
+                        return reply
+                    failure = f"it answered with something else than a chat completion: {self._said(response)}"
+                    await self._wait(attempt, None)
+                elif response.status_code in AGAIN or response.status_code >= 500:
+                    failure = f"HTTP {response.status_code} {self._said(response)}"
+                    if response.status_code >= 500 and self._adapt(body, response, certain=False):
+                        continue
+                    await self._wait(attempt, _retry_after(response))
+                elif response.status_code in REFUSED:
+                    if not self._adapt(body, response, certain=True):
+                        raise RefusedError(f"HTTP {response.status_code} {self._said(response)}")
+                    continue  # asked in another way, which is no second attempt
+                else:
+                    kind = "refuses" if response.status_code in REFUSED_FOR_ALL else "answers with"
+                    raise EndpointError(
+                        f"{public_url(self._url)} {kind} HTTP {response.status_code} {self._said(response)}; check "
+                        "--endpoint, --model and --api-key-env"
+                    )
+            attempt += 1
+        raise EndpointError(
+            f"{public_url(self._url)} did not answer in {self._asking.retries + 1} attempts; the last failed with "
+            f"{failure}"
+        )
+
+    def _body(self, prompt: str) -> dict[str, Any]:
+        optional: dict[str, Any] = {"temperature": 0, "logprobs": True, "top_logprobs": TOP_LOGPROBS}
+        return {
+            "model": self._asking.model,
+            "messages": [{"role": "user", "content": prompt}],
+            self._limit_name: self._asking.max_new_tokens,
+            **{key: value for key, value in optional.items() if key not in self._left_out},
+        }
+
+    def _adapt(self, body: dict[str, Any], response: httpx2.Response, *, certain: bool) -> bool:
+        """Leave out what the server names in its refusal; whether the question is now asked in another way.
+
+        A server error may quote the request for other reasons, so there only words that blame a field count.
+        """
+        said = response.text
+        blames = certain or "unsupported" in said.lower() or "not supported" in said.lower()
+        if not blames:
+            return False
+        if "max_completion_tokens" in said and "max_tokens" in body:
+            if self._limit_name == "max_tokens":
+                self._limit_name = "max_completion_tokens"
+            return True
+        if "logprobs" in said and "logprobs" in body:
+            self._leave_out({"logprobs", "top_logprobs"}, "log-probabilities, so there will be no label probabilities")
+            return True
+        if "temperature" in said and "temperature" in body:
+            self._leave_out({"temperature"}, "a temperature of 0, so answers are sampled as it likes")
+            return True
+        return False
+
+    def _leave_out(self, fields: set[str], what: str) -> None:
+        if not fields <= self._left_out:
+            self._left_out |= fields
+            self._say(f"the server does not take {what}")
+
+    async def _turn(self) -> None:
+        """Wait until the rate limit, or a server that asked for patience, allows one more attempt."""
+        while (wait := self._not_before - time.monotonic()) > 0:
+            await asyncio.sleep(wait)
+        self._not_before = max(self._not_before, time.monotonic()) + self._interval
+
+    async def _wait(self, attempt: int, asked: float | None) -> None:
+        if attempt >= self._asking.retries:
+            return
+        if asked is not None:
+            if asked > LONGEST_RETRY_AFTER:
+                raise EndpointError(f"{public_url(self._url)} asks to come back in {asked:.0f} seconds; do so")
+            # The limit is the server's, not this question's: all of them wait.
+            self._not_before = max(self._not_before, time.monotonic() + asked)
+            return
+        # Random, so that questions that failed together do not come back together.
+        await asyncio.sleep(min(LONGEST_WAIT, FIRST_WAIT * 2**attempt) * random.uniform(0.5, 1.0))
+
+    def _said(self, response: httpx2.Response) -> str:
+        return self._clean(" ".join(response.text.split())[:SHOWN_OF_MESSAGE])
+
+    def _clean(self, words: str) -> str:
+        """Words without the key, which some servers repeat."""
+        return words if not self._asking.key else words.replace(self._asking.key, "[key]")
+
+
+def _retry_after(response: httpx2.Response) -> float | None:
+    """Seconds that a server asks to wait, given as a number or as a date."""
+    value = response.headers.get("retry-after", "").strip()
+    if not value:
+        return None
+    try:
+        seconds = float(value)
+    except ValueError:
+        try:
+            seconds = email.utils.parsedate_to_datetime(value).timestamp() - time.time()
+        except ValueError:
+            return None
+    return max(0.0, seconds) if seconds == seconds else None
+
+
+def _reply(response: httpx2.Response) -> Reply | None:
+    """What a chat completion says; ``None`` if it is none."""
+    try:
+        content = response.json()
+        choice = content["choices"][0]
+        # A refusal or a thought without an answer has no content: an answer without a label, and wrong.
+        text = choice["message"].get("content") or ""
+        given = (choice.get("logprobs") or {}).get("content")
+        usage = content.get("usage") or {}
+        counts = [usage.get(key) for key in ("prompt_tokens", "completion_tokens")]
+        tokens_in, tokens_out = (count if isinstance(count, int) else None for count in counts)
+        if not isinstance(text, str):
+            return None
+        return Reply(text, choice.get("finish_reason") != "length", given or None, tokens_in, tokens_out)
+    except (ValueError, LookupError, TypeError, AttributeError):
+        return None

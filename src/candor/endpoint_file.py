@@ -1,0 +1,291 @@
+"""A file of claims in, a file of predictions by a model behind a server out; gone on with after a kill.
+
+While it works, every answer is a line of ``OUT.part``, whose first line says what it is made from. The same command
+asks only for what is missing there, and the predictions take their name once all are there.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import json
+import os
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import IO, Any, Final
+
+from candor import prompts
+from candor.data.inputs import read_splits
+from candor.endpoint import Asking, Endpoint, RefusedError, Reply, chat_url, public_url
+from candor.endpoint_probs import listed_label_probs
+from candor.errors import DataError
+from candor.predictions import Header, write_predictions
+from candor.progress import Bar, Reporter
+from candor.types import Example, Prediction, Validity
+
+PART: Final = ".part"
+PER_MILLION: Final = 1e6
+
+
+@dataclass(frozen=True, slots=True)
+class Prices:
+    """What a million tokens cost, in whatever currency; ``None`` where it is not known."""
+
+    per_million_in: float | None = None
+    per_million_out: float | None = None
+
+    def cost(self, tokens_in: int, tokens_out: int) -> float | None:
+        """Cost of so many tokens, or ``None`` without prices.
+
+        >>> Prices(0.5, 2.0).cost(1_000_000, 500_000)
+        1.5
+        """
+        if self.per_million_in is None and self.per_million_out is None:
+            return None
+        priced = tokens_in * (self.per_million_in or 0.0) + tokens_out * (self.per_million_out or 0.0)
+        return priced / PER_MILLION
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """What became of a file.
+
+    Attributes:
+        rows: claims in the file.
+        resumed: of these, answered by an earlier start.
+        refused: id and reason of those that the server refused.
+        written: whether the predictions are complete and have their name.
+        without_probs: answers with a label whose probabilities the server did not tell.
+        cut: answers that ran into the length limit.
+        tokens_in, tokens_out: of all answers, as the server counts.
+        uncounted: answers for which it did not.
+        cost: at the prices given; ``None`` without.
+    """
+
+    rows: int
+    resumed: int
+    refused: tuple[tuple[str, str], ...]
+    written: bool
+    without_probs: int
+    cut: int
+    tokens_in: int
+    tokens_out: int
+    uncounted: int
+    cost: float | None
+
+
+def predict_endpoint(
+    data: Path,
+    out: Path,
+    asking: Asking,
+    *,
+    template: str,
+    prices: Prices,
+    refused_as_wrong: bool,
+    reporter: Reporter,
+) -> Asked:
+    """Answer the claims of a file over HTTP and write the predictions.
+
+    Args:
+        data: the claims, as for a model of one's own.
+        out: the file to write.
+        asking: which server and model, and how.
+        template: name of the prompt template, sent as one user message.
+        prices: to show the cost.
+        refused_as_wrong: write claims that the server refuses as answers without a label, which count as wrong. Else
+            they stay open, and no predictions are written.
+        reporter: told of progress.
+
+    Raises:
+        DataError: the claims cannot be read, ``out`` is there already, or its part belongs to other work.
+        EndpointError: the server cannot be used; what is answered is kept.
+    """
+    if out.exists():
+        raise DataError("is there already; remove it or name another with --out", file=out)
+    chat_url(asking.url)  # a wrong address is told before anything is written
+    examples = [
+        e for split in read_splits(str(data), data_dir=None).values() for group in split.values() for e in group
+    ]
+    if not examples:
+        raise DataError("no claims in it", file=data)
+    _check_ids(examples, data)
+    chosen = prompts.get(template)
+    datasets = {example.dataset for example in examples}
+    header = Header(
+        model=f"{asking.model} at {public_url(asking.url)}",
+        template=chosen.name,
+        template_sha256=chosen.sha256,
+        dataset=datasets.pop() if len(datasets) == 1 else data.stem,
+        split="test",
+        seed=0,
+    )
+    part = _Part(out.with_name(out.name + PART), header, examples, asking.max_new_tokens)
+    resumed = len(part.lines)
+    if resumed:
+        reporter.say(f"going on with {len(examples) - resumed} of {len(examples)} claims")
+    try:
+        with reporter.bar("ask", len(examples), done=resumed) as bar:
+            refused = asyncio.run(_ask_all(examples, chosen, asking, part, prices, bar, reporter))
+    finally:
+        part.close()
+    lines = part.lines
+    if refused_as_wrong:
+        lines = lines | {index: _line(index, Reply("", True, None, None, None)) for index in refused}
+    written = len(lines) == len(examples)
+    predictions = {index: _prediction(examples[index], line, chosen) for index, line in lines.items()}
+    if written:
+        write_predictions(out, header, [predictions[index] for index in range(len(examples))])
+        part.path.unlink()
+    tokens_in, tokens_out = part.tokens()
+    return Asked(
+        rows=len(examples),
+        resumed=resumed,
+        refused=tuple((examples[index].id, why) for index, why in sorted(refused.items())),
+        written=written,
+        without_probs=sum(p.label is not None and p.label_probs is None for p in predictions.values()),
+        cut=sum(not line["stopped"] for line in lines.values()),
+        tokens_in=tokens_in,
+        tokens_out=tokens_out,
+        uncounted=sum(line["tokens_in"] is None or line["tokens_out"] is None for line in part.lines.values()),
+        cost=prices.cost(tokens_in, tokens_out),
+    )
+
+
+def _check_ids(examples: Sequence[Example], data: Path) -> None:
+    """Refuse repeated ids before anything is paid for: predictions could not be written."""
+    seen: set[str] = set()
+    for example in examples:
+        if example.id in seen:
+            raise DataError(f"id {example.id!r} occurs twice; ids must be unique within a file", file=data)
+        seen.add(example.id)
+
+
+async def _ask_all(
+    examples: Sequence[Example],
+    template: prompts.Template,
+    asking: Asking,
+    part: _Part,
+    prices: Prices,
+    bar: Bar,
+    reporter: Reporter,
+) -> dict[int, str]:
+    """Ask for what the part lacks; which claims were refused, and why."""
+    waiting = [index for index in reversed(range(len(examples))) if index not in part.lines]
+    refused: dict[int, str] = {}
+
+    async def work() -> None:
+        while waiting:
+            index = waiting.pop()
+            try:
+                reply = await endpoint.ask(template.render(examples[index]))
+            except RefusedError as error:
+                refused[index] = str(error)
+                reporter.warn(f"{examples[index].id}: refused: {error}")
+            else:
+                part.append(_line(index, reply))
+            cost = prices.cost(*part.tokens())
+            bar.advance(1, {} if cost is None else {"cost": cost})
+
+    async with Endpoint(asking, say=reporter.warn) as endpoint:
+        workers = [asyncio.create_task(work()) for _ in range(min(asking.concurrency, len(waiting)))]
+        try:
+            await asyncio.gather(*workers)
+        finally:
+            for worker in workers:
+                worker.cancel()
+            await asyncio.gather(*workers, return_exceptions=True)
+    return refused
+
+
+def _line(index: int, reply: Reply) -> dict[str, Any]:
+    """An answer as the part keeps it."""
+    return {
+        "index": index,
+        "text": reply.text,
+        "stopped": reply.stopped,
+        "label_probs": listed_label_probs(reply.text, reply.logprobs),
+        "tokens_in": reply.tokens_in,
+        "tokens_out": reply.tokens_out,
+    }
+
+
+def _prediction(example: Example, line: dict[str, Any], template: prompts.Template) -> Prediction:
+    answer = prompts.parse(line["text"], template)
+    validity = answer.validity
+    if validity is Validity.CLEAN and not line["stopped"]:
+        validity = Validity.READABLE  # it reads well so far, but it did not end
+    probs = line["label_probs"]
+    return Prediction(
+        id=example.id,
+        dataset=example.dataset,
+        group=example.group,
+        claim=example.claim,
+        evidence=example.evidence,
+        gold=example.label,
+        raw=line["text"],
+        label=answer.label,
+        confidence=answer.confidence,
+        validity=validity,
+        label_probs=None if probs is None else (probs[0], probs[1], probs[2]),
+        posterior=example.posterior,
+    )
+
+
+class _Part:
+    """Answers on disk as they come: whole lines only, each claim once."""
+
+    def __init__(self, path: Path, header: Header, examples: Sequence[Example], max_new_tokens: int) -> None:
+        self.path = path
+        self.lines: dict[int, dict[str, Any]] = {}
+        content = hashlib.sha256(json.dumps([asdict(example) for example in examples]).encode()).hexdigest()
+        first = {**asdict(header), "claims_sha256": content, "max_new_tokens": max_new_tokens}
+        first.pop("created_by")
+        if path.is_file():
+            self._read(first, len(examples))
+        path.parent.mkdir(parents=True, exist_ok=True)
+        self._stream: IO[str] = path.open("a", encoding="utf-8")
+        if path.stat().st_size == 0:
+            self._write(first)
+
+    def _read(self, expected: dict[str, Any], rows: int) -> None:
+        """Take over an earlier start's answers, and cut a line off that a kill left half."""
+        whole = 0
+        with self.path.open("rb") as stream:
+            for number, raw in enumerate(stream, start=1):
+                if not raw.endswith(b"\n"):
+                    break
+                try:
+                    line = json.loads(raw)
+                except ValueError as error:
+                    raise DataError(
+                        f"not JSON ({error}); remove it to start anew", file=self.path, line=number
+                    ) from None
+                if number == 1 and line != expected:
+                    differs = ", ".join(key for key in expected if line.get(key) != expected[key])
+                    raise DataError(
+                        f"belongs to other work (it differs in {differs}); remove it to start anew", file=self.path
+                    )
+                if number > 1 and 0 <= line["index"] < rows:
+                    self.lines[line["index"]] = line
+                whole += len(raw)
+        os.truncate(self.path, whole)
+
+    def append(self, line: dict[str, Any]) -> None:
+        """Keep one more answer."""
+        self._write(line)
+        self.lines[line["index"]] = line
+
+    def _write(self, line: dict[str, Any]) -> None:
+        self._stream.write(json.dumps(line, ensure_ascii=False, allow_nan=False) + "\n")
+        self._stream.flush()
+        os.fsync(self._stream.fileno())
+
+    def tokens(self) -> tuple[int, int]:
+        """Tokens in and out of all answers, as far as the server counted them."""
+        lines = self.lines.values()
+        return sum(line["tokens_in"] or 0 for line in lines), sum(line["tokens_out"] or 0 for line in lines)
+
+    def close(self) -> None:
+        """Close the file."""
+        self._stream.close()

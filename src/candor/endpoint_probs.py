@@ -1,0 +1,86 @@
+"""The probability of each label, read from the log-probabilities that a chat server gives beside its answer."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Any, Final
+
+from candor.prompts import label_position
+from candor.types import LABELS
+
+UNKNOWN_SHARE: Final = 0.01
+"""Where labels that the server does not list could hold more of the probability than that, none is given."""
+
+
+def listed_label_probs(text: str, logprobs: Sequence[dict[str, Any]] | None) -> tuple[float, float, float] | None:
+    r"""p(PASS), p(FAIL), p(NA) where an answer emits its label, or ``None`` where that cannot be told.
+
+    The labels begin with different letters, so the token in which the label begins decides it: the probability of a
+    label is that of all alternatives to this token that begin it, and the three are divided by their sum.
+
+    Args:
+        text: the answer.
+        logprobs: its tokens in order, each with ``token`` and ``top_logprobs`` (alternatives with their natural
+            logarithms), as the interface gives them.
+
+    >>> tokens = [{"token": "LABEL="}, {"token": "NA", "top_logprobs": [
+    ...     {"token": "NA", "logprob": math.log(0.6)}, {"token": "P", "logprob": math.log(0.3)},
+    ...     {"token": "FAIL", "logprob": math.log(0.1)}]}]
+    >>> [round(p, 3) for p in listed_label_probs("LABEL=NA", tokens)]
+    [0.3, 0.1, 0.6]
+    """
+    place = label_position(text)
+    if place is None or not logprobs:
+        return None
+    try:
+        return _probs(text, place[0], logprobs)
+    except (KeyError, TypeError, ValueError, OverflowError):
+        return None  # not of the interface's form, which gives no probability and leaves the answer as it is
+
+
+def _probs(text: str, start: int, logprobs: Sequence[dict[str, Any]]) -> tuple[float, float, float] | None:
+    # Tokens may stand before the text (a thought, special tokens): their end is where both end.
+    whole = "".join(entry["token"] for entry in logprobs)
+    shift = whole.rfind(text)
+    if shift < 0:
+        return None
+    end = 0
+    for entry in logprobs:
+        begin, end = end, end + len(entry["token"])
+        if end > shift + start:
+            break
+    lead = whole[begin : shift + start]
+    listed = entry["top_logprobs"]
+    sums = dict.fromkeys(LABELS, 0.0)
+    for alternative in listed:
+        label = _begun(alternative["token"], lead)
+        if label is not None:
+            sums[label] += math.exp(alternative["logprob"])
+    total = sum(sums.values())
+    if not math.isfinite(total) or total <= 0:
+        return None
+    missing = sum(1 for p in sums.values() if p == 0)
+    if missing:
+        values = [math.exp(alternative["logprob"]) for alternative in listed]
+        # What is not listed is no likelier than the last that is, and has no more than what the listed leave.
+        unlisted = min(missing * min(values), max(0.0, 1.0 - sum(values)))
+        if unlisted / (total + unlisted) > UNKNOWN_SHARE:
+            return None
+    p_pass, p_fail, p_na = (sums[label] / total for label in LABELS)
+    return p_pass, p_fail, p_na
+
+
+def _begun(token: str, lead: str) -> Any:
+    """The label that a token begins after ``lead``; ``None`` for none."""
+    if not token.startswith(lead):
+        return None
+    rest = token[len(lead) :].lstrip(" \t")
+    if not rest:
+        return None
+    return next((label for label in LABELS if label.value.startswith(rest) or _holds(rest, label.value)), None)
+
+
+def _holds(rest: str, label: str) -> bool:
+    """Whether a token goes on behind the whole label with something that is no part of a longer word."""
+    return rest.startswith(label) and not (rest[len(label)].isalnum() or rest[len(label)] == "_")

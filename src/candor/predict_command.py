@@ -1,0 +1,154 @@
+"""The command ``predict``: a model of one's own, or one behind a server."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from candor.errors import CandorError
+
+if TYPE_CHECKING:
+    from candor.endpoint import Asking
+    from candor.endpoint_file import Asked
+    from candor.progress import Reporter
+
+REFUSED_SHOWN = 5
+
+
+def predict(
+    data: Annotated[Path, typer.Argument(help="Claims: JSONL, JSON, CSV or TSV with claim, evidence and label.")],
+    model: Annotated[
+        str, typer.Option("--model", "-m", help="A model folder, a hub id, or 'sandbox'; its name at the endpoint.")
+    ],
+    out: Annotated[Path, typer.Option("--out", help="Prediction file to write.")],
+    adapter: Annotated[Path | None, typer.Option("--adapter", help="Adapter folder of a run.")] = None,
+    template: Annotated[str, typer.Option("--template", help="Prompt template.")] = "verdict",
+    batch_size: Annotated[int, typer.Option("--batch-size", min=1, help="Prompts in one batch.")] = 64,
+    max_new_tokens: Annotated[int, typer.Option("--max-new-tokens", min=1, help="Longest answer.")] = 32,
+    device: Annotated[str, typer.Option("--device", help="auto, cpu, cuda or cuda:N.")] = "auto",
+    endpoint: Annotated[
+        str | None, typer.Option("--endpoint", help="Address of an OpenAI-compatible server, in place of a model here.")
+    ] = None,
+    api_key_env: Annotated[
+        str | None,
+        typer.Option("--api-key-env", help="Environment variable with the server's key, e.g. OPENAI_API_KEY."),
+    ] = None,
+    concurrency: Annotated[int, typer.Option("--concurrency", min=1, help="Endpoint: questions at once.")] = 8,
+    requests_per_minute: Annotated[
+        float | None, typer.Option("--requests-per-minute", min=0.01, help="Endpoint: most requests in a minute.")
+    ] = None,
+    timeout: Annotated[float, typer.Option("--timeout", min=0.01, help="Endpoint: seconds for one attempt.")] = 60.0,
+    retries: Annotated[int, typer.Option("--retries", min=0, help="Endpoint: attempts after the first.")] = 6,
+    price_in: Annotated[
+        float | None, typer.Option("--price-in", min=0, help="Endpoint: price of a million tokens in.")
+    ] = None,
+    price_out: Annotated[
+        float | None, typer.Option("--price-out", min=0, help="Endpoint: price of a million tokens out.")
+    ] = None,
+    refused_as_wrong: Annotated[
+        bool,
+        typer.Option("--refused-as-wrong", help="Endpoint: count claims that the server refuses as wrong answers."),
+    ] = False,
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print the result only.")] = False,
+) -> None:
+    """Answer claims with a model, greedily, and keep label probabilities beside the answers.
+
+    [bold]Examples[/]
+
+    candor predict runs/demo/paper-seed0/data/test.jsonl -m sandbox --template sandbox --out base.jsonl
+
+    candor predict claims.csv -m ./my-model --adapter runs/mine/adapter --out trained.jsonl
+
+    candor predict claims.csv --endpoint http://127.0.0.1:8000/v1 -m my-model --out theirs.jsonl
+    """
+    from candor.progress import Reporter
+
+    reporter = Reporter(quiet=quiet)
+    if endpoint is None:
+        from candor.predict_file import predict_file
+
+        count = predict_file(
+            data,
+            out,
+            model=model,
+            adapter=adapter,
+            template=template,
+            batch_size=batch_size,
+            max_new_tokens=max_new_tokens,
+            device=device,
+            reporter=reporter,
+        )
+        typer.echo(f"{count} predictions in {out}")
+        return
+    if adapter is not None:
+        raise typer.BadParameter("a model behind a server has no adapter here", param_hint="--adapter")
+    from candor.endpoint import Asking
+    from candor.endpoint_file import Prices, predict_endpoint
+
+    asking = Asking(
+        url=endpoint,
+        model=model,
+        key=_key(api_key_env),
+        max_new_tokens=max_new_tokens,
+        timeout=timeout,
+        retries=retries,
+        concurrency=concurrency,
+        requests_per_minute=requests_per_minute,
+    )
+    _warn_of_open_key(asking, reporter)
+    prices = Prices(price_in, price_out)
+    asked = predict_endpoint(
+        data, out, asking, template=template, prices=prices, refused_as_wrong=refused_as_wrong, reporter=reporter
+    )
+    _tell(asked, out, max_new_tokens)
+    if not asked.written:
+        raise typer.Exit(1)
+
+
+def _key(variable: str | None) -> str | None:
+    if variable is None:
+        return None
+    key = os.environ.get(variable, "").strip()
+    if not key:
+        raise CandorError(f"the environment variable {variable} (--api-key-env) is not set, or empty")
+    if not key.isascii() or not key.isprintable():
+        raise CandorError(f"the environment variable {variable} (--api-key-env) holds signs that no key has")
+    return key
+
+
+def _warn_of_open_key(asking: Asking, reporter: Reporter) -> None:
+    from urllib.parse import urlsplit
+
+    parts = urlsplit(asking.url)
+    if asking.key and parts.scheme == "http" and parts.hostname not in ("localhost", "127.0.0.1", "::1"):
+        reporter.warn("the key goes over the network unencrypted (http, not https)")
+
+
+def _tell(asked: Asked, out: Path, max_new_tokens: int) -> None:
+    if asked.written:
+        typer.echo(f"{asked.rows} predictions in {out}")
+    counted = f"tokens: {asked.tokens_in:,} in, {asked.tokens_out:,} out"
+    if asked.uncounted:
+        counted += f" ({asked.uncounted} answers came without a count)"
+    if asked.cost is not None:
+        counted += f"; cost {asked.cost:.4f} at the prices given"
+    typer.echo(counted)
+    if asked.without_probs:
+        typer.echo(
+            f"{asked.without_probs} of {asked.rows} answers have no label probabilities, because the server did not "
+            "give them; figures of p(label) are left out of comparisons"
+        )
+    if asked.cut:
+        typer.echo(f"{asked.cut} answers were cut at {max_new_tokens} tokens; --max-new-tokens allows more")
+    if asked.refused:
+        ids = ", ".join(row for row, _ in asked.refused[:REFUSED_SHOWN])
+        more = ", ..." if len(asked.refused) > REFUSED_SHOWN else ""
+        fate = (
+            "counted as wrong"
+            if asked.written
+            else f"so {out} is not written; the same command asks for them again, --refused-as-wrong counts them so"
+        )
+        typer.echo(f"{len(asked.refused)} claims were refused ({ids}{more}), {fate}", err=True)

@@ -1,0 +1,253 @@
+"""Predictions from a chat server: whatever it does, every claim is answered once, and the key stays a secret."""
+
+from __future__ import annotations
+
+import email.utils
+import json
+import math
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from chat_server import ChatServer, chat_server
+
+from candor import endpoint
+from candor.cli import main
+from candor.endpoint_probs import listed_label_probs
+from candor.predictions import read_predictions
+from candor.types import Label, Validity
+
+KEY = "sk-very-secret-1234"
+CLAIMS = 12
+
+
+@pytest.fixture
+def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[ChatServer]:
+    monkeypatch.setenv("NO_PROXY", "*")
+    monkeypatch.setattr(endpoint, "FIRST_WAIT", 0.01)
+    with chat_server() as running:
+        yield running
+
+
+@pytest.fixture
+def claims(tmp_path: Path) -> Path:
+    path = tmp_path / "claims.jsonl"
+    rows = [
+        {"id": f"c{i}", "dataset": "d", "group": f"g{i}", "claim": f"claim {i}", "evidence": ["e"], "label": label}
+        for i, label in enumerate(("PASS", "FAIL", "NA") * (CLAIMS // 3))
+    ]
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+    return path
+
+
+def ask(server: ChatServer, claims: Path, *more: str, url: str = "", debug: bool = False) -> int:
+    arguments = ["predict", str(claims), "--endpoint", url or server.url, "-m", "some-model", *more]
+    arguments += ["--out", str(claims.parent / "out.jsonl")]
+    with pytest.raises(SystemExit) as ended:
+        main([*(["--debug"] if debug else []), *arguments])
+    return int(ended.value.code or 0)
+
+
+def every_claim_once(server: ChatServer) -> bool:
+    return server.asked == {f"claim {i}": 1 for i in range(CLAIMS)}
+
+
+def test_answers_and_their_probabilities(server: ChatServer, claims: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    assert ask(server, claims, "--price-in", "2", "--price-out", "10") == 0
+    told = capfd.readouterr().out
+    assert "tokens: 1,200 in, 120 out; cost 0.0036 at the prices given" in told
+    assert "no label probabilities" not in told
+    file = read_predictions(claims.parent / "out.jsonl")
+    assert [row.id for row in file.predictions] == [f"c{i}" for i in range(CLAIMS)]
+    assert file.header.model == f"some-model at {server.url}"
+    row = file.predictions[0]
+    assert (row.label, row.confidence, row.validity, row.gold) == (Label.NA, 0.4, Validity.CLEAN, Label.PASS)
+    weights = [math.exp(-1.5), math.exp(-2.5), math.exp(-0.5)]
+    assert row.label_probs == pytest.approx([w / sum(weights) for w in weights])
+    assert every_claim_once(server)
+    assert not (claims.parent / "out.jsonl.part").exists()
+    assert server.keys == {None}
+    assert server.most_at_once <= 8
+    assert server.bodies[0]["temperature"] == 0
+
+
+def test_the_file_is_a_side_of_a_comparison(server: ChatServer, claims: Path) -> None:
+    assert ask(server, claims, "-q") == 0
+    out = str(claims.parent / "out.jsonl")
+    with pytest.raises(SystemExit) as ended:
+        main(["compare", out, out, "--resamples", "20"])
+    assert not ended.value.code
+
+
+@pytest.mark.parametrize("fault", [429, 500, 503, 408, "drop", "hang", "nonsense"])
+def test_what_passes_is_tried_again(server: ChatServer, claims: Path, fault: int | str) -> None:
+    server.faults = [(fault, {})] * 3
+    assert ask(server, claims, "--timeout", "0.4", "-q") == 0
+    assert len(server.bodies) == CLAIMS + 3
+    assert every_claim_once(server)
+
+
+@pytest.mark.parametrize("as_date", [False, True])
+def test_retry_after_is_honoured_by_all(server: ChatServer, claims: Path, as_date: bool) -> None:
+    wait = email.utils.formatdate(time.time() + 3, usegmt=True) if as_date else "0.6"
+    server.faults = [(429, {"Retry-After": wait})]
+    assert ask(server, claims, "--concurrency", "1", "-q") == 0
+    assert server.times[1] - server.times[0] > 0.55
+    assert every_claim_once(server)
+
+
+def test_the_rate_is_bounded(server: ChatServer, claims: Path) -> None:
+    assert ask(server, claims, "--requests-per-minute", "1200", "-q") == 0
+    assert server.times[-1] - server.times[0] > 0.05 * (CLAIMS - 1) - 0.04
+
+
+def test_concurrency_is_bounded(server: ChatServer, claims: Path) -> None:
+    server.seconds = 0.05
+    assert ask(server, claims, "--concurrency", "3", "-q") == 0
+    assert server.most_at_once == 3
+
+
+def test_fields_that_a_server_does_not_take_are_left_out(
+    server: ChatServer, claims: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    server.refuses = {"logprobs", "temperature", "max_tokens"}
+    assert ask(server, claims) == 0
+    told = capfd.readouterr()
+    assert told.err.count("does not take log-probabilities") == 1
+    assert told.err.count("does not take a temperature") == 1
+    assert "12 of 12 answers have no label probabilities" in told.out
+    assert server.bodies[-1].keys() == {"model", "messages", "max_completion_tokens"}
+    assert every_claim_once(server)
+    assert read_predictions(claims.parent / "out.jsonl").predictions[0].label_probs is None
+
+
+def test_a_server_without_logprobs_says_so_by_their_absence(
+    server: ChatServer, claims: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    server.logprobs, server.finish = False, "length"
+    assert ask(server, claims) == 0
+    told = capfd.readouterr().out
+    assert "12 of 12 answers have no label probabilities" in told
+    assert "12 answers were cut at 32 tokens" in told
+    assert {row.validity for row in read_predictions(claims.parent / "out.jsonl").predictions} == {Validity.READABLE}
+
+
+def test_an_outage_keeps_what_is_there_and_the_same_command_goes_on(server: ChatServer, claims: Path) -> None:
+    server.faults = [(None, {})] * 5 + [(503, {})] * 3  # type: ignore[list-item]
+    out = claims.parent / "out.jsonl"
+    assert ask(server, claims, "--concurrency", "1", "--retries", "2", "-q") == 1
+    assert not out.exists()
+    part = out.with_name("out.jsonl.part")
+    lines = part.read_bytes().splitlines(keepends=True)
+    assert len(lines) == 6
+    part.write_bytes(b"".join(lines[:-1]) + lines[-1][:17])  # as a kill in the middle of a line leaves it
+    server.asked.clear()
+    assert ask(server, claims, "-q") == 0
+    assert server.asked == {f"claim {i}": 1 for i in range(4, CLAIMS)}
+    assert len(read_predictions(out).predictions) == CLAIMS
+
+
+def test_a_part_of_other_work_is_not_mixed_in(
+    server: ChatServer, claims: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    server.faults = [(503, {})]
+    assert ask(server, claims, "--retries", "0", "-q") == 1
+    assert ask(server, claims, "--max-new-tokens", "64", "-q") == 1
+    assert "differs in max_new_tokens" in capfd.readouterr().err
+
+
+def test_refused_claims_are_named_and_stay_open_unless_they_may_count(
+    server: ChatServer, claims: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    server.refuses_words = {"claim 7"}
+    assert ask(server, claims) == 1
+    told = capfd.readouterr().err
+    assert "c7: refused: HTTP 400" in told
+    assert "1 claims were refused (c7)" in told
+    assert ask(server, claims, "-q", "--refused-as-wrong") == 0
+    assert server.asked == {f"claim {i}": 1 for i in range(CLAIMS) if i != 7}
+    row = read_predictions(claims.parent / "out.jsonl").predictions[7]
+    assert (row.id, row.label, row.validity) == ("c7", None, Validity.NONE)
+
+
+@pytest.mark.parametrize("status", [401, 404])
+def test_what_no_question_can_mend_stops_at_once(
+    server: ChatServer, claims: Path, capfd: pytest.CaptureFixture[str], status: int
+) -> None:
+    server.faults = [(status, {})] * 50
+    assert ask(server, claims, "--concurrency", "2", "-q") == 1
+    assert len(server.bodies) <= 4
+    assert f"HTTP {status}" in capfd.readouterr().err
+
+
+def test_the_key_is_sent_and_shown_nowhere(
+    server: ChatServer, claims: Path, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("A_KEY", KEY)
+    server.faults = [(500, {}), (401, {})]
+    assert ask(server, claims, "--api-key-env", "A_KEY", "--concurrency", "1", debug=True) == 1
+    url = server.url.replace("http://", f"http://user:{KEY}@") + f"/v1?key={KEY}"
+    assert ask(server, claims, "--api-key-env", "A_KEY", url=url, debug=True) == 1  # the part is another server's
+    (claims.parent / "out.jsonl.part").unlink()
+    assert ask(server, claims, "--api-key-env", "A_KEY", url=url, debug=True) == 0
+    assert f"Bearer {KEY}" in server.keys
+    told = capfd.readouterr()
+    assert "[key]" in told.err
+    written = "".join(path.read_text() for path in claims.parent.iterdir())
+    assert KEY not in told.out + told.err + written
+
+
+def test_a_missing_key_and_a_wrong_address_are_explained(
+    server: ChatServer, claims: Path, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("A_KEY", raising=False)
+    assert ask(server, claims, "--api-key-env", "A_KEY") == 1
+    assert "A_KEY" in capfd.readouterr().err
+    assert ask(server, claims, url="models.example") == 1
+    assert "http://127.0.0.1:8000/v1" in capfd.readouterr().err
+    assert ask(server, claims, "--retries", "1", url="http://127.0.0.1:9") == 1
+    assert "did not answer in 2 attempts" in capfd.readouterr().err
+
+
+def test_bad_rows_are_named_before_anything_is_asked(
+    server: ChatServer, claims: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    text = claims.read_text()
+    claims.write_text(
+        text + '{"id": "x", "dataset": "d", "group": "x", "claim": "x", "evidence": [], "label": "MAYBE"}\n'
+    )
+    assert ask(server, claims) == 1
+    assert f"claims.jsonl:{CLAIMS + 1}: " in capfd.readouterr().err
+    assert not server.bodies
+
+
+def test_a_finished_file_is_not_written_over(server: ChatServer, claims: Path) -> None:
+    assert ask(server, claims, "-q") == 0
+    assert ask(server, claims, "-q") == 1
+    assert every_claim_once(server)
+
+
+def listed(*pairs: tuple[str, float]) -> list[dict[str, object]]:
+    return [{"token": token, "logprob": math.log(p)} for token, p in pairs]
+
+
+def test_a_label_may_share_its_token_with_what_stands_before_it() -> None:
+    tokens = [
+        {"token": "LABEL", "top_logprobs": []},
+        {"token": "=P", "top_logprobs": listed(("=P", 0.5), ("=FA", 0.2), ("=", 0.1), (" PASS", 0.1), ("=NA", 0.1))},
+        {"token": "ASS", "top_logprobs": []},
+    ]
+    assert listed_label_probs("LABEL=PASS", tokens) == pytest.approx((0.625, 0.25, 0.125))
+
+
+def test_labels_that_are_not_listed_must_be_unlikely() -> None:
+    def tokens(*pairs: tuple[str, float]) -> list[dict[str, object]]:
+        return [{"token": "LABEL="}, {"token": "NA", "top_logprobs": listed(*pairs)}]
+
+    assert listed_label_probs("LABEL=NA", tokens(("NA", 0.6), ("PASS", 0.2))) is None
+    assert listed_label_probs("LABEL=NA", tokens(("NA", 0.9), ("PASS", 0.099), ("x", 0.0005))) == pytest.approx(
+        (0.0991, 0.0, 0.9009), abs=1e-4
+    )
+    assert listed_label_probs("LABEL=NA", [{"token": "LABEL="}, {"token": "NA"}]) is None
+    assert listed_label_probs("nothing", tokens(("NA", 0.6))) is None
