@@ -4,9 +4,10 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 READY := $(VENV)/.ready
+TINKER ?= .venv-tinker
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check bench experiments clean
+.PHONY: help setup demo test test-tinker check bench experiments clean
 
 help:  ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 14
@@ -29,6 +30,17 @@ demo: $(INSTALLED)  ## run the main job on the built-in sandbox and leave runs/d
 test: $(READY)  ## run the tests
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest
 
+test-tinker: $(TINKER)/.ready  ## test the Tinker engine against a real SkyRL server, in an environment of its own
+	OMP_NUM_THREADS=1 $(TINKER)/bin/python -m pytest tests/tinker tests/contract -k tinker
+
+# SkyRL asks for older versions of transformers and peft than candor; its server runs with candor's, which go in last.
+$(TINKER)/.ready: pyproject.toml constraints.txt
+	$(PYTHON) -m venv $(TINKER)
+	$(TINKER)/bin/pip install --quiet --disable-pip-version-check -c constraints.txt torch
+	$(TINKER)/bin/pip install --quiet --disable-pip-version-check 'skyrl[tinker,jax]==0.3.0' tinker==0.24.1 torch==2.13.0
+	$(TINKER)/bin/pip install --quiet --disable-pip-version-check -c constraints.txt -e . pytest
+	touch $(TINKER)/.ready
+
 check: $(READY)  ## lint, strict types, imports follow the data flow
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
@@ -47,5 +59,5 @@ experiments: $(INSTALLED)  ## run the sandbox experiments of docs/objective.md (
 	$(BIN)/candor run sandbox/objectives --jobs 2
 	$(BIN)/candor run sandbox/ablations --jobs 2
 
-clean:  ## remove the virtual environment and caches, not the runs
-	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache
+clean:  ## remove the virtual environments and caches, not the runs
+	rm -rf $(VENV) $(TINKER) .pytest_cache .mypy_cache .ruff_cache

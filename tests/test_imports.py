@@ -41,6 +41,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("endpoint", "endpoint_probs", "endpoint_file"),
     ("prompt_lengths",),
     ("experiment", "predict_file", "workers"),
+    ("plan",),
     ("verifier", "verify_file", "model_card", "export", "push"),
     ("adapters",),
     ("serve",),

@@ -88,6 +88,10 @@ def run(
     data_dir: DataDir = None,
     jobs: Jobs = 1,
     quiet: Quiet = False,
+    plan: Annotated[
+        bool, typer.Option("--plan", help="Run nothing; count tokens, requests, checkpoints and their cost.")
+    ] = False,
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Spend money on a hosted service without asking.")] = False,
 ) -> None:
     """Run an experiment: data, base model, training, trained model, comparison, report.
 
@@ -98,11 +102,25 @@ def run(
     candor run recipes/demo.yaml -o train.steps=20
 
     candor run paper-fever --data-dir data --out runs/fever
+
+    candor run paper-fever --data-dir data -o engine.kind=tinker -o sampling.temperature=1.0 --plan
     """
-    from candor.recipe import find_recipe, load_recipe
+    from candor.recipe import find_recipe, load_recipe, resolve_arms
 
     loaded = load_recipe(find_recipe(recipe), overrides or [])
     folder = out or Path("runs") / loaded.name
+    spends = any(arm.engine.spends for arm in resolve_arms(loaded).values())
+    if plan or (spends and not yes):
+        from candor.plan import make_plan, plan_text
+
+        typer.echo(plan_text(make_plan(loaded, data_dir=data_dir), loaded.engine.prices))
+        if plan:
+            return
+        if not sys.stdin.isatty():
+            raise RecipeError(
+                "engine.kind=tinker without base_url spends money on the hosted service; agree with --yes"
+            )
+        typer.confirm("This is spent on the hosted service. Go on?", abort=True)
     from candor.engines import parallel
     from candor.experiment import run_experiment
     from candor.progress import Reporter

@@ -16,8 +16,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, cast
 
-import yaml
-
 from candor import prompts
 from candor.data.audit import audit
 from candor.data.examples import read_examples, write_examples
@@ -34,7 +32,7 @@ from candor.predict import predict
 from candor.predictions import Header, write_predictions
 from candor.progress import Reporter
 from candor.prompt_lengths import meter_of_recipe
-from candor.recipe import Recipe, dump, resolve_arms, to_yaml
+from candor.recipe import Recipe, dump, load_recipe, resolve_arms, to_yaml
 from candor.report.page import report_run
 from candor.results import read_results, write_results
 from candor.run_folder import ADAPTER, AUDIT, ENGINE, MANIFEST, RECIPE, RESULTS, Side, examples_path, prediction_path
@@ -140,7 +138,7 @@ def claim_folder(member: Member) -> None:
     """
     path = member.folder / RECIPE
     if path.is_file():
-        there = yaml.safe_load(path.read_text(encoding="utf-8"))
+        there = dump(load_recipe(path))  # with what recipes have come to know since
         here = dump(member.recipe)
         differing = [key for key in _differences(there, here) if key.split(".")[0] not in ("stages", "description")]
         if differing:

@@ -136,6 +136,12 @@ class Recipe(Config):
             )
         if self.objective.kind == "sampled" and self.sampling.reasoning_tokens:
             raise ValueError("sampling.reasoning_tokens: no effect with objective.kind=sampled; use max_new_tokens")
+        if self.engine.kind == "tinker" and self.sampling.temperature != 1.0:
+            raise ValueError(
+                f"sampling.temperature: {self.sampling.temperature:g} cannot be trained with engine.kind=tinker: "
+                "a service gives log-probabilities at temperature 1 alone; at 1.0 both objective.kind sampled and "
+                "enumerated can, with all their terms. Set sampling.temperature: 1.0, or engine.kind: local"
+            )
         if "enumerated" in (self.objective.kind, self.objective.confidence) and self.train.updates_per_batch > 1:
             raise ValueError("train.updates_per_batch: what is enumerated is exact for one update only; set 1")
         return self

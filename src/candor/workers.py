@@ -74,6 +74,7 @@ def run_jobs(
 
 def _start(job: Job, data_dir: Path | None, threads: str) -> subprocess.Popen[bytes]:
     command = [sys.executable, "-m", "candor.cli", "run", str(job.folder / RECIPE), "--out", str(job.folder)]
+    command += ["--yes"]  # whoever started us has been asked
     if data_dir is not None:
         command += ["--data-dir", str(data_dir)]
     with (job.folder / "worker.log").open("ab") as log:

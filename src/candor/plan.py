@@ -1,0 +1,236 @@
+"""What a recipe would take: tokens, requests, checkpoints and money, counted before anything is run.
+
+Tokens are counted as a service does, each sequence by itself; the local engine runs what sequences share only once.
+How long answers will be is not known, so there are two counts: every answer as short as the form allows, its label
+first; and every answer as long as the recipe allows, with a probe of its own.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import astuple, dataclass
+from pathlib import Path
+from typing import Any, Final
+
+from candor import prompts
+from candor.data.splits import make_splits
+from candor.encoding import AnswerGrammar, answer_grammar, encode_text, prompt_text
+from candor.engines.config import Prices
+from candor.engines.loading import load_tokenizer
+from candor.experiment import SHARED_BY_ARMS
+from candor.models import SANDBOX
+from candor.prompts import CONFIDENCES
+from candor.recipe import Recipe, dump, resolve_arms
+from candor.types import LABELS, Example
+
+MILLION: Final = 1_000_000
+PROBED: Final = len(LABELS)
+
+
+@dataclass(frozen=True, slots=True)
+class Amount:
+    """What some part of a run takes.
+
+    Attributes:
+        prefill: tokens read: prompts, probes, scores.
+        sample: tokens sampled.
+        train: tokens that a gradient is taken on.
+        calls: requests to a service.
+    """
+
+    prefill: float = 0.0
+    sample: float = 0.0
+    train: float = 0.0
+    calls: float = 0.0
+
+    def __add__(self, other: Amount) -> Amount:
+        """Both together."""
+        return Amount(*(a + b for a, b in zip(astuple(self), astuple(other), strict=True)))
+
+    def __mul__(self, times: float) -> Amount:
+        """So many times as much.
+
+        >>> (Amount(prefill=2, calls=1) * 3).prefill
+        6
+        """
+        return Amount(*(times * value for value in astuple(self)))
+
+    def cost(self, prices: Prices) -> float:
+        """In the currency of the prices.
+
+        >>> Amount(prefill=2e6, sample=1e6).cost(Prices(prefill=0.5, sample=2.0, train=4.0))
+        3.0
+        """
+        spent = self.prefill * prices.prefill + self.sample * prices.sample + self.train * prices.train
+        return spent / MILLION
+
+
+@dataclass(frozen=True, slots=True)
+class RunPlan:
+    """One arm, at one seed.
+
+    Attributes:
+        name: of the run.
+        seeds: so many runs of it.
+        steps: of its training.
+        step: least and most that one training step takes, on average.
+        training: all steps.
+        answers: of one model on validation and test.
+        models: so many models answer, over all seeds; arms with the same data share the base model's answers.
+        checkpoints: states saved.
+    """
+
+    name: str
+    seeds: int
+    steps: int
+    step: tuple[Amount, Amount]
+    training: tuple[Amount, Amount]
+    answers: tuple[Amount, Amount]
+    models: int
+    checkpoints: int
+
+    def total(self) -> tuple[Amount, Amount]:
+        """All seeds together."""
+        least, most = (t * self.seeds + a * self.models for t, a in zip(self.training, self.answers, strict=True))
+        return least, most
+
+
+def make_plan(recipe: Recipe, *, data_dir: Path | None = None) -> list[RunPlan]:
+    """Count what every arm takes; makes the data in memory, and loads a tokenizer but no model.
+
+    Args:
+        recipe: the experiment.
+        data_dir: where official data files lie.
+    """
+    lengths: dict[str, dict[str, dict[str, list[int]]]] = {}
+    answered: set[str] = set()
+    plans = []
+    for arm, resolved in resolve_arms(recipe).items():
+        parts = dump(resolved)
+        key = repr([parts["data"], parts["prompt"], parts["model"]])
+        tokenizer = _tokenizer(resolved)
+        if key not in lengths:
+            splits = make_splits(resolved.data, data_dir=data_dir)
+            lengths[key] = {
+                split: {source: _lengths(resolved, examples, tokenizer) for source, examples in sources.items()}
+                for split, sources in splits.items()
+            }
+        grammar = answer_grammar(prompts.get(resolved.prompt.template), tokenizer)
+        shared = repr([parts[part] for part in SHARED_BY_ARMS])
+        models = len(recipe.seeds) * ("trained" in resolved.stages)
+        models += "base" in resolved.stages and shared not in answered
+        answered.add(shared)
+        plans.append(_plan(resolved, arm or recipe.name, len(recipe.seeds), models, lengths[key], grammar))
+    return plans
+
+
+def _plan(
+    recipe: Recipe, name: str, seeds: int, models: int, lengths: dict[str, dict[str, list[int]]], grammar: AnswerGrammar
+) -> RunPlan:
+    train, evaluation = recipe.train, recipe.evaluation
+    trained = [length for source in recipe.trained_on() for length in lengths["train"].get(source, [])]
+    prompt = sum(trained) / len(trained) if trained else 0.0
+    steps = train.steps if "train" in recipe.stages else 0
+    short = min(map(len, grammar.answers))
+    asked = [length for split in ("validation", "test") for found in lengths[split].values() for length in found]
+    chosen_on = [length for source in recipe.trained_on() for length in lengths["validation"].get(source, [])]
+    validations = steps // train.validate_every if train.validate_every else 0
+
+    def training(answer: int, probes: int) -> tuple[Amount, Amount]:
+        one = _step(recipe, prompt, grammar, answer, probes)
+        measured = steps if recipe.objective.kl else -(-steps // train.kl_every) if train.kl_every else 0
+        kl = _scored(recipe, prompt, grammar, answer) * measured
+        chosen = _answers(chosen_on, min(answer, evaluation.max_new_tokens), grammar) * validations
+        return one, one * steps + kl + chosen
+
+    def both(answer: int, probes: int, longest: int) -> tuple[Amount, Amount, Amount]:
+        one, every = training(answer, probes)
+        return one, every, _answers(asked, longest, grammar)
+
+    least = both(short, 1, short)
+    most = both(recipe.sampling.max_new_tokens, recipe.sampling.group_size, evaluation.max_new_tokens)
+    saved = len({*range(train.checkpoint_every, steps + 1, train.checkpoint_every), steps}) if steps else 0
+    step, total, answers = zip(least, most, strict=True)
+    return RunPlan(name, seeds, steps, step, total, answers, models, saved + validations)
+
+
+def _step(recipe: Recipe, prompt: float, grammar: AnswerGrammar, answer: int, probes: int) -> Amount:
+    """One training step without its measurements; a prompt's completions have ``probes`` different probe sites."""
+    count, group = recipe.train.prompts_per_step, recipe.sampling.group_size
+    amount = Amount(calls=3)  # gradient, step, fresh sampler
+    label = max(grammar.label_end)
+    if recipe.objective.kind == "sampled" or recipe.sampling.reasoning_tokens:
+        length = answer if recipe.objective.kind == "sampled" else recipe.sampling.reasoning_tokens
+        amount += Amount(prefill=count * prompt, sample=count * group * length, calls=count)
+        amount += Amount(prefill=prompt + label + (answer if probes > 1 else 0), calls=1) * (count * PROBED * probes)
+    scored = _scored(recipe, prompt, grammar, answer)
+    amount += Amount(train=scored.prefill) * recipe.train.updates_per_batch
+    if recipe.objective.kind == "enumerated":
+        return amount + Amount(prefill=scored.prefill, calls=1)
+    if recipe.objective.confidence == "enumerated":
+        # Every confidence behind each sampled label: behind one of them, or behind all.
+        tokens = count * min(probes, PROBED) * len(CONFIDENCES) * (prompt + max(map(len, grammar.answers)))
+        amount += Amount(prefill=tokens, train=tokens, calls=1)
+    if recipe.objective.log_gold:
+        labels = count * PROBED * (prompt + label)
+        amount += Amount(prefill=labels, train=labels * recipe.train.updates_per_batch, calls=1)
+    return amount + Amount(prefill=scored.prefill, calls=3) * (recipe.train.updates_per_batch - 1)
+
+
+def _scored(recipe: Recipe, prompt: float, grammar: AnswerGrammar, answer: int) -> Amount:
+    """Every continuation of a step's prompts read once."""
+    count, group = recipe.train.prompts_per_step, recipe.sampling.group_size
+    if recipe.objective.kind == "sampled":
+        return Amount(prefill=count * group * (prompt + answer), calls=count * group)
+    reasoning = recipe.sampling.reasoning_tokens
+    prefixes = group if reasoning else 1
+    tokens = len(grammar.answers) * (prompt + reasoning) + sum(map(len, grammar.answers))
+    return Amount(prefill=count * prefixes * tokens, calls=count * prefixes * len(grammar.answers))
+
+
+def _answers(lengths: Sequence[int], answer: int, grammar: AnswerGrammar) -> Amount:
+    """Greedy answers to prompts, and their probes."""
+    label = max(grammar.label_end)
+    read = sum(lengths) + PROBED * (sum(lengths) + label * len(lengths))
+    return Amount(prefill=read, sample=answer * len(lengths), calls=(1 + PROBED) * len(lengths))
+
+
+def _lengths(recipe: Recipe, examples: Sequence[Example], tokenizer: Any) -> list[int]:
+    template = prompts.get(recipe.prompt.template)
+    return [len(encode_text(tokenizer, prompt_text(template, example, tokenizer))) for example in examples]
+
+
+def _tokenizer(recipe: Recipe) -> Any:
+    if recipe.model.name == SANDBOX:
+        from candor.sandbox_tokenizer import make_tokenizer
+
+        return make_tokenizer()
+    return load_tokenizer(recipe.model.name, revision=recipe.model.revision)
+
+
+def plan_text(plans: Sequence[RunPlan], prices: Prices | None) -> str:
+    """The plan in words: from the least to the most of each."""
+    lines = []
+    for plan in plans:
+        times = f", {plan.seeds} seeds" if plan.seeds > 1 else ""
+        saved = f"{plan.checkpoints} checkpoints in each"
+        lines.append(f"{plan.name}: {plan.steps} steps{times}, {saved}; {plan.models} models answer")
+        for title, (least, most) in (("a step", plan.step), ("training", plan.training), ("answers", plan.answers)):
+            lines.append(f"  {title:9} {_range_text(least, most, prices)}")
+    least, most = sum((p.total()[0] for p in plans), Amount()), sum((p.total()[1] for p in plans), Amount())
+    lines.append(f"in all      {_range_text(least, most, prices)}")
+    if prices is None:
+        lines.append("no cost: the recipe has no engine.prices (prefill, sample, train: per million tokens)")
+    return "\n".join(lines)
+
+
+def _range_text(least: Amount, most: Amount, prices: Prices | None) -> str:
+    names = ("prefill", "sample", "train", "calls")
+    parts = [f"{n} {_between(getattr(least, n), getattr(most, n))}" for n in names if getattr(most, n)]
+    if prices is not None:
+        parts.append(f"{prices.currency} {least.cost(prices):,.2f} to {most.cost(prices):,.2f}")
+    return "; ".join(parts) or "nothing"
+
+
+def _between(least: float, most: float) -> str:
+    return f"{round(least):,}" if round(least) == round(most) else f"{round(least):,} to {round(most):,}"
