@@ -55,3 +55,20 @@ def test_lower_precision_and_plain_models_are_not_merged() -> None:
     assert len(MergedLora(make_model("llama", lora=False))) == 0
     # Adapters on expert weights stay with PEFT; those on attention are merged.
     assert len(MergedLora(make_model("qwen3_moe", experts=True))) == 4 * 4
+
+
+def test_of_a_gated_mlp_only_gate_and_up_are_kept() -> None:
+    """What is made of them is as large again, and cheap to make once more."""
+    model = make_model("llama")
+    width = model.config.intermediate_size
+    kept: dict[int, torch.Tensor] = {}
+
+    def pack(tensor: torch.Tensor) -> torch.Tensor:
+        if tensor.shape == (*IDS.shape, width):
+            kept[tensor.data_ptr()] = tensor
+        return tensor
+
+    with MergedLora(model).applied(), torch.autograd.graph.saved_tensors_hooks(pack, lambda tensor: tensor):
+        logits = model(input_ids=IDS).logits
+    assert logits.requires_grad
+    assert len(kept) == 2 * model.config.num_hidden_layers

@@ -40,10 +40,46 @@ class _MergedLinear(torch.autograd.Function):
     def backward(ctx: Any, grad: torch.Tensor) -> tuple[torch.Tensor | None, ...]:
         x, lora_a, lora_b, merged = ctx.saved_tensors
         grad_x = grad @ merged if ctx.needs_input_grad[0] else None
-        grad_2d, x_2d = grad.reshape(-1, grad.shape[-1]), x.reshape(-1, x.shape[-1])
-        grad_a = (grad_2d @ (lora_b * ctx.scaling)).t() @ x_2d
-        grad_b = grad_2d.t() @ (x_2d @ (lora_a * ctx.scaling).t())
-        return grad_x, grad_a, grad_b, None, None, None
+        return grad_x, *_adapter_gradients(grad, x, lora_a, lora_b, ctx.scaling), None, None, None
+
+
+def _adapter_gradients(
+    grad: torch.Tensor, x: torch.Tensor, lora_a: torch.Tensor, lora_b: torch.Tensor, scaling: float
+) -> tuple[torch.Tensor, torch.Tensor]:
+    grad_2d, x_2d = grad.reshape(-1, grad.shape[-1]), x.reshape(-1, x.shape[-1])
+    grad_a = (grad_2d @ (lora_b * scaling)).t() @ x_2d
+    grad_b = grad_2d.t() @ (x_2d @ (lora_a * scaling).t())
+    return grad_a, grad_b
+
+
+class _MergedGatedLinear(torch.autograd.Function):
+    """``(act(gate) * up) (W + s B A)^T + bias``; the two products that are cheap to make again are not kept."""
+
+    @staticmethod
+    def forward(
+        ctx: Any,
+        gate: torch.Tensor,
+        up: torch.Tensor,
+        lora_a: torch.Tensor,
+        lora_b: torch.Tensor,
+        merged: torch.Tensor,
+        bias: torch.Tensor | None,
+        scaling: float,
+        activation: Callable[[torch.Tensor], torch.Tensor],
+    ) -> torch.Tensor:
+        ctx.save_for_backward(gate, up, lora_a, lora_b, merged)
+        ctx.scaling, ctx.activation = scaling, activation
+        return functional.linear(activation(gate) * up, merged, bias)
+
+    @staticmethod
+    def backward(ctx: Any, grad: torch.Tensor) -> tuple[torch.Tensor | None, ...]:
+        gate, up, lora_a, lora_b, merged = ctx.saved_tensors
+        with torch.enable_grad():
+            gate, up = gate.detach().requires_grad_(), up.detach().requires_grad_()
+            x = ctx.activation(gate) * up
+        grad_gate, grad_up = torch.autograd.grad(x, (gate, up), grad @ merged)
+        adapter = _adapter_gradients(grad, x.detach(), lora_a, lora_b, ctx.scaling)
+        return grad_gate, grad_up, *adapter, None, None, None, None
 
 
 def _is_mergeable(module: torch.nn.Module) -> bool:
@@ -65,6 +101,12 @@ def _is_mergeable(module: torch.nn.Module) -> bool:
     )
 
 
+def _is_gated(module: Any) -> bool:
+    """Whether a module is the usual gated MLP, ``down(act(gate(x)) * up(x))``, with LoRA that is merged on ``down``."""
+    parts = {name for name, _ in module.named_children()}
+    return parts == {"gate_proj", "up_proj", "down_proj", "act_fn"} and _is_mergeable(module.down_proj)
+
+
 class MergedLora:
     """The merged weights of a model's LoRA layers, made when first needed after :meth:`refresh`.
 
@@ -74,6 +116,7 @@ class MergedLora:
 
     def __init__(self, model: torch.nn.Module) -> None:
         self._layers: list[Any] = [module for module in model.modules() if _is_mergeable(module)]
+        self._gated = [module for module in model.modules() if _is_gated(module)]
         self._weights: list[torch.Tensor] = []
         self._fresh = False
 
@@ -102,11 +145,14 @@ class MergedLora:
             self._merge()
         for layer, merged in zip(self._layers, self._weights, strict=True):
             layer.forward = _forward(layer, merged)
+        merged_of = dict(zip(self._layers, self._weights, strict=True))
+        for mlp in self._gated:
+            mlp.forward = _gated_forward(mlp, merged_of[mlp.down_proj])
         try:
             yield
         finally:
-            for layer in self._layers:
-                del layer.forward
+            for module in [*self._layers, *self._gated]:
+                del module.forward
 
 
 def _forward(layer: Any, merged: torch.Tensor) -> Callable[[torch.Tensor], torch.Tensor]:
@@ -116,6 +162,20 @@ def _forward(layer: Any, merged: torch.Tensor) -> Callable[[torch.Tensor], torch
 
     def forward(x: torch.Tensor) -> torch.Tensor:
         out: torch.Tensor = cast(Any, _MergedLinear).apply(x, lora_a, lora_b, merged, bias, scaling)
+        return out
+
+    return forward
+
+
+def _gated_forward(mlp: Any, merged: torch.Tensor) -> Callable[[torch.Tensor], torch.Tensor]:
+    layer = mlp.down_proj
+    (name,) = layer.active_adapters
+    lora_a, lora_b = layer.lora_A[name].weight, layer.lora_B[name].weight
+    bias, scaling = layer.get_base_layer().bias, layer.scaling[name]
+
+    def forward(x: torch.Tensor) -> torch.Tensor:
+        gated = (mlp.gate_proj(x), mlp.up_proj(x), lora_a, lora_b, merged, bias, scaling, mlp.act_fn)
+        out: torch.Tensor = cast(Any, _MergedGatedLinear).apply(*gated)
         return out
 
     return forward

@@ -306,7 +306,7 @@ class PrefixTreePath:
             raise EngineError(f"random numbers of shape {tuple(uniforms_P_G_T.shape)} where {shape} are needed")
         branches = Branches(temperature, stop_token_ids, uniforms_P_G_T)
         with self._enabled(reference=prefix.reference, grad=False):
-            decoding = DecodingLayout(prefix, self._heads, self._head_width, self._last_layer)
+            decoding = DecodingLayout(prefix, self._heads, self._head_width, self._last_layer, max_new_tokens)
             logits = self._head.logits(prefix.last_hidden_P_D)
             while branches.advance(logits):
                 layout, positions = decoding.next(branches.counts_P, branches.parents, branches.step - 1)

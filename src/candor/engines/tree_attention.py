@@ -177,7 +177,7 @@ class RowLevel(Level):
 class BranchLevel(Level):
     """What branches have decoded so far: keys and values of each in a row of its own, so that nothing is hidden."""
 
-    def __init__(self, heads: Heads, chunk: int = 64) -> None:
+    def __init__(self, heads: Heads, chunk: int) -> None:
         """Start with nothing; buffers grow by ``chunk`` tokens."""
         self._heads, self._chunk, self._length = heads, chunk, 0
         self._buffers: dict[int, KeyValue] = {}

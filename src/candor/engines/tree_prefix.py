@@ -176,9 +176,10 @@ class DecodingLayout:
         heads: of the model.
         width: of a head.
         last_layer: index of the model's last layer.
+        longest: most tokens of a completion.
     """
 
-    def __init__(self, prefix: TreePrefix, heads: Heads, width: int, last_layer: int) -> None:
+    def __init__(self, prefix: TreePrefix, heads: Heads, width: int, last_layer: int, longest: int) -> None:
         self._prefix, self._heads, self._last_layer = prefix, heads, last_layer
         self._blocks = blocks_of(prefix.lengths_P, 0, heads, width)
         self._keys = [Rows.of(prefix.starts[block], prefix.lengths_P[block]) for block in self._blocks]
@@ -187,7 +188,7 @@ class DecodingLayout:
         self._stored = [
             [(_in_rows(keys, rows), _in_rows(values, rows)) for rows in index] for keys, values in prefix.key_values
         ]
-        self._branches = BranchLevel(heads)
+        self._branches = BranchLevel(heads, min(longest, 64))
 
     def next(
         self, counts_P: NDArray[np.int64], parents: NDArray[np.int64], step: int
