@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 from chat_server import chat_server
 from typer.testing import CliRunner
 
@@ -111,6 +112,21 @@ def test_endpoint(workplace: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (workplace / "large.jsonl").rename(workplace / "ours.jsonl")
     call(second)
     assert (workplace / "comparison.html").is_file()
+
+
+def test_tracking(workplace: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("tensorboard", reason="TensorBoard is not installed (extra 'log')")
+    pytest.importorskip("wandb", reason="W&B is not installed (extra 'log')")
+    shutil.copy(workplace / "runs" / "mine" / "recipe.yaml", workplace / "mine.yaml")
+    values = yaml.safe_load((workplace / "mine.yaml").read_text()) | {"name": "mine"}
+    (workplace / "mine.yaml").write_text(yaml.safe_dump(values))
+    (workplace / "runs" / "mine" / "recipe.yaml").write_text(yaml.safe_dump(values))
+    install, first, look, second = commands("tracking")
+    call(first)
+    call(second)
+    assert any((workplace / look.split()[-1]).glob("events.out.tfevents.*"))
+    assert any((workplace / "runs" / "mine" / "wandb").glob("offline-run-*"))
+    assert "[log]" in install
 
 
 def test_trl(workplace: Path, trained_run: Path, monkeypatch: pytest.MonkeyPatch) -> None:

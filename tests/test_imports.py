@@ -29,7 +29,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("grpo",),
     ("enumerated",),
     ("scoring", "steps"),
-    ("collapse", "training_log"),
+    ("collapse", "training_log", "trackers"),
     ("train",),
     ("sandbox_lessons", "sandbox_model"),
     ("predictions", "predict", "validation"),

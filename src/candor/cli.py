@@ -47,6 +47,10 @@ DataDir = Annotated[
     Path | None, typer.Option("--data-dir", help="Folder with official data files. Default: ./data or the user cache.")
 ]
 Jobs = Annotated[int, typer.Option("--jobs", "-j", min=1, help="Runs at once, each in a process of its own.")]
+LogTo = Annotated[
+    list[str] | None,
+    typer.Option("--log-to", metavar="TRACKER", help="Also tell tensorboard, wandb or trackio; with commas, or again."),
+]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Print the result only.")]
 
 
@@ -68,7 +72,9 @@ def _options(
 
 
 @app.command()
-def demo(overrides: Overrides = None, out: Out = None, jobs: Jobs = 2, quiet: Quiet = False) -> None:
+def demo(
+    overrides: Overrides = None, out: Out = None, jobs: Jobs = 2, log_to: LogTo = None, quiet: Quiet = False
+) -> None:
     """Run the built-in experiment: the sandbox, minutes on a laptop CPU, no network.
 
     [bold]Examples[/]
@@ -77,7 +83,7 @@ def demo(overrides: Overrides = None, out: Out = None, jobs: Jobs = 2, quiet: Qu
 
     candor demo -o seeds=[0,1,2] --out runs/demo-three-seeds
     """
-    run("demo", overrides, out, None, jobs, quiet)
+    run("demo", overrides, out, None, jobs, log_to, quiet)
 
 
 @app.command()
@@ -87,6 +93,7 @@ def run(
     out: Out = None,
     data_dir: DataDir = None,
     jobs: Jobs = 1,
+    log_to: LogTo = None,
     quiet: Quiet = False,
     plan: Annotated[
         bool, typer.Option("--plan", help="Run nothing; count tokens, requests, checkpoints and their cost.")
@@ -135,6 +142,7 @@ def run(
                 reporter=Reporter(quiet=quiet or not parallel.is_main()),
                 should_stop=should_stop,
                 jobs=jobs,
+                log_to=log_to or (),
             )
         if parallel.is_main():
             _print_results(runs)

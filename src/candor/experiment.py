@@ -37,7 +37,9 @@ from candor.report.page import report_run
 from candor.results import read_results, write_results
 from candor.run_folder import ADAPTER, AUDIT, ENGINE, MANIFEST, RECIPE, RESULTS, Side, examples_path, prediction_path
 from candor.run_results import compare_run
+from candor.trackers import Trackers, check_trackers
 from candor.train import ShouldStop, train
+from candor.training_log import logged_rows
 from candor.types import Example
 from candor.validation import validation_score
 from candor.workers import Job, run_jobs
@@ -82,6 +84,7 @@ def run_experiment(
     reporter: Reporter | None = None,
     should_stop: ShouldStop | None = None,
     jobs: int = 1,
+    log_to: Sequence[str] = (),
 ) -> list[Path]:
     """Run every arm and seed of a recipe, then report on them together.
 
@@ -92,14 +95,17 @@ def run_experiment(
         reporter: told of progress.
         should_stop: asked after every training step.
         jobs: runs at once, each in a process of its own.
+        log_to: trackers that are told of training steps and results, besides the run folder.
 
     Returns:
         The run folders.
 
     Raises:
         RunError: the folder holds runs of another recipe.
+        CandorError: a tracker is unknown or not installed.
     """
     reporter = reporter or Reporter()
+    log_to = check_trackers(log_to)
     group = members(recipe, out)
     for member in group:
         claim_folder(member)
@@ -109,12 +115,21 @@ def run_experiment(
             run = Run(member, data_dir=data_dir, reporter=reporter, siblings=group[:index])
             run.go([stage for stage in ("data", "base") if stage in member.recipe.stages])
         work = [Job(member.folder, member.recipe.train.steps) for member in group]
-        run_jobs(work, jobs, data_dir=data_dir, reporter=reporter, should_stop=should_stop or (lambda: False))
+        run_jobs(
+            work, jobs, data_dir=data_dir, reporter=reporter, should_stop=should_stop or (lambda: False), log_to=log_to
+        )
     else:
         for index, member in enumerate(group):
             if len(group) > 1:
                 reporter.say(f"[{index + 1}/{len(group)}] {member.folder}")
-            Run(member, data_dir=data_dir, reporter=reporter, siblings=group[:index], should_stop=should_stop).go()
+            Run(
+                member,
+                data_dir=data_dir,
+                reporter=reporter,
+                siblings=group[:index],
+                should_stop=should_stop,
+                log_to=log_to,
+            ).go()
     if len(group) > 1 and "report" in recipe.stages and parallel.is_main():
         report_seeds(group, out)
         report_run(out, [member.folder for member in group])
@@ -172,6 +187,7 @@ class Run:
         reporter: Reporter,
         siblings: Sequence[Member] = (),
         should_stop: ShouldStop | None = None,
+        log_to: Sequence[str] = (),
     ) -> None:
         """Take what is to be run; ``siblings`` are finished runs of the same experiment."""
         self._should_stop = should_stop
@@ -184,6 +200,7 @@ class Run:
         self._engine: Engine | None = None
         self._weights = "none"
         mine = dump(member.recipe)
+        self._trackers = Trackers(log_to if parallel.is_main() else (), member.folder, mine)
         self._twin = next(
             (s for s in siblings if all(dump(s.recipe)[part] == mine[part] for part in SHARED_BY_ARMS)), None
         )
@@ -198,9 +215,12 @@ class Run:
             "compare": self._compare,
             "report": self._report,
         }
-        for name in self._recipe.stages if only is None else only:
-            stages[name]()
-            parallel.barrier()
+        try:
+            for name in self._recipe.stages if only is None else only:
+                stages[name]()
+                parallel.barrier()
+        finally:
+            self._trackers.close()
 
     # --------------------------------------------------------------------------------------------------- stages
 
@@ -251,6 +271,7 @@ class Run:
         self._predict("base")
 
     def _train(self) -> None:
+        self._trackers.log_steps(logged_rows(self._folder))
         if (self._folder / "train" / "done.json").is_file() and (self._folder / ADAPTER).is_dir():
             return
         trained_on = self._recipe.trained_on()
@@ -269,6 +290,7 @@ class Run:
 
             def on_step(done: int, row: dict[str, Any]) -> None:
                 bar.advance(done - bar.done, row)
+                self._trackers.log_steps([row])
                 for warning in row.get("warnings", ()):
                     self._reporter.warn(f"step {row['step']}: {warning}")
 
@@ -332,6 +354,8 @@ class Run:
         if not path.is_file() and parallel.is_main():
             self._reporter.say("comparing base and trained model")
             write_results(path, compare_run(self._folder))
+        if path.is_file():
+            self._trackers.log_results(read_results(path))
 
     def _report(self) -> None:
         if parallel.is_main():

@@ -115,6 +115,11 @@ class TrainingLog:
         return sorted(int(path.name.removeprefix("step-")) for path in self._checkpoints.glob("step-*"))
 
 
+def logged_rows(folder: Path) -> list[dict[str, Any]]:
+    """Every step's figures in a run's folder, as far as they were written whole; none where nothing was trained."""
+    return _readable_rows(folder / "train" / "metrics.jsonl")
+
+
 def _append(path: Path, rows: Sequence[dict[str, Any]]) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     with path.open("a", encoding="utf-8") as stream:

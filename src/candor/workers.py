@@ -36,7 +36,13 @@ class Job:
 
 
 def run_jobs(
-    jobs: Sequence[Job], at_once: int, *, data_dir: Path | None, reporter: Reporter, should_stop: Callable[[], bool]
+    jobs: Sequence[Job],
+    at_once: int,
+    *,
+    data_dir: Path | None,
+    reporter: Reporter,
+    should_stop: Callable[[], bool],
+    log_to: Sequence[str] = (),
 ) -> None:
     """Run every folder's own recipe, some at a time, and show how far their training is.
 
@@ -58,7 +64,7 @@ def run_jobs(
                     process.send_signal(signal.SIGINT)
             while waiting and len(running) < at_once and not asked_to_stop:
                 job = waiting.pop(0)
-                running[job.folder] = _start(job, data_dir, threads)
+                running[job.folder] = _start(job, data_dir, threads, log_to)
             time.sleep(POLL_SECONDS)
             for folder, process in list(running.items()):
                 bars[folder].advance(_steps_done(folder) - bars[folder].done)
@@ -72,11 +78,13 @@ def run_jobs(
         raise Stopped("stopped; run the same command again to go on")
 
 
-def _start(job: Job, data_dir: Path | None, threads: str) -> subprocess.Popen[bytes]:
+def _start(job: Job, data_dir: Path | None, threads: str, log_to: Sequence[str]) -> subprocess.Popen[bytes]:
     command = [sys.executable, "-m", "candor.cli", "run", str(job.folder / RECIPE), "--out", str(job.folder)]
     command += ["--yes"]  # whoever started us has been asked
     if data_dir is not None:
         command += ["--data-dir", str(data_dir)]
+    for name in log_to:
+        command += ["--log-to", name]
     with (job.folder / "worker.log").open("ab") as log:
         # A session of its own, so that Ctrl-C in the terminal reaches the workers once, through us.
         return subprocess.Popen(
