@@ -455,3 +455,38 @@ def test_verdicts_behind_reasoning_and_the_policy_gradient_on_it(tree: Tree, gra
         for p in range(2)
     ]
     assert float(sum(part.loss for part in parts).detach()) == pytest.approx(float(result.loss.detach()))
+
+
+def test_unlabelled_prompts_count_for_alignment_form_and_entropy_alone(tree: Tree, grammar: AnswerGrammar) -> None:
+    """The first prompt has a label; the loss is its own plus, for the second, what needs none."""
+    config = {
+        "credit": "split",
+        "confidence_weight": 40.0,
+        "confidence_entropy": 0.06,
+        "log_gold": 3.0,
+        "log_valid": 3.0,
+    }
+    logits = _logits(tree)
+    both = _objective(grammar, config, {"preset": "candor"}, gold_P=np.array([0]))
+    first = _objective(
+        grammar, config, {"preset": "candor"}, gold_P=np.array([0]), has_evidence_P=np.array([True]),
+        prefix_lengths_P_R=np.zeros((1, 1), dtype=np.int64),
+    )  # fmt: skip
+    alone = first(tree.scores(logits[:1]), slice(0, 1))
+    result = both(tree.scores(logits), slice(0, 2))
+    probs, probe = _probs(tree, logits, grammar)
+    mass = probs[1].sum()
+    confidence = probs[1] / probs[1].sum(1, keepdims=True)
+    entropy = -(confidence * np.log(confidence)).sum(1)
+    alignment = -((np.array(CONFIDENCES) - probe[1][:, None]) ** 2)
+    share = probs[1].sum(1) / mass
+    earned = (confidence * alignment).sum(1) + 0.06 * entropy
+    expected = 1.0 * (1 - mass) - 40.0 * (share * earned).sum() - 3.0 * math.log(mass)
+    assert float(result.loss - alone.loss) == pytest.approx(expected)
+    means = result.tally.means()
+    assert means["reward_alignment_unlabelled"] == pytest.approx((probs[1] * alignment).sum() / mass)
+    assert {name: means[name] for name in alone.tally.means()} == pytest.approx(dict(alone.tally.means()))
+    # In parts of a batch, one of them without any label, it is the same.
+    parts = [both(tree.scores(logits[at : at + 1]), slice(at, at + 1)) for at in (0, 1)]
+    assert float(sum(part.loss for part in parts)) == pytest.approx(float(result.loss))
+    assert set(parts[1].tally.means()) == {"reward_alignment_unlabelled"}

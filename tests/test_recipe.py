@@ -58,7 +58,9 @@ SMALL = "name: small\nmodel: {name: sandbox}\ndata: {sources: {wiki: {kind: sand
         ("seeds=[]", r"seeds: .*at least 1"),
         ("name=../up", r"name: "),
         ("train.patience=2", r"train\.patience: needs train\.validate_every"),
-        ("train.updates_per_batch=2", r"enumerated objective is exact for one update only"),
+        ("train.updates_per_batch=2", r"what is enumerated is exact for one update only"),
+        ("train.unlabelled={sources: [wikki]}", r"train\.unlabelled\.sources: wikki: not under data\.train"),
+        ("train.unlabelled={sources: []}", r"train\.unlabelled\.sources: .*at least 1"),
         ("objective={kind: sampled, log_valid: 1}", r"log_valid.*no effect with kind=sampled"),
         ("objective={credit: whole}", r"confidence_entropy.*no effect"),
         ("stages=[base, fly]", r"stages\.1: .*'data'"),
@@ -228,3 +230,17 @@ def test_merging_leaves_its_arguments_alone() -> None:
     base, over = {"a": {"b": 1}, "c": [1]}, {"a": {"d": 2}, "c": [2]}
     assert deep_merge(base, over) == {"a": {"b": 1, "d": 2}, "c": [2]}
     assert base == {"a": {"b": 1}, "c": [1]}
+
+
+@pytest.mark.parametrize(
+    "override",
+    [
+        "objective={preset: paper}",
+        "reward={alignment: 0}",
+        "objective={preset: candor, credit: whole, confidence_entropy: 0}",
+    ],
+)
+def test_unlabelled_prompts_need_something_to_learn(override: str) -> None:
+    source = next(iter(VALUES["data"]["train"]))
+    with pytest.raises(RecipeError, match=r"train\.unlabelled: nothing to learn without labels"):
+        recipe_from(VALUES, [override, f"train.unlabelled={{sources: [{source}]}}"])

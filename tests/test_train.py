@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import multiprocessing
 import os
@@ -21,6 +22,7 @@ from candor.errors import EngineError, NumericsError, Stopped
 from candor.recipe import Recipe, ScheduleConfig
 from candor.train import draw_batch, epoch_order, learning_rate, prepare, train
 from candor.training_log import TrainingLog
+from candor.types import LABELS
 
 KINDS: dict[str, tuple[str, ...]] = {"enumerated": ("objective.ends=8",), "sampled": SAMPLED}
 TREE = "engine.path=tree"
@@ -327,3 +329,38 @@ def test_evidence_that_was_cut_is_not_shown(folder: Path) -> None:
 def test_learning_rate(schedule: dict[str, Any], expected: list[float]) -> None:
     config = ScheduleConfig.model_validate({"learning_rate": 0.01, **schedule})
     assert [learning_rate(config, step, 5) / 0.01 for step in range(5)] == pytest.approx(expected)
+
+
+# ---------------------------------------------------------------------------------------------- without labels
+
+
+def test_labels_of_unlabelled_prompts_are_not_looked_at(folder: Path, tmp_path: Path) -> None:
+    recipe = _recipe(folder, "enumerated", "train.steps=3", "train.unlabelled={sources: [toy], prompts_per_step: 3}")
+    prompts = [example(100 + i) for i in range(7)]
+    results = []
+    for out, turn in (("one", 1), ("other", 2)):
+        labels = [LABELS[(LABELS.index(one.label) + turn) % 3] for one in prompts]
+        unlabelled = [dataclasses.replace(one, label=label) for one, label in zip(prompts, labels, strict=True)]
+        _train(recipe, tmp_path / out, unlabelled=unlabelled)
+        results.append(_result(tmp_path / out))
+    assert results[0] == results[1]
+    rows = results[0][1]
+    assert all(row["reward_alignment_unlabelled"] < 0 for row in rows)
+    _train(_recipe(folder, "enumerated", "train.steps=3"), tmp_path / "without")
+    assert _result(tmp_path / "without")[0] != results[0][0]
+    with pytest.raises(EngineError, match=r"no examples for train\.unlabelled"):
+        _train(recipe, tmp_path / "none")
+
+
+def test_unlabelled_prompts_come_in_turn_behind_the_labelled(folder: Path) -> None:
+    recipe = _recipe(folder, "enumerated", "train.unlabelled={sources: [toy], prompts_per_step: 4}")
+    others = [example(100 + i) for i in range(6)]
+    run = prepare(recipe, _engine(recipe), EXAMPLES, 7, unlabelled=others)
+    batches = [draw_batch(run, step) for step in range(3)]
+    size = recipe.train.prompts_per_step
+    ids = {one.id for one in EXAMPLES}
+    for batch in batches:
+        assert batch.labelled == size
+        assert {one.id for one in batch.examples_P[:size]} <= ids
+    seen = [one.id for batch in batches for one in batch.examples_P[size:]]
+    assert sorted(seen) == sorted([one.id for one in others] * 2)

@@ -83,7 +83,8 @@ class EnumeratedObjective:
         config: terms and weights.
         reward: the reward's terms.
         grammar: all answers.
-        gold_P: gold label indices.
+        gold_P: gold label indices; prompts behind those that have one are unlabelled: for them the reward's alignment,
+            the form, the entropy and the KL count, and nothing that needs a label.
         has_evidence_P: whether the prompt shows evidence.
         prefix_lengths_P_R: tokens of each reasoning prefix.
         ended_K_C: answers whose end token is scored.
@@ -102,7 +103,11 @@ class EnumeratedObjective:
     step: int
 
     def __call__(self, scores: TokenScores, part: slice) -> ObjectiveResult:
-        """Loss of the prompts ``part``: mean over prompts and reasoning prefixes of the batch."""
+        """Loss of the prompts ``part``: a mean over the batch's labelled prompts and their reasoning prefixes.
+
+        Unlabelled prompts add up to it with the same weight each.
+        """
+        labelled_P, gold_P = self._labels(part)
         prefix_lengths_P_R = self.prefix_lengths_P_R[part]
         probs = answer_probs(scores, self.grammar, prefix_lengths_P_R, self.ended_K_C)
         log_answers = probs.log_answers_P_R_K_C.double()
@@ -110,7 +115,7 @@ class EnumeratedObjective:
         mass = answers.sum((2, 3))
         invalid = (1.0 - mass).clamp(min=0.0)
         log_probe = probs.log_labels_P_R_K.double().log_softmax(-1)
-        rewards, invalid_rewards = self._rewards(log_probe.detach().exp().cpu().numpy(), part)
+        rewards, invalid_rewards = self._rewards(log_probe.detach().exp().cpu().numpy(), gold_P, part)
 
         def tensor(values: NDArray[np.float64]) -> torch.Tensor:
             return torch.as_tensor(values, dtype=log_answers.dtype, device=log_answers.device)
@@ -130,13 +135,18 @@ class EnumeratedObjective:
             label_reward = tensor(rewards.label_part[..., 0])
             mean = (label * label_reward).sum(-1)
             label_spread = (label * (label_reward - mean[..., None]) ** 2).sum(-1)
-            loss = -mean / self._scale(label_spread) + self.reward.format * invalid
+            labelled = tensor(labelled_P[:, None].astype(np.float64))
+            loss = -labelled * mean / self._scale(label_spread) + self.reward.format * invalid
             weight = label.detach() if self.config.confidence_labels == "emitted" else torch.full_like(label, 1 / K)
-            earned = (confidence * tensor(rewards.confidence_part)).sum(-1) + self.config.confidence_entropy * entropy_K
+            confidence_reward = tensor(
+                np.where(labelled_P[:, None, None, None], rewards.confidence_part, rewards.terms["alignment"])
+            )
+            earned = (confidence * confidence_reward).sum(-1) + self.config.confidence_entropy * entropy_K
             loss = loss - self.config.confidence_weight * (weight * earned).sum(-1)
-        gold = torch.as_tensor(self.gold_P[part], device=log_answers.device)[:, None, None]
         if self.config.log_gold:
-            loss = loss - self.config.log_gold * log_probe.gather(2, gold.expand(-1, loss.shape[1], -1))[..., 0]
+            gold = torch.as_tensor(gold_P, device=log_answers.device)[:, None, None].expand(-1, loss.shape[1], -1)
+            log_gold = log_probe.gather(2, gold)[..., 0] * tensor(labelled_P[:, None].astype(np.float64))
+            loss = loss - self.config.log_gold * log_gold
         if self.config.log_valid:
             loss = loss - self.config.log_valid * mass.clamp(min=torch.finfo(mass.dtype).tiny).log()
         kl = self._kl(probs.raw_log_answers_P_R_K_C.double(), part)
@@ -144,20 +154,33 @@ class EnumeratedObjective:
             loss = loss + self.config.kl * kl
         loss = loss + self._reasoning_loss(probs.log_reasoning_P_R_T, expected)
 
-        tally = self._tally(answers.detach(), invalid.detach(), rewards, invalid_rewards, part)
-        tally.add("zero_variance", (spread.detach() < ZERO_SPREAD**2).double().cpu())
-        tally.add("entropy", -(answers * log_answers).sum((2, 3)).detach().cpu())
-        tally.add("entropy_confidence", (label * entropy_K).sum(-1).detach().cpu())
+        # Unlabelled prompts come last, and have one figure: how far the confidence is from the probe on them.
+        known = slice(0, int(labelled_P.sum()))
+        tally = self._tally(answers.detach(), invalid.detach(), rewards, invalid_rewards, gold_P, known)
+        tally.add("zero_variance", (spread.detach()[known] < ZERO_SPREAD**2).double().cpu())
+        tally.add("entropy", -(answers * log_answers).sum((2, 3)).detach()[known].cpu())
+        tally.add("entropy_confidence", (label * entropy_K).sum(-1).detach()[known].cpu())
+        alignment = (answers.detach() * tensor(rewards.terms["alignment"])).sum((2, 3)) / mass.detach()
+        tally.add("reward_alignment_unlabelled", alignment[known.stop :].cpu())
         if kl is not None:
-            tally.add("kl", kl.detach().cpu())
-        return ObjectiveResult(loss.sum() / self.prefix_lengths_P_R.size, tally)
+            tally.add("kl", kl.detach()[known].cpu())
+        return ObjectiveResult(loss.sum() / (len(self.gold_P) * self.prefix_lengths_P_R.shape[1]), tally)
+
+    def _labels(self, part: slice) -> tuple[NDArray[np.bool_], NDArray[np.int64]]:
+        """Which prompts of ``part`` have a gold label, and it; 0, which then must not count, where there is none."""
+        labelled_P = np.arange(len(self.has_evidence_P))[part] < len(self.gold_P)
+        gold_P = np.zeros(len(labelled_P), dtype=np.int64)
+        gold_P[labelled_P] = self.gold_P[part]
+        return labelled_P, gold_P
 
     def _scale(self, variance: torch.Tensor) -> torch.Tensor | float:
         return variance.detach().sqrt() + 1e-4 if self.config.divide_by_std else 1.0
 
-    def _rewards(self, probe_P_R_K: NDArray[np.float64], part: slice) -> tuple[Rewards, Rewards]:
+    def _rewards(
+        self, probe_P_R_K: NDArray[np.float64], gold_P: NDArray[np.int64], part: slice
+    ) -> tuple[Rewards, Rewards]:
         """Rewards of all answers, shape P R K C, and of an invalid one, shape P R."""
-        gold, evidence = self.gold_P[part, None], self.has_evidence_P[part, None]
+        gold, evidence = gold_P[:, None], self.has_evidence_P[part, None]
         answers = score(
             self.reward,
             label=np.arange(K)[:, None],
@@ -204,13 +227,19 @@ class EnumeratedObjective:
         return -surrogate.sum(-1)
 
     def _tally(
-        self, answers: torch.Tensor, invalid: torch.Tensor, rewards: Rewards, invalid_rewards: Rewards, part: slice
+        self,
+        answers: torch.Tensor,
+        invalid: torch.Tensor,
+        rewards: Rewards,
+        invalid_rewards: Rewards,
+        gold_P: NDArray[np.int64],
+        known: slice,
     ) -> Tally:
         tally = Tally()
-        answers_P_R_K_C, invalid_P_R = answers.cpu().numpy(), invalid.cpu().numpy()
-        gold_P_R = np.broadcast_to(self.gold_P[part, None], invalid_P_R.shape)
+        answers_P_R_K_C, invalid_P_R = answers[known].cpu().numpy(), invalid[known].cpu().numpy()
+        gold_P_R = np.broadcast_to(gold_P[known, None], invalid_P_R.shape)
         terms = {
-            name: (answers_P_R_K_C * values).sum((2, 3)) + invalid_P_R * invalid_rewards.terms[name]
+            name: (answers_P_R_K_C * values[known]).sum((2, 3)) + invalid_P_R * invalid_rewards.terms[name][known]
             for name, values in rewards.terms.items()
         }
         labels_P_R_K = answers_P_R_K_C.sum(-1)

@@ -275,7 +275,8 @@ class Run:
         if (self._folder / "train" / "done.json").is_file() and (self._folder / ADAPTER).is_dir():
             return
         trained_on = self._recipe.trained_on()
-        examples = [e for name, group in self._examples("train").items() if name in trained_on for e in group]
+        train_set = self._examples("train")
+        examples = [e for name, group in train_set.items() if name in trained_on for e in group]
         if not examples:
             raise DataError("no training examples; give counts under data.train, or leave out the stage train")
         if self._recipe.train.validate_every and not any(self._validation().values()):
@@ -300,6 +301,7 @@ class Run:
                 examples,
                 self._folder,
                 seed=self._seed,
+                unlabelled=[e for name in self._recipe.unlabelled() for e in train_set[name]],
                 on_step=on_step,
                 validate=lambda engine: validation_score(engine, validation, self._recipe),
                 should_stop=self._should_stop,

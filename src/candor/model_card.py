@@ -143,9 +143,13 @@ def _training(recipe: Recipe) -> str:
     counts = ", ".join(
         f"{name} ({_count(count)})" for name, count in recipe.data.train.items() if name in recipe.trained_on()
     )
+    others = (
+        f" Prompts of {', '.join(recipe.unlabelled())} were read without their labels." if recipe.unlabelled() else ""
+    )
     return (
         f"## Training\n\nBase model: {recipe.model.name}. Trained on {counts} for {recipe.train.steps} steps with "
-        f"reward `{recipe.reward.preset}` and objective `{recipe.objective.preset}`, seed {recipe.seeds[0]}.\n\n"
+        f"reward `{recipe.reward.preset}` and objective `{recipe.objective.preset}`, seed {recipe.seeds[0]}."
+        f"{others}\n\n"
         f"<details><summary>The whole recipe</summary>\n\n```yaml\n{to_yaml(recipe)}```\n\n</details>\n"
     )
 

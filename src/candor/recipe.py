@@ -73,12 +73,20 @@ class ScheduleConfig(Config):
     decay_start: float = Field(default=0.4, ge=0, le=1, description="part of the steps after which it falls")
 
 
+class UnlabelledConfig(Config):
+    """Prompts whose labels are not looked at: the confidence learns on them to say what the label probe says."""
+
+    sources: list[str] = Field(min_length=1, description="sources under data.train to take prompts from")
+    prompts_per_step: int = Field(default=16, ge=1, le=65536, description="of these, beside the labelled ones")
+
+
 class TrainConfig(Config):
     """The training loop."""
 
     steps: int = Field(default=160, ge=0)
     sources: list[str] | None = Field(default=None, description="sources to train on; default: all under data.train")
     prompts_per_step: int = Field(default=32, ge=1, le=65536)
+    unlabelled: UnlabelledConfig | None = Field(default=None, description="prompts to learn from without their labels")
     optimiser: ScheduleConfig = Field(default_factory=ScheduleConfig)
     max_grad_norm: float = Field(default=1.0, gt=0, le=1e6)
     updates_per_batch: int = Field(default=1, ge=1, le=64, description="optimiser steps on each batch of rollouts")
@@ -123,10 +131,19 @@ class Recipe(Config):
             raise ValueError(f"stages: {self.stages} must be some of {', '.join(STAGES)}, in this order, each once")
         if len(set(self.seeds)) != len(self.seeds) or min(self.seeds) < 0:
             raise ValueError(f"seeds: {self.seeds} must be different and at least 0")
-        unknown = [name for name in self.train.sources or () if name not in self.data.train]
-        if unknown:
+        for place, sources in (("train.sources", self.train.sources), ("train.unlabelled.sources", self.unlabelled())):
+            unknown = [name for name in sources or () if name not in self.data.train]
+            if unknown:
+                raise ValueError(f"{place}: {', '.join(unknown)}: not under data.train ({', '.join(self.data.train)})")
+        if self.train.unlabelled and (
+            self.objective.kind != "enumerated"
+            or self.objective.credit != "split"
+            or not self.reward.alignment
+            or self.sampling.reasoning_tokens
+        ):
             raise ValueError(
-                f"train.sources: {', '.join(unknown)}: not under data.train ({', '.join(self.data.train)})"
+                "train.unlabelled: nothing to learn without labels; needs objective.kind=enumerated and credit=split, "
+                "reward.alignment above 0, and no sampling.reasoning_tokens"
             )
         if self.train.patience and not self.train.validate_every:
             raise ValueError("train.patience: needs train.validate_every above 0")
@@ -149,6 +166,10 @@ class Recipe(Config):
     def trained_on(self) -> list[str]:
         """Sources whose training examples are used."""
         return list(self.data.train) if self.train.sources is None else list(self.train.sources)
+
+    def unlabelled(self) -> list[str]:
+        """Sources whose training prompts are used without their labels."""
+        return [] if self.train.unlabelled is None else list(self.train.unlabelled.sources)
 
 
 def load_recipe(path: Path | str, overrides: Sequence[str] = ()) -> Recipe:

@@ -34,6 +34,7 @@ def compare_run(folder: Path) -> schema.RunResults:
             "description": recipe.description,
             "seed": recipe.seeds[0],
             "trained_on": recipe.trained_on(),
+            "unlabelled": recipe.unlabelled(),
             "model": recipe.model.name,
             "template": recipe.prompt.template,
             "reward": recipe.reward.preset,

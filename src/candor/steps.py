@@ -36,7 +36,7 @@ LABEL_PROBE: Final = Probe(prompts.LABEL_ANCHOR, tuple(label.value for label in 
 
 @dataclass(frozen=True, slots=True)
 class Prepared:
-    """What every step needs, computed once."""
+    """What every step needs, computed once. ``labelled`` examples come first; the labels of others are not used."""
 
     recipe: Recipe
     engine: Engine
@@ -44,16 +44,18 @@ class Prepared:
     grammar: AnswerGrammar
     examples: Sequence[Example]
     encoded: Sequence[EncodedPrompt]
+    labelled: int
     seed: int
 
 
 @dataclass(slots=True)
 class StepBatch:
-    """Some examples, their prompts, and what a step found out about them."""
+    """Some examples, the first of them ``labelled``, their prompts, and what a step found out about them."""
 
     examples_P: list[Example]
     prompts_P: list[Tokens]
     has_evidence_P: NDArray[np.bool_]
+    labelled: int
     tally: Tally = field(default_factory=Tally)
     rollouts_P_G: list[list[Rollout]] = field(default_factory=list)
 
@@ -142,7 +144,7 @@ def enumerated_step(run: Prepared, batch: StepBatch, step: int) -> tuple[Batch, 
         config=recipe.objective,
         reward=recipe.reward,
         grammar=run.grammar,
-        gold_P=gold_indices(batch.examples_P),
+        gold_P=gold_indices(batch.examples_P[: batch.labelled]),
         has_evidence_P=batch.has_evidence_P,
         prefix_lengths_P_R=prefix_lengths_P_R,
         ended_K_C=ended_K_C,

@@ -42,6 +42,7 @@ def train(
     folder: Path,
     *,
     seed: int,
+    unlabelled: Sequence[Example] = (),
     on_step: OnStep | None = None,
     validate: Validate | None = None,
     should_stop: ShouldStop | None = None,
@@ -56,6 +57,7 @@ def train(
         examples: training set.
         folder: the run's folder.
         seed: decides order and samples.
+        unlabelled: examples for ``train.unlabelled``, whose labels are not looked at.
         on_step: told of every finished step.
         validate: scores the weights every ``train.validate_every`` steps.
         should_stop: asked after every step.
@@ -64,7 +66,7 @@ def train(
         Stopped: ``should_stop`` said so; the same call goes on from there.
         NumericsError: a loss or gradient is not finite; says at which step and what to try.
     """
-    run = prepare(recipe, engine, examples, seed)
+    run = prepare(recipe, engine, examples, seed, unlabelled=unlabelled)
     log = TrainingLog(folder)
     start = log.resume(engine)
     if log.finished:
@@ -116,19 +118,23 @@ def figures(batch: StepBatch) -> dict[str, Any]:
     return means
 
 
-def prepare(recipe: Recipe, engine: Engine, examples: Sequence[Example], seed: int) -> Prepared:
+def prepare(
+    recipe: Recipe, engine: Engine, examples: Sequence[Example], seed: int, *, unlabelled: Sequence[Example] = ()
+) -> Prepared:
     """Tokenise the training set once.
 
     Raises:
-        EngineError: there is nothing to train on.
+        EngineError: there is nothing to train on, or nothing to take unlabelled prompts from.
     """
-    if not examples:
-        raise EngineError("no examples to train on; give counts under data.train")
+    if not examples or bool(unlabelled) != bool(recipe.train.unlabelled):
+        missing = "examples to train on" if not examples else "examples for train.unlabelled"
+        raise EngineError(f"no {missing}; give counts under data.train")
     template = prompts.get(recipe.prompt.template)
     grammar = answer_grammar(template, engine.tokenizer)
     room = engine.max_length - answer_room(recipe, grammar)
-    encoded = [encode(template, example, engine.tokenizer, max_tokens=room) for example in examples]
-    return Prepared(recipe, engine, template, grammar, examples, encoded, seed)
+    every = [*examples, *unlabelled]
+    encoded = [encode(template, example, engine.tokenizer, max_tokens=room) for example in every]
+    return Prepared(recipe, engine, template, grammar, every, encoded, len(examples), seed)
 
 
 def answer_room(recipe: Recipe, grammar: AnswerGrammar) -> int:
@@ -138,17 +144,29 @@ def answer_room(recipe: Recipe, grammar: AnswerGrammar) -> int:
 
 
 def draw_batch(run: Prepared, step: int) -> StepBatch:
-    """The step's examples: the training set in a fresh order each time it has been gone through."""
-    size = run.recipe.train.prompts_per_step
-    indices = []
-    for position in range(step * size, (step + 1) * size):
-        epoch, place = divmod(position, len(run.examples))
-        indices.append(epoch_order(run.seed, epoch, len(run.examples))[place])
+    """The step's examples: each set in a fresh order every time it has been gone through; labelled ones first."""
+    indices = in_turn(step, run.recipe.train.prompts_per_step, run.labelled, run.seed)
+    labelled = len(indices)
+    if run.recipe.train.unlabelled:
+        seed = derive_seed(run.seed, "unlabelled")
+        others = len(run.examples) - run.labelled
+        size = run.recipe.train.unlabelled.prompts_per_step
+        indices += [run.labelled + place for place in in_turn(step, size, others, seed)]
     return StepBatch(
         examples_P=[run.examples[i] for i in indices],
         prompts_P=[run.encoded[i].tokens for i in indices],
         has_evidence_P=np.array([len(run.examples[i].evidence) > run.encoded[i].evidence_dropped for i in indices]),
+        labelled=labelled,
     )
+
+
+def in_turn(step: int, size: int, count: int, seed: int) -> list[int]:
+    """The ``size`` of ``count`` examples whose turn it is in a step."""
+    indices = []
+    for position in range(step * size, (step + 1) * size):
+        epoch, place = divmod(position, count)
+        indices.append(epoch_order(seed, epoch, count)[place])
+    return indices
 
 
 def epoch_order(seed: int, epoch: int, count: int) -> list[int]:

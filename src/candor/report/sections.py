@@ -100,6 +100,7 @@ def facts(runs: Sequence[Run], arms: Sequence[Arm]) -> list[tuple[str, str]]:
     found = [
         ("Model", wording.listed(models)),
         ("Trained on", wording.listed(_unique(name for arm in arms for name in arm.trained_on))),
+        ("Read without labels", wording.listed(_unique(name for run in runs for name in _unlabelled(run)))),
         ("Training steps", wording.listed(steps)),
         ("Seed" if len(seeds) == 1 else "Seeds", wording.listed(seeds)),
         ("Prompt", wording.listed(prompts)),
@@ -107,6 +108,12 @@ def facts(runs: Sequence[Run], arms: Sequence[Arm]) -> list[tuple[str, str]]:
         ("Runs", str(len(runs)) if len(runs) > 1 else ""),
     ]
     return [(name, value) for name, value in found if value]
+
+
+def _unlabelled(run: Run) -> Sequence[str]:
+    """Sources whose training prompts a run used without their labels."""
+    found: Sequence[str] = run.results.get("run", {}).get("unlabelled", ())
+    return found
 
 
 def durations(runs: Sequence[Run]) -> Table | None:
