@@ -132,3 +132,20 @@ def test_a_length_that_nobody_knows_is_asked_for() -> None:
     assert longest_sequence(unknown, unknown, 300) == 300
     with pytest.raises(ModelError, match=r"model\.max_length"):
         longest_sequence(unknown, unknown, None)
+
+
+@pytest.mark.parametrize("error", [MemoryError("full"), torch.OutOfMemoryError("full"), ZeroDivisionError("a bug")])
+def test_what_is_not_the_files_fault_is_not_blamed_on_them(error: Exception, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fails(*_: object, **__: object) -> None:
+        raise error
+
+    monkeypatch.setattr("transformers.AutoTokenizer.from_pretrained", fails)
+    with pytest.raises(type(error)):
+        load_tokenizer("anything")
+
+
+def test_an_unreadable_tokenizer_is_named(tmp_path: Path) -> None:
+    (tmp_path / "tokenizer.json").write_text("{}")
+    (tmp_path / "tokenizer_config.json").write_text('{"tokenizer_class": "PreTrainedTokenizerFast"}')
+    with pytest.raises(ModelError, match="holds no tokenizer that can be loaded"):
+        load_tokenizer(str(tmp_path))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 import subprocess
 import sys
@@ -15,6 +16,10 @@ from safetensors.torch import load_file
 from toy import EXAMPLES, SAMPLED, save_toy_model, toy_engine, toy_recipe
 
 from candor.engines import parallel
+from candor.engines.base import Batch, ObjectiveResult, OptimiserStep, TokenScores
+from candor.errors import NumericsError, RunError
+from candor.experiment import run_experiment
+from candor.tally import Tally
 from candor.train import train
 
 TESTS = Path(__file__).resolve().parents[1]
@@ -27,7 +32,7 @@ from pathlib import Path
 sys.path.insert(0, sys.argv[1])
 import torch.distributed
 from candor.engines import parallel
-from test_parallel import KINDS, train_kind
+from test_parallel import KINDS, fail_in_the_second, train_kind
 parallel.start()
 for kind in KINDS:
     train_kind(kind, Path(sys.argv[2]), Path(sys.argv[3]) / kind)
@@ -36,8 +41,23 @@ if torch.distributed.get_rank() == 1:
     print("gathered", parallel.gather([torch.distributed.get_rank()]))
 else:
     parallel.gather([torch.distributed.get_rank()])
+fail_in_the_second(Path(sys.argv[2]))
 parallel.stop()
 """
+
+
+def fail_in_the_second(model: Path) -> None:
+    """A loss that is not a number for the last of three prompts, which the second process has."""
+    engine = toy_engine(model)
+
+    def objective(scores: TokenScores, part: slice) -> ObjectiveResult:
+        return ObjectiveResult(scores.logprobs_P_C_T.sum() * (math.nan if part.stop == 3 else 1.0), Tally())
+
+    batch = Batch([(5, 6), (5, 7), (5, 8)], [[(9, 10)]] * 3)
+    try:
+        engine.update(batch, objective, OptimiserStep(1e-3, 1.0))
+    except NumericsError as error:
+        print(f"process {torch.distributed.get_rank()} gave up: {error}\n", end="", flush=True)
 
 
 def train_kind(kind: str, model: Path, out: Path) -> None:
@@ -80,6 +100,8 @@ def test_two_processes_train_as_one(model: Path, tmp_path: Path) -> None:
     assert done.returncode == 0, done.stderr[-3000:]
     assert "second 2 slice(2, 5, None) False" in done.stdout
     assert "gathered [0, 1]" in done.stdout
+    for process in (0, 1):
+        assert f"process {process} gave up: the loss of prompts 1 to 2 of the batch is nan" in done.stdout
     for kind in KINDS:
         one, two = tmp_path / "one" / kind, tmp_path / "two" / kind
         for alone, shared in zip(_rows(one), _rows(two), strict=True):
@@ -107,3 +129,12 @@ def test_alone_everything_is_ones_own(monkeypatch: pytest.MonkeyPatch) -> None:
     assert weight.grad.tolist() == [1, 1]
     parallel.barrier()
     parallel.stop()
+
+
+def test_runs_in_processes_of_their_own_are_refused_under_torchrun(
+    model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(parallel, "world_size", lambda: 2)
+    with pytest.raises(RunError, match="--jobs 2 under torchrun"):
+        run_experiment(toy_recipe(model), tmp_path / "out", jobs=2)
+    assert not (tmp_path / "out").exists()

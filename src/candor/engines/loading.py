@@ -5,11 +5,12 @@ from __future__ import annotations
 import contextlib
 import logging
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, Final
 
 import torch
+from safetensors import SafetensorError
 
 from candor.engines.config import LoraConfig, ModelConfig
 from candor.errors import ModelError
@@ -18,6 +19,19 @@ logger = logging.getLogger(__name__)
 
 NO_LIMIT: Final = 10**9
 """Tokenizers that do not know how long a text may be name some number far above this one."""
+
+
+_FILES_ARE_WRONG: Final = (
+    OSError,
+    ValueError,
+    KeyError,
+    TypeError,
+    AttributeError,
+    ImportError,
+    RuntimeError,
+    SafetensorError,
+)
+"""What transformers, PEFT and the hub's client raise for files that are missing, damaged or of another kind."""
 
 
 def choose_device(name: str) -> torch.device:
@@ -52,10 +66,8 @@ def load_tokenizer(name: str, *, revision: str | None = None, local_files_only: 
     """
     from transformers import AutoTokenizer
 
-    try:
+    with _said_plainly(lambda error: _not_loaded("tokenizer", name, error)):
         return AutoTokenizer.from_pretrained(name, revision=revision, local_files_only=local_files_only)
-    except Exception as error:
-        raise _not_loaded("tokenizer", name, error) from error
 
 
 def load_model(config: ModelConfig, device: torch.device) -> Any:
@@ -69,7 +81,7 @@ def load_model(config: ModelConfig, device: torch.device) -> Any:
 
     transformers_logging.disable_progress_bar()
     dtype = choose_dtype(config.dtype, device)
-    try:
+    with _said_plainly(lambda error: _not_loaded("model", config.name, error)):
         model_config = AutoConfig.from_pretrained(config.name, revision=config.revision)
         extra: dict[str, Any] = {}
         quantisation = getattr(model_config, "quantization_config", None) or {}
@@ -80,8 +92,6 @@ def load_model(config: ModelConfig, device: torch.device) -> Any:
         model = AutoModelForCausalLM.from_pretrained(
             config.name, revision=config.revision, config=model_config, dtype=dtype, **extra
         )
-    except Exception as error:
-        raise _not_loaded("model", config.name, error) from error
     model.requires_grad_(False)
     return model.to(device).eval()
 
@@ -127,11 +137,12 @@ def load_adapter(model: Any, path: Path) -> Any:
 
     if not (path / "adapter_config.json").is_file():
         raise ModelError(f"{path}: no adapter here (no adapter_config.json); give the adapter folder of a run")
-    try:
-        with without_peft_noise():
-            return as_float32(PeftModel.from_pretrained(model, str(path), is_trainable=True))
-    except Exception as error:
-        raise ModelError(f"{path}: the adapter does not fit the model: {error}") from error
+
+    def does_not_fit(error: Exception) -> ModelError:
+        return ModelError(f"{path}: the adapter does not fit the model: {error}")
+
+    with _said_plainly(does_not_fit), without_peft_noise():
+        return as_float32(PeftModel.from_pretrained(model, str(path), is_trainable=True))
 
 
 @contextlib.contextmanager
@@ -159,6 +170,22 @@ def longest_sequence(model: Any, tokenizer: Any, asked: int | None) -> int:
     if limit is None:
         raise ModelError("model.max_length: neither model nor tokenizer says how long a sequence may be; set it")
     return limit if asked is None else min(asked, limit)
+
+
+@contextlib.contextmanager
+def _said_plainly(error_for: Callable[[Exception], ModelError]) -> Iterator[None]:
+    """Turn what wrong or missing files raise into a :class:`ModelError`. Lack of memory is not their fault."""
+    try:
+        yield
+    except torch.OutOfMemoryError:
+        raise
+    except _FILES_ARE_WRONG as error:
+        raise error_for(error) from error
+    except Exception as error:
+        # The tokenizers library raises nothing more specific for a file that it cannot read.
+        if type(error) is not Exception:
+            raise
+        raise error_for(error) from error
 
 
 def _not_loaded(what: str, name: str, error: Exception) -> ModelError:

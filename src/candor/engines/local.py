@@ -6,7 +6,7 @@ import logging
 import math
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Final, Literal
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from candor.encoding import ProbeSite, decode, probe_site
 from candor.engines import parallel
 from candor.engines.base import Batch, Objective, OptimiserStep, Probe, Sampling, Tokens, TokenScores
+from candor.engines.checkpoint import load_checkpoint, save_adapter, save_checkpoint
 from candor.engines.config import EngineConfig, ModelConfig
 from candor.engines.forward import ForwardPath, Sampled
 from candor.engines.loading import (
@@ -29,16 +30,10 @@ from candor.engines.microbatch import split_by_tokens, tokens_that_fit
 from candor.engines.plain import PlainPath
 from candor.engines.prefix_tree import PrefixTreePath, unsupported_reason
 from candor.errors import EngineError, ModelError, NumericsError
-from candor.files import atomic_folder, read_json, write_json
 from candor.tally import Tally
 from candor.types import Rollout
 
 logger = logging.getLogger(__name__)
-
-STATE_FILE: Final = "state.json"
-OPTIMISER_FILE: Final = "optimiser.pt"
-ADAPTER_FOLDER: Final = "adapter"
-ADAPTER_SETTINGS: Final = "adapter_config.json"
 
 
 class LocalEngine:
@@ -326,43 +321,19 @@ class LocalEngine:
         """Write adapter, optimiser, random state and step into the folder ``path``, whole or not at all."""
         if self._optimiser is None:
             raise EngineError("nothing to save: the model was loaded without an adapter")
-        with atomic_folder(path) as folder:
-            self._write_adapter(folder / ADAPTER_FOLDER)
-            torch.save(
-                {"optimiser": self._optimiser.state_dict(), "random": torch.get_rng_state()}, folder / OPTIMISER_FILE
-            )
-            write_json(folder / STATE_FILE, {"step": self._step})
+        save_checkpoint(path, self._model, self._optimiser, self._step)
 
     def load(self, path: Path) -> None:
         """Restore what ``save`` wrote."""
-        from peft import load_peft_weights, set_peft_model_state_dict
-
         if self._optimiser is None:
             raise EngineError("nothing to restore into: the model was loaded without an adapter")
-        self._step = int(read_json(path / STATE_FILE)["step"])
-        device = str(self._parameters[0].device)
-        set_peft_model_state_dict(self._model, load_peft_weights(str(path / ADAPTER_FOLDER), device=device))
-        state = torch.load(path / OPTIMISER_FILE, map_location=device, weights_only=True)
-        self._optimiser.load_state_dict(state["optimiser"])
-        torch.set_rng_state(state["random"].cpu())
+        self._step = load_checkpoint(path, self._model, self._optimiser, self._parameters[0].device)
         self._kept = None
         self._path.refresh()
 
     def save_adapter(self, path: Path) -> None:
         """Write the adapter alone, as a folder that ``PeftModel.from_pretrained`` reads."""
-        with atomic_folder(path) as folder:
-            self._write_adapter(folder)
-
-    def _write_adapter(self, folder: Path) -> None:
-        self._model.save_pretrained(str(folder))
-        # PEFT adds a model card with nothing in it.
-        (folder / "README.md").unlink(missing_ok=True)
-        # It holds module names in a set, whose order differs from process to process; the files should not.
-        settings = read_json(folder / ADAPTER_SETTINGS)
-        for name, value in settings.items():
-            if isinstance(value, list) and all(isinstance(item, str) for item in value):
-                settings[name] = sorted(value)
-        write_json(folder / ADAPTER_SETTINGS, settings)
+        save_adapter(path, self._model)
 
     # -------------------------------------------------------------------------------------------------- helpers
 

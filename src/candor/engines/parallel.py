@@ -18,7 +18,8 @@ T = TypeVar("T")
 def start() -> None:
     """Join the process group that torchrun describes in the environment; alone, do nothing."""
     if "WORLD_SIZE" in os.environ and int(os.environ["WORLD_SIZE"]) > 1 and not dist.is_initialized():
-        dist.init_process_group("nccl" if torch.cuda.is_available() else "gloo")
+        # Each collective takes the backend of its tensors' device: a model may run on the CPU where a GPU is present.
+        dist.init_process_group("cpu:gloo,cuda:nccl" if torch.cuda.is_available() else "gloo")
 
 
 def stop() -> None:
