@@ -101,11 +101,13 @@ def run_experiment(
         The run folders.
 
     Raises:
-        RunError: the folder holds runs of another recipe.
+        RunError: the folder holds runs of another recipe, or ``jobs`` is more than 1 under torchrun.
         CandorError: a tracker is unknown or not installed.
     """
     reporter = reporter or Reporter()
     log_to = check_trackers(log_to)
+    if jobs > 1 and parallel.world_size() > 1:
+        raise RunError(f"--jobs {jobs} under torchrun would start every run once per process; leave it at 1 there")
     group = members(recipe, out)
     for member in group:
         claim_folder(member)
