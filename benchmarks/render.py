@@ -70,7 +70,10 @@ def growth_table(axes: dict[str, Any]) -> str:
                 f"{row['floor']:.2f}",
                 f"{row['unique_tokens']:,}",
                 f"{row['all_tokens']:,}",
-                "" if before is None else f"{row['candor'] / before['candor']:.2f}",
+                *(
+                    "" if before is None else f"{row[side] / before[side]:.2f}"
+                    for side in ("candor", "floor", "unique_tokens")
+                ),
             ]
             for before, row in zip([None, *points], points, strict=False)
         ]
@@ -80,7 +83,9 @@ def growth_table(axes: dict[str, Any]) -> str:
             "floor, s",
             "distinct tokens",
             "tokens row by row",
-            "against the row above",
+            "candor / row above",
+            "floor / row above",
+            "distinct tokens / row above",
         ]
         parts.append(f"{name.capitalize()}:\n\n{table(header, rows)}")
     return "\n\n".join(parts)
