@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -25,6 +26,20 @@ def sandbox_base_model() -> Path:
     from candor.sandbox_model import base_model_folder  # here, so that tests without a model need not load torch
 
     return base_model_folder()
+
+
+@pytest.fixture(scope="session")
+def tinker_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
+    """A SkyRL server on a toy model; skips where SkyRL is not installed."""
+    from running_server import RunningServer, why_no_server
+
+    if reason := why_no_server():
+        pytest.skip(reason)
+    from toy import save_toy_model
+
+    model = save_toy_model(tmp_path_factory.mktemp("served"))
+    with RunningServer(model, tmp_path_factory.mktemp("server")) as server:
+        yield server
 
 
 @pytest.fixture(autouse=True)

@@ -164,13 +164,15 @@ def service_engine(folder: Path, url: str, *, adapter: Path | bool = True, **con
 
     model = ModelConfig(name=str(folder), lora=LoraConfig(rank=4, alpha=32.0))
     return TinkerEngine.from_config(
-        model, EngineConfig(kind="tinker", base_url=url, **({"patience_s": 120.0} | config)), adapter=adapter
+        model,
+        EngineConfig(kind="tinker", base_url=url, **({"patience_s": 120.0, "loss": "sequence_mean"} | config)),
+        adapter=adapter,
     )
 
 
 def trained_state(folder: Path, url: str, state: Path) -> Path:
     """Train an adapter on a Tinker server until it matters; return where it is noted."""
-    engine = service_engine(folder, url)
+    engine = service_engine(folder, url, loss="measured")
     tokenizer = engine.tokenizer
     prompts = [tuple(tokenizer(TEMPLATE.render(e))["input_ids"]) for e in EXAMPLES[:4]]
     answer = (*tokenizer(TEMPLATE.render_answer(Label.NA, 0.5))["input_ids"], tokenizer.eos_token_id)

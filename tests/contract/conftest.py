@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from running_server import RunningServer, why_no_server
+from running_server import RunningServer
 from toy import save_toy_model, service_engine, toy_engine, trained_state
 
 from candor.engines.base import Engine, Sampling
@@ -27,13 +27,9 @@ def toy_folders(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
 
 
 @pytest.fixture(scope="session")
-def service(toy_folders: dict[str, Path], tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, Path]]:
-    """A running Tinker server, and a saved adapter on it that matters."""
-    if reason := why_no_server():
-        pytest.skip(reason)
-    folder = tmp_path_factory.mktemp("service")
-    with RunningServer(toy_folders["llama"], folder) as server:
-        yield server.url, trained_state(toy_folders["llama"], server.url, folder / "adapter")
+def served_adapter(tinker_server: RunningServer, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Where an adapter that matters is noted to be on the server."""
+    return trained_state(tinker_server.model, tinker_server.url, tmp_path_factory.mktemp("served") / "adapter")
 
 
 @pytest.fixture(params=IMPLEMENTATIONS)
@@ -50,11 +46,12 @@ def make_engine(
     if path != "tinker":
         yield lambda: toy_engine(toy_folders[family], path=path)
         return
-    url, state = request.getfixturevalue("service")
+    server: RunningServer = request.getfixturevalue("tinker_server")
+    state: Path = request.getfixturevalue("served_adapter")
     made: list[Any] = []
 
     def make() -> Engine:
-        made.append(service_engine(toy_folders[family], url, adapter=state))
+        made.append(service_engine(server.model, server.url, adapter=state))
         return made[-1]
 
     yield make

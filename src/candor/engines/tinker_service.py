@@ -166,6 +166,8 @@ class Service:
         """
         failure = ""
         for attempt in range(ATTEMPTS):
+            if attempt:
+                time.sleep(PAUSE_S * 2 ** (attempt - 1))
             try:
                 if self._session is None:
                     self._session = self._connect()
@@ -178,7 +180,6 @@ class Service:
                 if sdk.is_final(error):
                     break
                 logger.warning("the service failed (%s); attempt %d of %d", failure, attempt + 1, ATTEMPTS)
-                time.sleep(PAUSE_S * 2**attempt)
         raise EngineError(
             f"{self._connection}: {failure}. Everything up to the last checkpoint is kept; run again to go on from it"
         )

@@ -1,0 +1,138 @@
+"""What the engine asks of the SDK is there in the version that is installed; run with the oldest and the newest."""
+
+from __future__ import annotations
+
+import inspect
+from pathlib import Path
+from typing import Any
+
+import pytest
+from running_server import why_no_server
+
+from candor.engines import tinker_sdk as sdk
+from candor.errors import ModelError
+
+if _reason := why_no_server():
+    pytest.skip(_reason, allow_module_level=True)
+
+import tinker
+from tinker import types
+
+ASKED: dict[type, dict[str, tuple[str, ...]]] = {
+    tinker.ServiceClient: {
+        "get_server_capabilities": (),
+        "create_lora_training_client": ("base_model", "rank", "seed", "train_unembed"),
+        "create_sampling_client": ("base_model",),
+        "create_rest_client": (),
+    },
+    tinker.TrainingClient: {
+        "forward": ("data", "loss_fn"),
+        "forward_backward": ("data", "loss_fn"),
+        "optim_step": (),
+        "save_state": ("name",),
+        "load_state_with_optimizer": ("path",),
+        "save_weights_for_sampler": ("name", "ttl_seconds"),
+        "create_sampling_client": ("model_path",),
+    },
+    tinker.SamplingClient: {"sample": ("prompt", "num_samples", "sampling_params", "include_prompt_logprobs")},
+}
+
+
+@pytest.mark.parametrize(("kind", "method"), [(kind, name) for kind, names in ASKED.items() for name in names])
+def test_every_method_takes_what_it_is_given(kind: type, method: str) -> None:
+    parameters = inspect.signature(getattr(kind, method)).parameters
+    assert set(ASKED[kind][method]) <= set(parameters)
+    extra = [p for name, p in parameters.items() if name not in ASKED[kind][method] and name != "self"]
+    needed = [p.name for p in extra if p.default is p.empty and p.kind not in (p.VAR_KEYWORD, p.VAR_POSITIONAL)]
+    assert method == "optim_step" or not needed, "nothing else may be required"
+
+
+def test_an_adapter_can_be_downloaded_one_way_or_the_other() -> None:
+    from tinker.lib.public_interfaces.rest_client import RestClient
+
+    if hasattr(tinker.TrainingClient, "save_weights_external"):
+        assert {"name", "ttl_seconds"} <= set(inspect.signature(tinker.TrainingClient.save_weights_external).parameters)
+        assert hasattr(RestClient, "get_external_weights_urls")
+    else:
+        assert hasattr(RestClient, "get_checkpoint_archive_url")
+
+
+def test_types_are_made_of_what_the_engine_has() -> None:
+    import numpy as np
+
+    from candor.engines.tinker_losses import datum
+
+    row = datum((1, 2), (3, 4), np.array([-0.5, -1.0]), np.array([2.0, -2.0]))
+    assert row.model_input.to_ints() == [1, 2, 3]
+    values = {name: value.to_numpy().tolist() for name, value in row.loss_fn_inputs.items()}
+    assert values == {"target_tokens": [2, 3, 4], "logprobs": [0.0, -0.5, -1.0], "advantages": [0.0, 2.0, -2.0]}
+    adam = types.AdamParams(learning_rate=0.1, beta1=0.9, beta2=0.99, eps=1e-8, weight_decay=0.0, grad_clip_norm=1.0)
+    assert adam.grad_clip_norm == 1.0
+    assert types.SamplingParams(max_tokens=3, temperature=0.0, seed=1, stop=[2, 5]).stop == [2, 5]
+    assert "importance_sampling" in str(types.LossFnType)
+
+
+def test_a_client_takes_the_patient_connection() -> None:
+    from candor.engines.tinker_http import PatientTransport, patient_client
+
+    client = patient_client(patience_s=1.0, in_flight=2)
+    assert isinstance(client._transport, PatientTransport)
+    parameters = inspect.signature(tinker._client.AsyncTinker.__init__).parameters
+    assert {"http_client", "max_retries"} <= set(parameters)
+
+
+def test_a_version_is_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert sdk.sdk_version() == tinker.__version__
+    monkeypatch.setattr(sdk, "version", lambda name: "0.18.2")
+    with pytest.raises(ModelError, match=r"0\.18\.2 is too old"):
+        sdk.sdk_version()
+
+    def missing(name: str) -> str:
+        raise sdk.PackageNotFoundError(name)
+
+    monkeypatch.setattr(sdk, "version", missing)
+    with pytest.raises(ModelError, match=r"pip install 'candor-llm\[tinker\]'"):
+        sdk.sdk_version()
+
+
+def test_newer_sdks_give_a_future_of_a_client() -> None:
+    class Future:
+        def result(self) -> str:
+            return "client"
+
+    class Client:
+        pass
+
+    client = Client()
+    assert sdk.settled(Future()) == "client"
+    assert sdk.settled(client) is client
+
+
+def test_an_archive_cannot_write_elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    import io
+    import tarfile
+
+    packed = io.BytesIO()
+    with tarfile.open(fileobj=packed, mode="w:gz") as archive:
+        for name in ("../outside.bin", "/adapter_config.json", "deep/adapter_model.safetensors"):
+            member = tarfile.TarInfo(name)
+            member.size = 2
+            archive.addfile(member, io.BytesIO(b"ab"))
+    monkeypatch.setattr(sdk, "_fetch", lambda url: packed.getvalue())
+
+    class Anything:
+        model_id = "m"
+
+        def __getattr__(self, name: str) -> Any:
+            if name == "save_weights_external":
+                raise AttributeError(name)
+            return lambda *_, **__: self
+
+    (tmp_path / "inner").mkdir()
+    sdk.download_adapter(Anything(), Anything(), "x", tmp_path / "inner")
+    assert [path.name for path in tmp_path.iterdir()] == ["inner"]
+    assert sorted(path.name for path in (tmp_path / "inner").iterdir()) == [
+        "adapter_config.json",
+        "adapter_model.safetensors",
+        "outside.bin",
+    ]
