@@ -1,0 +1,88 @@
+"""lm-evaluation-harness runs the three datasets through its own command line, with candor's prompt and figures."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import os
+import re
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from toy import TEMPLATE, save_toy_model
+
+from candor.adapters.lm_eval import include_path
+from candor.cli import main
+from candor.data.examples import write_examples
+from candor.metrics.summary import summary
+from candor.predictions import read_predictions
+from candor.types import LABELS, Example
+
+pytestmark = pytest.mark.skipif(
+    importlib.util.find_spec("lm_eval") is None, reason="lm-evaluation-harness is not installed (extra 'lm-eval')"
+)
+
+DATASETS = ("fever", "vitaminc", "climatefever")
+FIGURES = {"accuracy": "accuracy", "na_recall": "na_recall", "brier_score": "brier", "ece": "ece", "auroc": "auroc"}
+
+
+def lm_eval(model: Path, out: Path, tasks: str, metadata: dict[str, str]) -> dict[str, dict[str, float]]:
+    """Results of the harness's own program by task."""
+    arguments = ["--model", "hf", "--model_args", f"pretrained={model}", "--include_path", str(include_path())]
+    return harness([*arguments, "--tasks", tasks, "--metadata", json.dumps(metadata), "--output_path", str(out)], out)
+
+
+def harness(arguments: list[str], out: Path) -> dict[str, dict[str, float]]:
+    program = str(Path(sys.executable).parent / "lm_eval")
+    environment = {**os.environ, "OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1", "HF_DATASETS_OFFLINE": "1"}
+    command = [program, *arguments, "--device", "cpu", "--batch_size", "4"]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=300, env=environment)
+    assert done.returncode == 0, done.stdout + done.stderr
+    (file,) = out.rglob("results_*.json")
+    results: dict[str, dict[str, float]] = json.loads(file.read_text())["results"]
+    return results
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return save_toy_model(tmp_path_factory.mktemp("toy") / "model")
+
+
+def test_its_figures_are_those_of_candor(model: Path, tmp_path: Path) -> None:
+    rows = [
+        Example(f"{name}{i}", name, f"x = {i % 5}", (f"x is {i % 7}", "ab"), LABELS[i % 3], f"{name}{i}")
+        for name in DATASETS
+        for i in range(9)
+    ]
+    write_examples(tmp_path / "test.jsonl", rows)
+    metadata = {"examples": str(tmp_path / "test.jsonl"), "template": TEMPLATE.name}
+    results = lm_eval(model, tmp_path / "out", "candor", metadata)
+    for name in DATASETS:
+        write_examples(tmp_path / f"{name}.jsonl", [row for row in rows if row.dataset == name])
+        out = tmp_path / f"{name}-predictions.jsonl"
+        arguments = ["-m", str(model), "--device", "cpu", "--template", TEMPLATE.name, "--out", str(out), "-q"]
+        with pytest.raises(SystemExit):
+            main(["predict", str(tmp_path / f"{name}.jsonl"), *arguments])
+        ours = summary(read_predictions(out).predictions, resamples=1)
+        for theirs, figure in FIGURES.items():
+            expected = ours[figure].value
+            assert results[f"candor_{name}"][f"{theirs},none"] == pytest.approx(expected, nan_ok=True), (name, theirs)
+
+
+def test_the_command_of_the_docs_runs_official_files(model: Path, tmp_path: Path, shared_data: Path) -> None:
+    page = Path(__file__).resolve().parents[2] / "docs" / "lm-eval.md"
+    (line,) = re.findall(r"^lm_eval .*$", page.read_text(encoding="utf-8"), flags=re.MULTILINE)
+    shown = subprocess.run(
+        [sys.executable, "-m", "candor.adapters.lm_eval"], capture_output=True, text=True, check=True, timeout=60
+    )
+    # The toy model, its prompt and a few claims in place of what would have to be downloaded.
+    line = line.replace("$(python -m candor.adapters.lm_eval)", shown.stdout.strip())
+    line = line.replace("Qwen/Qwen3-0.6B", str(model)).replace(" --apply_chat_template", "")
+    line = line.replace('"data"}', f'"{shared_data}", "template": "{TEMPLATE.name}"}}').replace(
+        "harness", str(tmp_path)
+    )
+    results = harness([*shlex.split(line)[1:], "--limit", "3"], tmp_path)
+    assert 0 <= results["candor_climatefever"]["accuracy,none"] <= 1
