@@ -114,13 +114,20 @@ def test_another_wording_of_the_prompt_is_refused(trained_run: Path, tmp_path: P
         Verifier.load(out, device="cpu")
 
 
-def test_the_sandbox_goes_by_its_name_not_by_a_place_of_this_machine(trained_run: Path, tmp_path: Path) -> None:
+def test_the_sandbox_goes_by_its_name_not_by_a_place_of_this_machine(
+    trained_run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # The toy model stands for the sandbox's, which takes a minute and a half to make.
+    monkeypatch.setattr("candor.models.sandbox_model", lambda reporter: trained_run.parent / "model")
     run = tmp_path / "run"
     shutil.copytree(trained_run, run, ignore=shutil.ignore_patterns("checkpoints"))
     text = (run / "recipe.yaml").read_text()
     (run / "recipe.yaml").write_text(text.replace(f"name: {trained_run.parent / 'model'}", "name: sandbox"))
     out = export_run(run, tmp_path / "out")
     assert read_json(out / "candor.json")["base_model"] == "sandbox"
+    assert read_json(out / "adapter_config.json")["base_model_name_or_path"] == "model"
+    base = AutoModelForCausalLM.from_pretrained(trained_run.parent / "model")
+    assert PeftModel.from_pretrained(base, str(out)).peft_config["default"].r > 0
     assert Verifier.load(out, device="cpu").verify(*CLAIMS[0]).label is not None
 
 

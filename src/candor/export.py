@@ -13,7 +13,7 @@ from candor.engines.loading import choose_device, load_adapter, load_model, load
 from candor.errors import RunError
 from candor.files import atomic_folder, read_json, write_json, write_text
 from candor.model_card import model_card
-from candor.models import base_model_of
+from candor.models import SANDBOX, base_model_of
 from candor.progress import Reporter
 from candor.recipe import Recipe, load_recipe
 from candor.run_folder import RECIPE, RESULTS
@@ -51,6 +51,7 @@ def export_run(folder: Path, out: Path, *, merged: bool = False, reporter: Repor
             _write_merged(recipe, base, adapter, target)
         else:
             shutil.copytree(adapter, target, dirs_exist_ok=True)
+            _name_base(target, recipe)
         about = _about(folder, recipe, merged=merged)
         write_json(target / EXPORTED, about)
         write_text(target / CARD, model_card(recipe, results, about))
@@ -62,6 +63,14 @@ def _write_merged(recipe: Recipe, base: str, adapter: Path, target: Path) -> Non
     model = load_adapter(load_model(config, choose_device("cpu")), adapter)
     model.merge_and_unload().save_pretrained(str(target))
     load_tokenizer(base, revision=recipe.model.revision).save_pretrained(str(target))
+
+
+def _name_base(target: Path, recipe: Recipe) -> None:
+    """Call the sandbox's base model by its name, which every machine makes anew, not by where this one keeps it."""
+    path = target / "adapter_config.json"
+    config = read_json(path)
+    if recipe.model.name == SANDBOX:
+        write_json(path, config | {"base_model_name_or_path": Path(config["base_model_name_or_path"]).name})
 
 
 def _about(folder: Path, recipe: Recipe, *, merged: bool) -> dict[str, Any]:
