@@ -181,6 +181,17 @@ def test_wrong_use(arguments: tuple[str, ...], message: str) -> None:
 def test_files_that_cannot_be_read(verifier: Verifier, tmp_path: Path) -> None:
     with pytest.raises(DataError, match="no such file"):
         verify_file(tmp_path / "none.jsonl", tmp_path / "out.jsonl", verifier, batch_size=1)
-    (tmp_path / "claims.json").write_text("[]")
-    with pytest.raises(DataError, match=r"\.jsonl"):
-        verify_file(tmp_path / "claims.json", tmp_path / "out.jsonl", verifier, batch_size=1)
+
+
+def test_a_json_list_gives_the_same_as_its_lines(verifier: Verifier, tmp_path: Path) -> None:
+    lines = write_claims(tmp_path / "claims.jsonl")
+    listed = tmp_path / "claims.json"
+    listed.write_text(json.dumps([json.loads(line) for line in lines.read_text().splitlines()], indent=2))
+    for claims in (lines, listed):
+        outcome = verify_file(claims, tmp_path / f"{claims.name}.out", verifier, batch_size=4)
+        assert (outcome.rows, outcome.bad) == (6, 0)
+    assert rows_of(tmp_path / "claims.json.out") == rows_of(tmp_path / "claims.jsonl.out")
+    listed.write_text('{"claim": "x"}')
+    bad: list[str] = []
+    verify_file(listed, tmp_path / "bad.out", verifier, batch_size=1, on_bad_row=bad.append)
+    assert "a JSON list of rows was expected" in bad[0]

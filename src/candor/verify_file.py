@@ -15,7 +15,7 @@ from itertools import islice
 from pathlib import Path
 from typing import IO, Any, BinaryIO, Final
 
-from candor.data.rows import RowError, delimited, field, identifier, json_lines, record, text
+from candor.data.rows import RowError, delimited, field, identifier, json_lines, json_list, record, text
 from candor.data.table import evidence_sentences, layout_of
 from candor.encoding import EncodedPrompt
 from candor.errors import CandorError, DataError
@@ -53,7 +53,7 @@ def verify_file(
     on_batch: Callable[[int], None] = lambda rows: None,
     on_bad_row: Callable[[str], None] = lambda words: None,
 ) -> Outcome:
-    """Judge every claim of a JSONL, CSV or TSV file with columns ``claim``, ``evidence`` and perhaps ``id``.
+    """Judge every claim of a JSONL, JSON, CSV or TSV file with columns ``claim``, ``evidence`` and perhaps ``id``.
 
     Args:
         claims: the file.
@@ -73,8 +73,6 @@ def verify_file(
     if out.exists():
         raise DataError("is there already; remove it or name another with --out", file=out)
     layout = layout_of(claims)
-    if layout == "json":
-        raise DataError("a JSON list cannot be read as a stream; write one JSON object per line (.jsonl)", file=claims)
     header = {"candor": "verdicts", "claims_sha256": sha256(claims), "verifier": verifier.describe()}
     part = out.with_name(out.name + PART)
     done, bad = _resume(part, json.loads(json.dumps(header)))
@@ -101,6 +99,8 @@ def _rows(claims: Path, layout: str) -> Iterator[tuple[int, Any]]:
 
 
 def _reader(stream: BinaryIO, layout: str) -> Iterator[tuple[int, Any]]:
+    if layout == "json":  # a list is read whole; its items count as lines
+        return json_list(stream)
     return json_lines(stream) if layout == "jsonl" else delimited(stream, "\t" if layout == "tsv" else ",")
 
 
@@ -112,7 +112,7 @@ def _read(line: int, value: Any, layout: str, verifier: Verifier) -> _Row:
             raise value
         row = record(value)
         row_id = identifier(row, "id") if "id" in row else None
-        evidence = evidence_sentences(row, "evidence", cells=layout != "jsonl")
+        evidence = evidence_sentences(row, "evidence", cells=layout not in ("json", "jsonl"))
         field(row, "claim")
         return _Row(line, row_id, verifier.encode(text(row, "claim"), evidence))
     except (RowError, CandorError) as error:
