@@ -11,6 +11,7 @@ from running_server import why_no_server
 
 from candor.engines import tinker_sdk as sdk
 from candor.errors import ModelError
+from candor.files import read_json, write_json
 
 if _reason := why_no_server():
     pytest.skip(_reason, allow_module_level=True)
@@ -128,6 +129,7 @@ def test_an_archive_cannot_write_elsewhere(tmp_path: Path, monkeypatch: pytest.M
                 raise AttributeError(name)
             return lambda *_, **__: self
 
+    monkeypatch.setattr(sdk, "name_targets", lambda folder: None)
     (tmp_path / "inner").mkdir()
     sdk.download_adapter(Anything(), Anything(), "x", tmp_path / "inner")
     assert [path.name for path in tmp_path.iterdir()] == ["inner"]
@@ -136,3 +138,18 @@ def test_an_archive_cannot_write_elsewhere(tmp_path: Path, monkeypatch: pytest.M
         "adapter_model.safetensors",
         "outside.bin",
     ]
+
+
+def test_an_adapter_says_which_modules_it_adapts(tmp_path: Path) -> None:
+    import numpy as np
+    from safetensors.numpy import save_file
+
+    prefix = "base_model.model.model.layers.0"
+    names = [f"{prefix}.{module}.lora_{half}.weight" for module in ("mlp.up_proj", "self_attn.q_proj") for half in "AB"]
+    save_file({name: np.zeros((2, 2), dtype=np.float32) for name in names}, tmp_path / "adapter_model.safetensors")
+    write_json(tmp_path / "adapter_config.json", {"r": 2, "target_modules": None})
+    sdk.name_targets(tmp_path)
+    assert read_json(tmp_path / "adapter_config.json")["target_modules"] == ["q_proj", "up_proj"]
+    write_json(tmp_path / "adapter_config.json", {"r": 2, "target_modules": ["mine"]})
+    sdk.name_targets(tmp_path)
+    assert read_json(tmp_path / "adapter_config.json")["target_modules"] == ["mine"]

@@ -16,6 +16,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any, Final
 
 from candor.errors import ModelError
+from candor.files import read_json, write_json
 
 OLDEST: Final = "0.24.1"
 SKYRL: Final = "Tinker API Mock"
@@ -134,6 +135,26 @@ def download_adapter(service: Any, adapter: Any, name: str, folder: Path) -> Non
             for member in packed.getmembers():
                 if member.isfile() and (content := packed.extractfile(member)):
                     _write(folder, member.name, content.read())
+    name_targets(folder)
+
+
+def name_targets(folder: Path) -> None:
+    """Write into an adapter's settings which modules it adapts.
+
+    SkyRL 0.3.0 leaves that out, and PEFT then takes the family's default modules and drops the weights of all others
+    without a word.
+    """
+    from safetensors import safe_open
+
+    settings_path = folder / "adapter_config.json"
+    settings = read_json(settings_path)
+    if settings.get("target_modules"):
+        return
+    with safe_open(folder / "adapter_model.safetensors", framework="numpy") as weights:
+        names = list(weights.keys())
+    settings["target_modules"] = sorted({name.rsplit(".lora_", 1)[0].rsplit(".", 1)[-1] for name in names})
+    settings["task_type"] = "CAUSAL_LM"
+    write_json(settings_path, settings)
 
 
 def _fetch(url: str) -> bytes:
