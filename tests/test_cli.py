@@ -17,6 +17,7 @@ from toy import save_toy_model, toy_recipe
 
 from candor.cli import main
 from candor.recipe import dump
+from candor.run_folder import working_in
 
 
 @pytest.fixture(scope="module")
@@ -90,6 +91,17 @@ def test_one_process_or_several_give_the_same(finished: Path, recipe_file: Path,
 def test_another_recipe_is_not_mixed_in(finished: Path, recipe_file: Path, capfd: pytest.CaptureFixture[str]) -> None:
     assert _run("run", str(recipe_file), "--out", str(finished), "-o", "train.steps=3") == 1
     assert "train.steps" in capfd.readouterr().err
+
+
+def test_two_processes_do_not_work_in_one_run_folder(
+    finished: Path, recipe_file: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    command = ["run", str(recipe_file), "--out", str(finished), "--quiet"]
+    with working_in(finished / "paper-seed0"):
+        assert _run(*command) == 1
+        error = capfd.readouterr().err
+        assert "paper-seed0: another process is at work in this run folder" in error
+    assert _run(*command) == 0
 
 
 def test_a_worker_that_fails_is_named(recipe_file: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:

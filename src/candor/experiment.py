@@ -10,6 +10,7 @@ Running the same recipe again does only what is missing.
 
 from __future__ import annotations
 
+import contextlib
 import shutil
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -35,7 +36,18 @@ from candor.prompt_lengths import meter_of_recipe
 from candor.recipe import Recipe, dump, load_recipe, resolve_arms, to_yaml
 from candor.report.page import report_run
 from candor.results import read_results, write_results
-from candor.run_folder import ADAPTER, AUDIT, ENGINE, MANIFEST, RECIPE, RESULTS, Side, examples_path, prediction_path
+from candor.run_folder import (
+    ADAPTER,
+    AUDIT,
+    ENGINE,
+    MANIFEST,
+    RECIPE,
+    RESULTS,
+    Side,
+    examples_path,
+    prediction_path,
+    working_in,
+)
 from candor.run_results import compare_run
 from candor.trackers import Trackers, check_trackers
 from candor.train import ShouldStop, train
@@ -217,12 +229,13 @@ class Run:
             "compare": self._compare,
             "report": self._report,
         }
-        try:
-            for name in self._recipe.stages if only is None else only:
-                stages[name]()
-                parallel.barrier()
-        finally:
-            self._trackers.close()
+        with working_in(self._folder) if parallel.is_main() else contextlib.nullcontext():
+            try:
+                for name in self._recipe.stages if only is None else only:
+                    stages[name]()
+                    parallel.barrier()
+            finally:
+                self._trackers.close()
 
     # --------------------------------------------------------------------------------------------------- stages
 

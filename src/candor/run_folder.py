@@ -2,8 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Final, Literal
+
+from filelock import FileLock, Timeout
+
+from candor.errors import RunError
 
 Side = Literal["base", "trained"]
 
@@ -13,6 +19,23 @@ ENGINE: Final = "engine.json"
 AUDIT: Final = "audit.json"
 RESULTS: Final = "results.json"
 ADAPTER: Final = "adapter"
+LOCK: Final = ".lock"
+
+
+@contextlib.contextmanager
+def working_in(folder: Path) -> Iterator[None]:
+    """Keep others out of a run folder meanwhile; a process that dies lets go of it.
+
+    Raises:
+        RunError: another process is at work there.
+    """
+    try:
+        with FileLock(folder / LOCK, timeout=0):
+            yield
+    except Timeout:
+        raise RunError(
+            f"{folder}: another process is at work in this run folder; wait for it, stop it, or choose another --out"
+        ) from None
 
 
 def examples_path(folder: Path, split: str) -> Path:
