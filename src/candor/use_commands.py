@@ -38,7 +38,8 @@ def add_to(app: typer.Typer) -> None:
 
 def verify(
     claims: Annotated[
-        Path | None, typer.Argument(help="Claims to judge: JSONL, JSON, CSV or TSV with claim, evidence and perhaps id.")
+        Path | None,
+        typer.Argument(help="Claims to judge: JSONL, JSON, CSV or TSV with claim, evidence and perhaps id."),
     ] = None,
     run: Annotated[
         str, typer.Option("--run", "--model", "-m", help="A run folder, an exported folder, or any model.")
