@@ -70,6 +70,13 @@ def test_an_enumerated_run_reads_and_trains_every_answer(folder: Path) -> None:
     assert plan.training[0].prefill == pytest.approx((6 + 2) * once), "two of six steps measure the KL"
 
 
+def test_unlabelled_prompts_are_read_and_trained_too(folder: Path) -> None:
+    overrides = ("train.unlabelled={sources: [toy], prompts_per_step: 2}", "train.kl_every=0")
+    (plain,), (more,) = (make_plan(toy_recipe(folder, *given)) for given in (overrides[1:], overrides))
+    assert more.step[0].train == pytest.approx(6 / 4 * plain.step[0].train)
+    assert more.training[0].prefill == pytest.approx(6 / 4 * plain.training[0].prefill)
+
+
 def test_seeds_and_arms_share_the_base_models_answers(folder: Path) -> None:
     recipe = toy_recipe(folder, "seeds=[0, 1, 2]", "arms={one: {}, two: {train: {steps: 3}}}")
     one, two = make_plan(recipe)

@@ -128,8 +128,7 @@ def _plan(
     recipe: Recipe, name: str, seeds: int, models: int, lengths: dict[str, dict[str, list[int]]], grammar: AnswerGrammar
 ) -> RunPlan:
     train, evaluation = recipe.train, recipe.evaluation
-    trained = [length for source in recipe.trained_on() for length in lengths["train"].get(source, [])]
-    prompt = sum(trained) / len(trained) if trained else 0.0
+    prompt = _mean_prompt(recipe, lengths["train"])
     steps = train.steps if "train" in recipe.stages else 0
     short = min(map(len, grammar.answers))
     asked = [length for split in ("validation", "test") for found in lengths[split].values() for length in found]
@@ -154,9 +153,19 @@ def _plan(
     return RunPlan(name, seeds, steps, step, total, answers, models, saved + validations)
 
 
+def _mean_prompt(recipe: Recipe, lengths: dict[str, list[int]]) -> float:
+    """Mean length of a step's prompts, labelled and not."""
+    unlabelled = recipe.train.prompts_in_step - recipe.train.prompts_per_step
+    tokens = 0.0
+    for sources, count in ((recipe.trained_on(), recipe.train.prompts_per_step), (recipe.unlabelled(), unlabelled)):
+        found = [length for source in sources for length in lengths.get(source, [])]
+        tokens += count * sum(found) / len(found) if found else 0.0
+    return tokens / recipe.train.prompts_in_step
+
+
 def _step(recipe: Recipe, prompt: float, grammar: AnswerGrammar, answer: int, probes: int) -> Amount:
     """One training step without its measurements; a prompt's completions have ``probes`` different probe sites."""
-    count, group = recipe.train.prompts_per_step, recipe.sampling.group_size
+    count, group = recipe.train.prompts_in_step, recipe.sampling.group_size
     amount = Amount(calls=3)  # gradient, step, fresh sampler
     label = max(grammar.label_end)
     if recipe.objective.kind == "sampled" or recipe.sampling.reasoning_tokens:
@@ -179,7 +188,7 @@ def _step(recipe: Recipe, prompt: float, grammar: AnswerGrammar, answer: int, pr
 
 def _scored(recipe: Recipe, prompt: float, grammar: AnswerGrammar, answer: int) -> Amount:
     """Every continuation of a step's prompts read once."""
-    count, group = recipe.train.prompts_per_step, recipe.sampling.group_size
+    count, group = recipe.train.prompts_in_step, recipe.sampling.group_size
     if recipe.objective.kind == "sampled":
         return Amount(prefill=count * group * (prompt + answer), calls=count * group)
     reasoning = recipe.sampling.reasoning_tokens

@@ -96,6 +96,11 @@ class TrainConfig(Config):
     validate_every: int = Field(default=0, ge=0, description="steps between scores on validation; 0: never")
     patience: int = Field(default=0, ge=0, description="stop after so many validations without improvement; 0: never")
 
+    @property
+    def prompts_in_step(self) -> int:
+        """Labelled and unlabelled prompts of a step."""
+        return self.prompts_per_step + (self.unlabelled.prompts_per_step if self.unlabelled else 0)
+
 
 class EvaluationConfig(Config):
     """Base and trained model on the same examples."""
