@@ -31,7 +31,7 @@ from candor.sandbox_model import base_model_folder
 from candor.steps import LABEL_PROBE
 from candor.train import prepare, train
 
-FIGURES = ("reward", "correct", "false_na", "share_NA", "confidence", "entropy", "grad_norm")
+FIGURES = ("reward", "accuracy", "share_NA", "confidence", "invalid", "entropy", "grad_norm")
 BACKEND = {"max_lora_adapters": 4, "max_lora_rank": 32, "sample_max_num_sequences": 64, "train_micro_batch_size": 32}
 
 
@@ -78,7 +78,7 @@ def main() -> None:
     print("step  " + "  ".join(f"{name:>17}" for name in names) + "   (service / local)")
     for one, other in zip(rows["service"], rows["local"], strict=True):
         print(f"{one['step']:4}  " + "  ".join(f"{one[name]:8.3f}/{other[name]:8.3f}" for name in names))
-    print({name: value for name, value in results.items()})
+    print(results)
     write_json(given.out / "curves.json", results | rows)
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import importlib.util
+import importlib.metadata
 import json
 import os
 import socket
@@ -24,9 +24,10 @@ BACKEND: dict[str, Any] = {
 }
 
 
-def why_no_server() -> str | None:
+def why_no_server(needed: tuple[str, ...] = ("skyrl", "jax", "tinker")) -> str | None:
     """Why a server cannot be started here; ``None`` if it can."""
-    missing = [name for name in ("skyrl", "jax", "tinker") if importlib.util.find_spec(name) is None]
+    installed = {distribution.name.lower() for distribution in importlib.metadata.distributions()}
+    missing = [name for name in needed if name not in installed]
     return f"no {', '.join(missing)} in this environment; make test-tinker has it" if missing else None
 
 

@@ -15,7 +15,7 @@ from candor.encoding import answer_grammar, encode_text
 from candor.engines.config import Prices
 from candor.errors import RecipeError
 from candor.plan import Amount, make_plan, plan_text
-from candor.recipe import Recipe, to_yaml
+from candor.recipe import Recipe, find_recipe, load_recipe, to_yaml
 
 PRICES = "engine.prices={prefill: 1.0, sample: 3.0, train: 4.0}"
 
@@ -116,6 +116,14 @@ def test_money_is_not_spent_without_a_word(
     assert ended.value.code == 2
     assert "--yes" in capsys.readouterr().err
     assert sorted(path.name for path in tmp_path.iterdir()) == ["toy.yaml"]
+
+
+@pytest.mark.parametrize("name", ["paper-fever", "paper-mixed"])
+def test_the_published_recipes_run_on_a_service_with_two_overrides(name: str) -> None:
+    recipe = load_recipe(find_recipe(name), ["engine.kind=tinker", "sampling.temperature=1.0"])
+    assert recipe.engine.spends
+    with pytest.raises(RecipeError, match=r"sampling\.temperature: 0\.2"):
+        load_recipe(find_recipe(name), ["engine.kind=tinker"])
 
 
 def test_what_a_service_cannot_do_is_refused_in_the_recipe(folder: Path) -> None:

@@ -23,7 +23,6 @@ if sys.version_info < (3, 12):
 
 def run_engine() -> None:
     """The process that holds the model."""
-    _end_with_parent()
     runpy.run_module("skyrl.tinker.engine", run_name="__main__", alter_sys=True)
 
 
@@ -46,16 +45,17 @@ def run_server() -> None:
 
 
 def _end_with_parent() -> None:
-    """An engine whose server was killed would hold its memory for ever (Linux only)."""
+    """End when the parent does, however it ends: nobody else would end us (Linux only)."""
     import ctypes
 
     parent = os.getppid()
     ctypes.CDLL(None).prctl(1, signal.SIGKILL)
     if os.getppid() != parent:
-        sys.exit("the server is gone")
+        sys.exit("whoever started this is gone")
 
 
 if __name__ == "__main__":
+    _end_with_parent()
     if sys.argv[1:2] == ["engine"]:
         del sys.argv[1]
         run_engine()

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-import importlib.util
 from collections.abc import Callable
 
 import pytest
+from running_server import why_no_server
 
-if importlib.util.find_spec("httpx") is None:
-    pytest.skip("no httpx in this environment; make test-tinker has it", allow_module_level=True)
+if _reason := why_no_server(("httpx",)):
+    pytest.skip(_reason, allow_module_level=True)
 
 import httpx
 

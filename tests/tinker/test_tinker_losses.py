@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-import importlib.util
 from typing import Any
 
 import numpy as np
 import pytest
+from running_server import why_no_server
 
 from candor.engines.tinker_losses import Reduction, Scored, measure_reduction, training_data
 from candor.errors import EngineError
 
-if importlib.util.find_spec("tinker") is None:
-    pytest.skip("no Tinker SDK in this environment; make test-tinker has it", allow_module_level=True)
+if _reason := why_no_server(("tinker",)):
+    pytest.skip(_reason, allow_module_level=True)
 
 
 def _advantages(data: list[Any]) -> list[np.ndarray]:

@@ -16,6 +16,7 @@ from candor.encoding import ProbeSite, decode, probe_site
 from candor.engines import parallel
 from candor.engines.base import Batch, Objective, OptimiserStep, Probe, Sampling, Tokens, TokenScores
 from candor.engines.checkpoint import load_checkpoint, save_adapter, save_checkpoint
+from candor.engines.checks import check_continuations, check_prompts, check_sampling
 from candor.engines.config import EngineConfig, ModelConfig
 from candor.engines.forward import ForwardPath, Sampled
 from candor.engines.loading import (
@@ -175,7 +176,8 @@ class LocalEngine:
         for_update: bool = False,
     ) -> list[list[Rollout]]:
         """Sample and probe; under torchrun each process does its share and all get everything."""
-        self._check_prompts(prompts, sampling.max_new_tokens)
+        check_sampling(sampling, group_size)
+        check_prompts(prompts, sampling.max_new_tokens, self._max_length)
         uniforms_P_G_T = _uniforms(sampling, len(prompts), group_size)
         share = parallel.share(len(prompts))
         parts = self._parts([len(prompt) + group_size * sampling.max_new_tokens for prompt in prompts], share)
@@ -242,9 +244,9 @@ class LocalEngine:
         reference: bool = False,
     ) -> list[list[NDArray[np.float64]]]:
         """Score continuations without gradients."""
-        _check_continuations(prompts, continuations)
-        self._check_prompts(prompts, 0)
-        self._check_prompts(prompts, max(len(tokens) for group in continuations for tokens in group))
+        check_continuations(prompts, continuations)
+        check_prompts(prompts, 0, self._max_length)
+        check_prompts(prompts, max(len(tokens) for group in continuations for tokens in group), self._max_length)
         scored: list[list[NDArray[np.float64]]] = []
         for part in self._parts(self._sizes(prompts, continuations), parallel.share(len(prompts))):
             prefix = self._path.prefill(tuple(prompts[part]), grad=False, reference=reference)
@@ -260,7 +262,7 @@ class LocalEngine:
         """One AdamW step; micro-batches and processes add up to the same gradient."""
         if self._optimiser is None:
             raise EngineError("nothing to train: the model was loaded without an adapter")
-        _check_continuations(batch.prompts, batch.continuations)
+        check_continuations(batch.prompts, batch.continuations)
         tally = Tally()
         losses: list[float] = []
         self._optimiser.zero_grad(set_to_none=True)
@@ -349,35 +351,10 @@ class LocalEngine:
         """Contiguous parts of this process's share of the batch, groups whole."""
         return split_by_tokens(sizes, share, self._micro_batch_tokens)
 
-    def _check_prompts(self, prompts: Sequence[Tokens], new_tokens: int) -> None:
-        if not prompts:
-            raise EngineError("no prompts were given")
-        for index, prompt in enumerate(prompts):
-            if not prompt:
-                raise EngineError(f"prompt {index} has no tokens")
-            if len(prompt) + new_tokens > self._max_length:
-                raise EngineError(
-                    f"prompt {index} has {len(prompt)} tokens and {new_tokens} more may follow, but the model takes "
-                    f"{self._max_length}; shorten the prompt before it gets here"
-                )
-
 
 def _uniforms(sampling: Sampling, prompts: int, group_size: int) -> torch.Tensor:
-    if sampling.max_new_tokens < 1 or group_size < 1 or sampling.temperature < 0:
-        raise EngineError(
-            f"cannot sample {group_size} completions of {sampling.max_new_tokens} tokens at temperature "
-            f"{sampling.temperature}: the first two must be at least 1, the last at least 0"
-        )
     generator = torch.Generator().manual_seed(sampling.seed)
     return torch.rand(prompts, group_size, sampling.max_new_tokens, generator=generator, dtype=torch.float64)
-
-
-def _check_continuations(prompts: Sequence[Tokens], continuations: Sequence[Sequence[Tokens]]) -> None:
-    if len(prompts) != len(continuations):
-        raise EngineError(f"{len(prompts)} prompts but continuations for {len(continuations)}")
-    for index, group in enumerate(continuations):
-        if not group or not all(group):
-            raise EngineError(f"prompt {index} has no continuation, or an empty one")
 
 
 def _refuse_dropout(model: Any) -> None:
