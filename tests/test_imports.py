@@ -40,6 +40,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("models",),
     ("endpoint", "endpoint_probs", "endpoint_file"),
     ("prompt_lengths",),
+    ("members",),
     ("experiment", "predict_file", "workers"),
     ("plan",),
     ("verifier", "verify_file", "model_card", "export", "push"),

@@ -12,8 +12,7 @@ from __future__ import annotations
 
 import contextlib
 import shutil
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, Final, cast
 
@@ -24,8 +23,9 @@ from candor.data.splits import make_splits
 from candor.engines import parallel
 from candor.engines.base import Engine
 from candor.errors import DataError, RunError
-from candor.files import atomic_path, read_json, write_json, write_text
+from candor.files import atomic_path, read_json, write_json
 from candor.manifest import environment
+from candor.members import SHARED_BY_ARMS, Member, claim_folder, members
 from candor.metrics.schema import RunResults
 from candor.metrics.seeds import combine_seeds
 from candor.models import SANDBOX, load_engine, sandbox_model
@@ -33,7 +33,7 @@ from candor.predict import predict
 from candor.predictions import Header, write_predictions
 from candor.progress import Reporter
 from candor.prompt_lengths import meter_of_recipe
-from candor.recipe import Recipe, dump, load_recipe, resolve_arms, to_yaml
+from candor.recipe import Recipe, dump
 from candor.report.page import report_run
 from candor.results import read_results, write_results
 from candor.run_folder import (
@@ -41,7 +41,6 @@ from candor.run_folder import (
     AUDIT,
     ENGINE,
     MANIFEST,
-    RECIPE,
     RESULTS,
     Side,
     examples_path,
@@ -58,34 +57,6 @@ from candor.workers import Job, run_jobs
 
 WARNINGS_SHOWN: Final = 2
 """Warnings of the audit that are printed; the report has all."""
-
-SHARED_BY_ARMS: Final = ("model", "engine", "prompt", "data", "evaluation")
-"""Arms that agree in these have the same data and base predictions, which are then made once."""
-
-
-@dataclass(frozen=True, slots=True)
-class Member:
-    """One arm at one seed."""
-
-    recipe: Recipe
-    arm: str
-    seed: int
-    folder: Path
-
-
-def members(recipe: Recipe, out: Path) -> list[Member]:
-    """Every arm at every seed with its folder; a single one has ``out`` itself."""
-    arms = resolve_arms(recipe)
-    alone = len(arms) == 1 and len(recipe.seeds) == 1 and not recipe.arms
-    found = []
-    for arm, resolved in arms.items():
-        for seed in recipe.seeds:
-            name = "-".join(part for part in (arm, f"seed{seed}") if part)
-            values = dump(resolved) | {"seeds": [seed]}
-            if not alone:  # the group has one page together; `candor report FOLDER` makes that of a single member
-                values["stages"] = [stage for stage in resolved.stages if stage != "report"]
-            found.append(Member(Recipe.model_validate(values), arm, seed, out if alone else out / name))
-    return found
 
 
 def run_experiment(
@@ -157,37 +128,6 @@ def report_seeds(group: Sequence[Member], out: Path) -> None:
         if len(paths) > 1 and all(path.is_file() for path in paths):
             results = combine_seeds([cast("RunResults", read_results(path)) for path in paths])
             write_results(out / (f"seeds-{arm}.json" if arm else "seeds.json"), results)
-
-
-def claim_folder(member: Member) -> None:
-    """Write the resolved recipe into the run's folder, or check that it is the one that lies there.
-
-    Raises:
-        RunError: another recipe lies there; names what differs.
-    """
-    path = member.folder / RECIPE
-    if path.is_file():
-        there = dump(load_recipe(path))  # with what recipes have come to know since
-        here = dump(member.recipe)
-        differing = [key for key in _differences(there, here) if key.split(".")[0] not in ("stages", "description")]
-        if differing:
-            raise RunError(
-                f"{member.folder} holds a run of another recipe (it differs in {', '.join(differing[:5])}); "
-                "choose another folder with --out, or remove this one"
-            )
-    if parallel.is_main():
-        write_text(path, to_yaml(member.recipe))
-
-
-def _differences(there: Any, here: Any, place: str = "") -> list[str]:
-    if isinstance(there, Mapping) and isinstance(here, Mapping):
-        keys = sorted(set(there) | set(here))
-        return [
-            found
-            for key in keys
-            for found in _differences(there.get(key), here.get(key), f"{place}.{key}" if place else str(key))
-        ]
-    return [] if there == here else [place]
 
 
 class Run:

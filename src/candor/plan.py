@@ -17,7 +17,7 @@ from candor.data.splits import make_splits
 from candor.encoding import AnswerGrammar, answer_grammar, encode_text, prompt_text
 from candor.engines.config import Prices
 from candor.engines.loading import load_tokenizer
-from candor.experiment import SHARED_BY_ARMS
+from candor.members import SHARED_BY_ARMS
 from candor.models import SANDBOX
 from candor.prompts import CONFIDENCES
 from candor.recipe import Recipe, dump, resolve_arms
