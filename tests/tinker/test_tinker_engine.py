@@ -11,6 +11,7 @@ import pytest
 from running_server import RunningServer, why_no_server
 from toy import EXAMPLES, SAMPLED, TEMPLATE, save_toy_model, service_engine, toy_recipe
 
+from candor.cli import main
 from candor.encoding import encode
 from candor.engines import tinker_sdk
 from candor.engines.base import Batch, ObjectiveResult, OptimiserStep, Sampling, TokenScores
@@ -19,6 +20,8 @@ from candor.engines.local import LocalEngine
 from candor.engines.tinker import TinkerEngine
 from candor.engines.tinker_losses import LOSS, Scored, training_data
 from candor.errors import EngineError, ModelError
+from candor.files import read_json, read_jsonl
+from candor.recipe import to_yaml
 from candor.steps import LABEL_PROBE
 from candor.tally import Tally
 from candor.train import train
@@ -131,6 +134,28 @@ def test_a_trained_adapter_is_used_by_either_engine(server: RunningServer, toy_f
             assert row.probe_logprobs == pytest.approx(other.probe_logprobs, abs=AGREE)
     rows = [json.loads(line) for line in (tmp_path / "train" / "metrics.jsonl").read_text().splitlines()]
     assert [row["kl"] == pytest.approx(0.0, abs=1e-3) for row in rows] == [True, False]
+
+
+def test_a_whole_run_on_the_service_through_the_command_line(
+    server: RunningServer, toy_folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    recipe = toy_recipe(
+        toy_folder,
+        SAMPLED[0],
+        f"engine={{kind: tinker, base_url: '{server.url}', loss: sequence_mean}}",
+        "train.steps=2",
+        "data.test={toy: 4}",
+        "evaluation.resamples=50",
+    )
+    (tmp_path / "toy.yaml").write_text(to_yaml(recipe), encoding="utf-8")
+    with pytest.raises(SystemExit) as ended:
+        main(["run", str(tmp_path / "toy.yaml"), "--out", str(tmp_path / "run"), "--quiet"])
+    assert ended.value.code == 0, capsys.readouterr().err
+    assert (tmp_path / "run" / "report.html").is_file()
+    described = read_json(tmp_path / "run" / "engine.json")
+    assert (described["path"], described["device"]) == ("service", server.url)
+    assert len(read_jsonl(tmp_path / "run" / "train" / "metrics.jsonl")) == 2
+    assert (tmp_path / "run" / "predictions" / "trained" / "toy.jsonl").is_file()
 
 
 def test_the_base_model_answers_without_an_adapter(server: RunningServer, toy_folder: Path) -> None:

@@ -26,6 +26,7 @@ import torch
 from numpy.typing import NDArray
 
 from candor.encoding import decode, encode_continuation, probe_site
+from candor.engines import parallel
 from candor.engines import tinker_sdk as sdk
 from candor.engines.base import Batch, Objective, OptimiserStep, Probe, Sampling, Tokens, TokenScores
 from candor.engines.checks import check_continuations, check_prompts, check_sampling
@@ -82,6 +83,8 @@ class TinkerEngine:
             ModelError: no SDK, no key, nobody there, or an adapter that a service cannot make.
         """
         sdk.sdk_version()
+        if parallel.world_size() > 1:
+            raise ModelError("engine.kind=tinker needs no torchrun: the service does the work; run it as one process")
         if config.base_url is not None:
             sdk.check_server(config.base_url, patience_s=config.patience_s)
         card = model_card(model)
