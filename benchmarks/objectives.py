@@ -1,0 +1,120 @@
+"""Tables and figure of docs/objective.md, from the runs that ``candor run sandbox/objectives`` left.
+
+    python benchmarks/objectives.py runs/objectives [--figure docs/images/objectives.svg]
+
+Prints one table for each domain that was evaluated on: mean and (lowest-highest) over the seeds of every arm. The
+figure sets the stated confidence of every seed beside the label probe and the Bayes limit.
+"""
+
+from __future__ import annotations
+
+import argparse
+import statistics
+from collections import defaultdict
+from pathlib import Path
+
+from candor.results import read_results
+
+METRICS = {
+    "accuracy": "accuracy",
+    "na_recall": "NA recall",
+    "auroc": "AUROC",
+    "brier": "Brier",
+    "probe_auroc": "AUROC of p",
+    "invalid_rate": "invalid",
+}
+
+Figures = dict[tuple[str, str, str], dict[str, list[float]]]
+"""From arm, dataset and side to the values of each metric, one for each seed."""
+
+
+def read_runs(folder: Path) -> tuple[list[str], list[str], Figures]:
+    """Arms and datasets in the order of the recipe, and every figure."""
+    arms: list[str] = []
+    datasets: list[str] = []
+    figures: Figures = defaultdict(lambda: defaultdict(list))
+    for path in sorted(folder.glob("*-seed*/results.json"), key=lambda path: path.stat().st_mtime):
+        arm = path.parent.name.rpartition("-seed")[0]
+        arms += [arm] if arm not in arms else []
+        for comparison in read_results(path)["comparisons"]:
+            dataset = comparison["dataset"]
+            datasets += [dataset] if dataset not in datasets else []
+            for side, metrics in comparison["metrics"].items():
+                for metric in METRICS:
+                    value = metrics.get(metric, {}).get("value")
+                    if value is not None:
+                        figures[arm, dataset, side][metric].append(value)
+    if not arms:
+        raise SystemExit(f"{folder}: no finished runs (ARM-seedN/results.json)")
+    return arms, datasets, figures
+
+
+def short(value: float) -> str:
+    """Three digits, without the leading 0.
+
+    >>> short(0.25), short(1.0)
+    ('.250', '1.000')
+    """
+    return f"{value:.3f}".removeprefix("0")
+
+
+def cell(values: list[float]) -> str:
+    """Mean and spread."""
+    if not values:
+        return "-"
+    spread = f" ({short(min(values))}-{short(max(values))})" if len(values) > 1 else ""
+    return short(statistics.mean(values)) + spread
+
+
+def table(dataset: str, arms: list[str], figures: Figures) -> str:
+    """One dataset's table in Markdown."""
+    rows = [["trained", "seeds", *METRICS.values()], ["---"] * (2 + len(METRICS))]
+    base, bayes = figures[arms[0], dataset, "base"], figures[arms[0], dataset, "bayes"]
+    rows.append(["nothing (base)", "", *(cell(base[metric][:1]) for metric in METRICS)])
+    for arm in arms:
+        trained = figures[arm, dataset, "trained"]
+        rows.append([arm, str(len(trained["accuracy"])), *(cell(trained[metric]) for metric in METRICS)])
+    rows.append(["Bayes limit", "", *(cell(bayes[metric][:1]) for metric in METRICS)])
+    return f"**Evaluated on {dataset}**\n\n" + "\n".join(f"| {' | '.join(row)} |" for row in rows)
+
+
+def draw(path: Path, arms: list[str], datasets: list[str], figures: Figures) -> None:
+    """One panel for each dataset; one row for each arm, one dot for each seed."""
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(11, 0.36 * len(arms) + 1.4), layout="constrained")
+    axes = figure.subplots(1, len(datasets), sharey=True)
+    for axis, dataset in zip(axes, datasets, strict=True):
+        for row, arm in enumerate(arms):
+            trained = figures[arm, dataset, "trained"]
+            probed, stated = trained["probe_auroc"], trained["auroc"]
+            axis.plot(probed, [row - 0.16] * len(probed), "|", color="#5f6b7a", markersize=9, label="p(label), probed")
+            axis.plot(stated, [row + 0.12] * len(stated), "o", color="#0b6e4f", markersize=5, alpha=0.8, label="stated")
+        (limit,) = figures[arms[0], dataset, "bayes"]["auroc"][:1]
+        axis.axvline(limit, color="#b3541e", linewidth=1, label="Bayes limit")
+        axis.axvline(0.5, color="#9aa4b0", linewidth=1, linestyle=":", label="chance")
+        axis.set(title=f"evaluated on {dataset}", xlabel="AUROC", xlim=(0.4, 0.86))
+        axis.set_yticks(range(len(arms)), arms)
+        axis.spines[["top", "right", "left"]].set_visible(False)
+        axis.tick_params(axis="y", length=0)
+    axes[0].invert_yaxis()
+    handles, labels = axes[0].get_legend_handles_labels()
+    known = dict(zip(labels, handles, strict=True))
+    figure.legend(known.values(), known.keys(), loc="outside lower center", ncols=4, frameon=False)
+    figure.savefig(path, metadata={"Date": None})
+
+
+def main() -> None:
+    """Print the tables; draw the figure if asked to."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("runs", type=Path)
+    parser.add_argument("--figure", type=Path)
+    arguments = parser.parse_args()
+    arms, datasets, figures = read_runs(arguments.runs)
+    print("\n\n".join(table(dataset, arms, figures) for dataset in datasets))
+    if arguments.figure:
+        draw(arguments.figure, arms, datasets, figures)
+
+
+if __name__ == "__main__":
+    main()
