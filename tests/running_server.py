@@ -47,7 +47,7 @@ class RunningServer:
         self.port = free_port()
         self.url = f"http://127.0.0.1:{self.port}"
         self.log = folder / "server.log"
-        self._folder = folder
+        self._folder = folder.resolve()  # the server refuses to save under a relative path
         self._backend = {**BACKEND, **(backend or {})}
         self._process: subprocess.Popen[bytes] | None = None
 

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 from running_server import RunningServer, why_no_server
+from safetensors.numpy import load_file
 from toy import EXAMPLES, SAMPLED, TEMPLATE, save_toy_model, service_engine, toy_recipe
 
 from candor.cli import main
@@ -83,6 +84,13 @@ def test_an_update_is_that_of_the_local_engine(server: RunningServer, toy_folder
         assert found["sampler_mismatch"] < AGREE
     assert max(differences()) < AGREE
     assert abs(here.logprobs(batch.prompts, batch.continuations)[0][0].sum() - before) > 0.01
+    for name, engine in (("there", there), ("here", here)):
+        engine.save_adapter(tmp_path / name)
+    found, expected, start = (load_file(tmp_path / n / "adapter_model.safetensors") for n in ("there", "here", "start"))
+    assert found.keys() == expected.keys()
+    assert any(np.abs(found[name] - start[name]).max() > 10 * AGREE for name in found)
+    for name in found:
+        assert found[name] == pytest.approx(expected[name], abs=AGREE), name
     there.close()
 
 
