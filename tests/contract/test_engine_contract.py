@@ -166,7 +166,7 @@ def test_every_rollout_samples_from_the_current_weights(engine: Engine, sampling
 
 
 def test_greedy_takes_the_likeliest_token_each_time(engine: Engine) -> None:
-    prompts = _prompts(engine, 2)
+    prompts = _prompts(engine, 1)
     groups = engine.rollout(prompts, 2, Sampling(0.0, 3), LABEL_PROBE)
     vocabulary = [(token,) for token in range(len(engine.tokenizer))]
     for prompt, (first, second) in zip(prompts, groups, strict=True):
