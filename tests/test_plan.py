@@ -6,7 +6,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from toy import SAMPLED, toy_recipe, toy_tokenizer
+from toy import SAMPLED, toy_recipe, toy_tokenizer, with_unlabelled
 
 from candor import prompts
 from candor.cli import main
@@ -71,10 +71,17 @@ def test_an_enumerated_run_reads_and_trains_every_answer(folder: Path) -> None:
 
 
 def test_unlabelled_prompts_are_read_and_trained_too(folder: Path) -> None:
-    overrides = ("train.unlabelled={sources: [toy], prompts_per_step: 2}", "train.kl_every=0")
-    (plain,), (more,) = (make_plan(toy_recipe(folder, *given)) for given in (overrides[1:], overrides))
-    assert more.step[0].train == pytest.approx(6 / 4 * plain.step[0].train)
-    assert more.training[0].prefill == pytest.approx(6 / 4 * plain.training[0].prefill)
+    recipe = toy_recipe(folder, "train.kl_every=0", *with_unlabelled(2))
+    (plan,) = make_plan(recipe)
+    template = prompts.get(recipe.prompt.template)
+    train = make_splits(recipe.data).train
+    read = {
+        source: [len(encode_text(toy_tokenizer(), template.render(example))) for example in examples]
+        for source, examples in train.items()
+    }
+    tokens = sum(count * sum(read[source]) / len(read[source]) for source, count in (("toy", 4), ("other", 2)))
+    answers = answer_grammar(template, toy_tokenizer()).answers
+    assert plan.step[0].train == pytest.approx(303 * tokens + 6 * sum(map(len, answers)))
 
 
 def test_seeds_and_arms_share_the_base_models_answers(folder: Path) -> None:

@@ -17,6 +17,14 @@ VALUES: dict[str, Any] = {
     "model": {"name": "sandbox"},
     "data": {"sources": {"wiki": {"kind": "sandbox"}}, "train": {"wiki": 8}, "validation": {"wiki": 4}},
 }
+TWO_SOURCES = {
+    **VALUES,
+    "data": {
+        "sources": {"wiki": {"kind": "sandbox"}, "climate": {"kind": "sandbox"}},
+        "train": {"wiki": 8, "climate": 8},
+        "validation": {"wiki": 4},
+    },
+}
 RECIPES = sorted((Path(__file__).resolve().parents[1] / "recipes").rglob("*.yaml"))
 
 
@@ -238,9 +246,21 @@ def test_merging_leaves_its_arguments_alone() -> None:
         "objective={preset: paper}",
         "reward={alignment: 0}",
         "objective={preset: candor, credit: whole, confidence_entropy: 0}",
+        "objective={preset: candor, confidence_weight: 0}",
     ],
 )
 def test_unlabelled_prompts_need_something_to_learn(override: str) -> None:
-    source = next(iter(VALUES["data"]["train"]))
     with pytest.raises(RecipeError, match=r"train\.unlabelled: nothing to learn without labels"):
-        recipe_from(VALUES, [override, f"train.unlabelled={{sources: [{source}]}}"])
+        recipe_from(TWO_SOURCES, [override, "train.unlabelled={sources: [climate]}"])
+
+
+def test_a_source_is_used_with_its_labels_or_without() -> None:
+    recipe = recipe_from(TWO_SOURCES, ["train.unlabelled={sources: [climate]}"])
+    assert recipe.trained_on() == ["wiki"]
+    assert recipe.unlabelled() == ["climate"]
+    for sources, message in (
+        ("sources: [wiki, climate], unlabelled: {sources: [climate]}", "climate: the labels of these are used too"),
+        ("unlabelled: {sources: [wiki, climate]}", "wiki, climate: the labels of these are all there are"),
+    ):
+        with pytest.raises(RecipeError, match=rf"train\.unlabelled\.sources: {message}"):
+            recipe_from(TWO_SOURCES, [f"train={{{sources}}}"])

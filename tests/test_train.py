@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from toy import EXAMPLES, SAMPLED, example, save_toy_model, toy_engine, toy_recipe
+from toy import EXAMPLES, SAMPLED, example, save_toy_model, toy_engine, toy_recipe, with_unlabelled
 
 from candor.engines.base import Engine
 from candor.errors import EngineError, NumericsError, Stopped
@@ -335,7 +335,7 @@ def test_learning_rate(schedule: dict[str, Any], expected: list[float]) -> None:
 
 
 def test_labels_of_unlabelled_prompts_are_not_looked_at(folder: Path, tmp_path: Path) -> None:
-    recipe = _recipe(folder, "enumerated", "train.steps=3", "train.unlabelled={sources: [toy], prompts_per_step: 3}")
+    recipe = _recipe(folder, "enumerated", "train.steps=3", *with_unlabelled(3))
     prompts = [example(100 + i) for i in range(7)]
     results = []
     for out, turn in (("one", 1), ("other", 2)):
@@ -353,7 +353,7 @@ def test_labels_of_unlabelled_prompts_are_not_looked_at(folder: Path, tmp_path: 
 
 
 def test_unlabelled_prompts_come_in_turn_behind_the_labelled(folder: Path) -> None:
-    recipe = _recipe(folder, "enumerated", "train.unlabelled={sources: [toy], prompts_per_step: 4}")
+    recipe = _recipe(folder, "enumerated", *with_unlabelled(4))
     others = [example(100 + i) for i in range(6)]
     run = prepare(recipe, _engine(recipe), EXAMPLES, 7, unlabelled=others)
     batches = [draw_batch(run, step) for step in range(3)]

@@ -205,6 +205,15 @@ def toy_recipe(folder: Path, *overrides: str) -> Recipe:
     return recipe_from(values, overrides)
 
 
+def with_unlabelled(prompts_per_step: int) -> tuple[str, ...]:
+    """Overrides that add a second source, whose labels are not looked at."""
+    return (
+        "data.sources.other={kind: sandbox, domain: climate}",
+        "data.train.other=4",
+        f"train.unlabelled={{sources: [other], prompts_per_step: {prompts_per_step}}}",
+    )
+
+
 SAMPLED = (
     "objective={kind: sampled, credit: split, log_valid: 0, log_gold: 1.0, confidence_weight: 2.0}",
     "engine.path=tree",

@@ -162,10 +162,12 @@ def _count(count: Any) -> str:
 
 def _limits(recipe: Recipe) -> str:
     trained_on = ", ".join(recipe.trained_on())
+    read = f", and on prompts of {', '.join(recipe.unlabelled())} without labels" if recipe.unlabelled() else ""
     return (
         "## Limits\n\n"
         "- It judges whether the evidence shown settles the claim, not whether the claim is true.\n"
-        f"- The stated confidence was trained on {trained_on}; elsewhere it means less, as the figures above show.\n"
+        f"- The stated confidence was trained on {trained_on}{read}; elsewhere it means less, as the figures above "
+        "show.\n"
         "- The threshold's guarantee is for claims like those of its validation sets, and for none that were chosen to "
         "mislead.\n"
         "- It was trained on single claims with a few sentences of evidence, in one wording of the prompt.\n"

@@ -140,15 +140,26 @@ class Recipe(Config):
             unknown = [name for name in sources or () if name not in self.data.train]
             if unknown:
                 raise ValueError(f"{place}: {', '.join(unknown)}: not under data.train ({', '.join(self.data.train)})")
+        twice = [name for name in self.unlabelled() if name in self.trained_on()]
+        if twice or (self.train.unlabelled and not self.trained_on()):
+            raise ValueError(
+                f"train.unlabelled.sources: {', '.join(twice or self.unlabelled())}: the labels of these are "
+                + (
+                    "used too; leave them out here or under train.sources"
+                    if twice
+                    else "all there are; some must be used"
+                )
+            )
         if self.train.unlabelled and (
             self.objective.kind != "enumerated"
             or self.objective.credit != "split"
             or not self.reward.alignment
+            or not self.objective.confidence_weight
             or self.sampling.reasoning_tokens
         ):
             raise ValueError(
-                "train.unlabelled: nothing to learn without labels; needs objective.kind=enumerated and credit=split, "
-                "reward.alignment above 0, and no sampling.reasoning_tokens"
+                "train.unlabelled: nothing to learn without labels; needs objective.kind=enumerated, credit=split and "
+                "confidence_weight above 0, reward.alignment above 0, and no sampling.reasoning_tokens"
             )
         if self.train.patience and not self.train.validate_every:
             raise ValueError("train.patience: needs train.validate_every above 0")
@@ -169,8 +180,10 @@ class Recipe(Config):
         return self
 
     def trained_on(self) -> list[str]:
-        """Sources whose training examples are used."""
-        return list(self.data.train) if self.train.sources is None else list(self.train.sources)
+        """Sources whose training examples are used with their labels."""
+        if self.train.sources is not None:
+            return list(self.train.sources)
+        return [source for source in self.data.train if source not in self.unlabelled()]
 
     def unlabelled(self) -> list[str]:
         """Sources whose training prompts are used without their labels."""

@@ -44,17 +44,20 @@ def compare_run(folder: Path) -> schema.RunResults:
             "git_commit": manifest["git_commit"],
         },
         comparisons,
-        audit=_shortcuts(folder, list(recipe.data.test)),
+        audit=_against(folder, recipe),
     )
 
 
-def _shortcuts(folder: Path, sources: list[str]) -> dict[str, list[str]]:
-    """The audit's warnings about each dataset; they begin with its name."""
+def _against(folder: Path, recipe: Recipe) -> dict[str, list[str]]:
+    """What speaks against claims about each dataset: the audit's warnings, and prompts of it that training has read."""
     path = folder / AUDIT
-    if not path.is_file():
-        return {}
-    warnings = read_json(path)["warnings"]
-    return {source: [words for words in warnings if words.startswith(f"{source}:")] for source in sources}
+    warnings = read_json(path)["warnings"] if path.is_file() else []
+    read = [
+        f"{source}: training has read prompts of its training split, without labels." for source in recipe.unlabelled()
+    ]
+    return {
+        source: [words for words in [*read, *warnings] if words.startswith(f"{source}:")] for source in recipe.data.test
+    }
 
 
 def _compare(folder: Path, recipe: Recipe, source: str) -> schema.Comparison:
