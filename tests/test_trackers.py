@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.util
 import json
 import shutil
+import sqlite3
 from pathlib import Path
 from typing import Any
 
@@ -125,6 +126,22 @@ def test_wandb_works_offline(recipe: Recipe, tmp_path: Path, monkeypatch: pytest
     accuracy = comparison["metrics"]["trained"]["accuracy"]["value"]
     assert b"test/toy/trained/accuracy" in content
     assert json.dumps(accuracy).encode() in content
+
+
+@pytest.mark.skipif(
+    importlib.util.find_spec("trackio") is None, reason="trackio is not installed (it wants pillow below 13)"
+)
+def test_trackio_holds_the_same_figures(recipe: Recipe, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    store = tmp_path / "store"
+    monkeypatch.setenv("TRACKIO_DIR", str(store))
+    folder = tmp_path / "run"
+    run(recipe, folder, "trackio")
+    with sqlite3.connect(store / "candor.db") as database:
+        sent = {step: json.loads(metrics) for step, metrics in database.execute("SELECT step, metrics FROM metrics")}
+    for row in rows(folder):
+        assert sent[row["step"]]["train/loss"] == row["loss"]
+    (comparison,) = json.loads((folder / "results.json").read_text())["comparisons"]
+    assert sent[STEPS]["test/toy/trained/accuracy"] == comparison["metrics"]["trained"]["accuracy"]["value"]
 
 
 class FakeTracker:
