@@ -20,7 +20,8 @@ class ChatServer:
     Attributes:
         faults: answers to give before any proper one: a status, ``drop``, ``hang`` or ``nonsense``; with headers.
         refuses: fields that it answers 400 to; prompts that hold a word of ``refuses_words`` get 400, too.
-        logprobs: whether it tells them.
+        replies: status and body to give to prompts that hold a word.
+        logprobs: whether it tells them, and of how many alternatives at most.
         asked: how often each claim was asked for with success.
     """
 
@@ -29,7 +30,9 @@ class ChatServer:
         self.faults: list[tuple[int | str, dict[str, str]]] = []
         self.refuses: set[str] = set()
         self.refuses_words: set[str] = set()
+        self.replies: dict[str, tuple[int, dict[str, Any]]] = {}
         self.logprobs = True
+        self.most_alternatives = 20
         self.finish = "stop"
         self.asked: Counter[str] = Counter()
         self.bodies: list[dict[str, Any]] = []
@@ -45,8 +48,14 @@ class ChatServer:
         for field in sorted(self.refuses & body.keys()):
             hint = " Use 'max_completion_tokens' instead." if field == "max_tokens" else ""
             return 400, {"error": {"message": f"Unsupported parameter: '{field}'.{hint}"}}
+        if body.get("top_logprobs", 0) > self.most_alternatives:
+            message = f"Requested sample logprobs of 20, which is greater than max allowed: {self.most_alternatives}"
+            return 400, {"error": {"message": message}}
         if any(word in prompt for word in self.refuses_words):
             return 400, {"error": {"message": "the prompt is longer than the model's context"}}
+        for word, reply in self.replies.items():
+            if word in prompt:
+                return reply
         with self.lock:
             self.asked[prompt.split("Claim: ")[1].split("\n")[0]] += 1
         tokens = ["LABEL=", "N", "A", "\nCONF=0.40"]

@@ -122,6 +122,31 @@ def test_fields_that_a_server_does_not_take_are_left_out(
     assert read_predictions(claims.parent / "out.jsonl").predictions[0].label_probs is None
 
 
+def test_a_refusal_that_only_quotes_a_field_changes_no_other_question(server: ChatServer, claims: Path) -> None:
+    echo = {"temperature": 0, "logprobs": True, "messages": [{"role": "user", "content": "..."}]}
+    server.replies = {
+        "claim 2\n": (400, {"error": {"message": "filtered: 'global temperature is rising' and logprobs"}}),
+        "claim 3\n": (422, {"detail": [{"loc": ["body", "messages"], "msg": "too long", "input": echo}]}),
+        "claim 4\n": (400, {"error": {"message": "Unsupported parameter: 'temperature'"}}),  # and refused without it
+    }
+    assert ask(server, claims, "--concurrency", "1", "-q", "--refused-as-wrong") == 0
+    assert [body["messages"][0]["content"] for body in server.bodies if "logprobs" not in body] == []
+    assert len([body for body in server.bodies if "temperature" not in body]) == 1
+    rows = read_predictions(claims.parent / "out.jsonl").predictions
+    assert [row.id for row in rows if row.label is None] == ["c2", "c3", "c4"]
+
+
+def test_a_server_with_fewer_alternatives_is_asked_for_fewer(
+    server: ChatServer, claims: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    server.most_alternatives = 5
+    assert ask(server, claims, "--concurrency", "1") == 0
+    assert [body["top_logprobs"] for body in server.bodies] == [20] + [5] * CLAIMS
+    told = capfd.readouterr()
+    assert told.err.count("does not take more than 5 alternatives to a token") == 1
+    assert "no label probabilities" not in told.out
+
+
 def test_a_server_without_logprobs_says_so_by_their_absence(
     server: ChatServer, claims: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:

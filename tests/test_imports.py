@@ -38,7 +38,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("report",),
     ("progress",),
     ("models",),
-    ("endpoint", "endpoint_probs", "endpoint_file"),
+    ("endpoint_form", "endpoint", "endpoint_probs", "endpoint_file"),
     ("prompt_lengths",),
     ("members",),
     ("experiment", "predict_file", "workers"),

@@ -18,6 +18,7 @@ from urllib.parse import urlsplit, urlunsplit
 
 import httpx2
 
+from candor.endpoint_form import Form, adapted
 from candor.errors import CandorError
 
 FIRST_WAIT: Final = 0.5
@@ -25,8 +26,6 @@ FIRST_WAIT: Final = 0.5
 LONGEST_WAIT: Final = 30.0
 LONGEST_RETRY_AFTER: Final = 600.0
 """A server that asks for more patience than that has run out of quota rather than of breath."""
-TOP_LOGPROBS: Final = 20
-"""As many alternatives to a token as the interface allows."""
 SHOWN_OF_MESSAGE: Final = 300
 
 REFUSED_FOR_ALL: Final = (401, 402, 403, 404, 405)
@@ -122,8 +121,7 @@ class Endpoint:
         self._asking = asking
         self._say = say
         self._url = chat_url(asking.url)
-        self._left_out: set[str] = set()
-        self._limit_name = "max_tokens"
+        self._form = Form()
         self._not_before = 0.0
         self._interval = 0.0 if asking.requests_per_minute is None else 60.0 / asking.requests_per_minute
         headers = {} if asking.key is None else {"Authorization": f"Bearer {asking.key}"}
@@ -150,9 +148,11 @@ class Endpoint:
         """
         failure = ""
         attempt = 0
+        trial = self._form
         while attempt <= self._asking.retries:
             await self._turn()
-            body = self._body(prompt)
+            trial = trial.joined(self._form)  # others may have found out more meanwhile
+            body = self._body(prompt, trial)
             try:
                 async with asyncio.timeout(self._asking.timeout):
                     response = await self._client.post(self._url, json=body)
@@ -163,18 +163,24 @@ class Endpoint:
                 if response.status_code == httpx2.codes.OK:
                     reply = _reply(response)
                     if reply is not None:
+                        self._adopt(trial)
                         return reply
                     failure = f"it answered with something else than a chat completion: {self._said(response)}"
                     await self._wait(attempt, None)
                 elif response.status_code in AGAIN or response.status_code >= 500:
                     failure = f"HTTP {response.status_code} {self._said(response)}"
-                    if response.status_code >= 500 and self._adapt(body, response, certain=False):
-                        continue
+                    if response.status_code >= 500:
+                        changed = adapted(trial, response.text, prompt, certain=False)
+                        if changed is not None:
+                            trial = changed
+                            continue
                     await self._wait(attempt, _retry_after(response))
                 elif response.status_code in REFUSED:
-                    if not self._adapt(body, response, certain=True):
+                    changed = adapted(trial, response.text, prompt, certain=True)
+                    if changed is None:
                         raise RefusedError(f"HTTP {response.status_code} {self._said(response)}")
-                    continue  # asked in another way, which is no second attempt
+                    trial = changed  # asked in another way, which is no second attempt
+                    continue
                 else:
                     kind = "refuses" if response.status_code in REFUSED_FOR_ALL else "answers with"
                     raise EndpointError(
@@ -187,40 +193,19 @@ class Endpoint:
             f"{failure}"
         )
 
-    def _body(self, prompt: str) -> dict[str, Any]:
-        optional: dict[str, Any] = {"temperature": 0, "logprobs": True, "top_logprobs": TOP_LOGPROBS}
+    def _body(self, prompt: str, form: Form) -> dict[str, Any]:
         return {
             "model": self._asking.model,
             "messages": [{"role": "user", "content": prompt}],
-            self._limit_name: self._asking.max_new_tokens,
-            **{key: value for key, value in optional.items() if key not in self._left_out},
+            **form.fields(self._asking.max_new_tokens),
         }
 
-    def _adapt(self, body: dict[str, Any], response: httpx2.Response, *, certain: bool) -> bool:
-        """Leave out what the server names in its refusal; whether the question is now asked in another way.
-
-        A server error may quote the request for other reasons, so there only words that blame a field count.
-        """
-        said = response.text
-        blames = certain or "unsupported" in said.lower() or "not supported" in said.lower()
-        if not blames:
-            return False
-        if "max_completion_tokens" in said and "max_tokens" in body:
-            if self._limit_name == "max_tokens":
-                self._limit_name = "max_completion_tokens"
-            return True
-        if "logprobs" in said and "logprobs" in body:
-            self._leave_out({"logprobs", "top_logprobs"}, "log-probabilities, so there will be no label probabilities")
-            return True
-        if "temperature" in said and "temperature" in body:
-            self._leave_out({"temperature"}, "a temperature of 0, so answers are sampled as it likes")
-            return True
-        return False
-
-    def _leave_out(self, fields: set[str], what: str) -> None:
-        if not fields <= self._left_out:
-            self._left_out |= fields
-            self._say(f"the server does not take {what}")
+    def _adopt(self, form: Form) -> None:
+        """Ask all further questions in a form that was answered."""
+        before, self._form = self._form, self._form.joined(form)
+        for lack in self._form.lacks():
+            if lack not in before.lacks():
+                self._say(f"the server does not take {lack}")
 
     async def _turn(self) -> None:
         """Wait until the rate limit, or a server that asked for patience, allows one more attempt."""
