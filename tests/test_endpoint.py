@@ -260,7 +260,7 @@ def listed(*pairs: tuple[str, float]) -> list[dict[str, object]]:
 def test_a_label_may_share_its_token_with_what_stands_before_it() -> None:
     tokens = [
         {"token": "LABEL", "top_logprobs": []},
-        {"token": "=P", "top_logprobs": listed(("=P", 0.5), ("=FA", 0.2), ("=", 0.1), (" PASS", 0.1), ("=NA", 0.1))},
+        {"token": "=P", "top_logprobs": listed(("=P", 0.5), ("=FA", 0.2), ("=", 0.001), (" PASS", 0.1), ("=NA", 0.1))},
         {"token": "ASS", "top_logprobs": []},
     ]
     assert listed_label_probs("LABEL=PASS", tokens) == pytest.approx((0.625, 0.25, 0.125))
@@ -276,3 +276,30 @@ def test_labels_that_are_not_listed_must_be_unlikely() -> None:
     )
     assert listed_label_probs("LABEL=NA", [{"token": "LABEL="}, {"token": "NA"}]) is None
     assert listed_label_probs("nothing", tokens(("NA", 0.6))) is None
+
+
+@pytest.mark.parametrize("undecided", ["=", " ", "= ", "=<"])
+def test_alternatives_that_end_before_the_label_must_be_unlikely(undecided: str) -> None:
+    def probs(p: float) -> tuple[float, float, float] | None:
+        pairs = listed(("=NA", 0.5), ("=PASS", 0.2), ("=FAIL", 0.1), (undecided, p))
+        return listed_label_probs("LABEL=NA", [{"token": "LABEL"}, {"token": "=NA", "top_logprobs": pairs}])
+
+    assert probs(0.1) is None
+    assert probs(0.008) == pytest.approx((0.25, 0.125, 0.625))
+
+
+def test_space_before_the_label_is_no_part_of_it() -> None:
+    pairs = listed((" NA", 0.5), ("NA", 0.1), ("PASS", 0.2), ("<FAIL", 0.2))
+    tokens = [{"token": "LABEL="}, {"token": " NA", "top_logprobs": pairs}]
+    assert listed_label_probs("LABEL= NA", tokens) == pytest.approx((0.2, 0.2, 0.6))
+
+
+def test_a_stand_in_for_what_is_not_told_bounds_nothing() -> None:
+    def probs(*pairs: tuple[str, float]) -> tuple[float, float, float] | None:
+        listed = [{"token": token, "logprob": value} for token, value in pairs]
+        return listed_label_probs("LABEL=NA", [{"token": "LABEL="}, {"token": "NA", "top_logprobs": listed}])
+
+    assert probs(("NA", 0.0), ("PASS", -9999.0), ("FAIL", -9999.0)) is None
+    assert probs(("NA", -0.5), ("x", -9999.0)) is None
+    told = [("NA", math.log(0.6)), ("PASS", math.log(0.3)), ("FAIL", math.log(0.1))]
+    assert probs(*told, ("x", -9999.0)) == pytest.approx((0.3, 0.1, 0.6))

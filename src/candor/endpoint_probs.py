@@ -11,13 +11,16 @@ from candor.types import LABELS
 
 UNKNOWN_SHARE: Final = 0.01
 """Where labels that the server does not list could hold more of the probability than that, none is given."""
+OPENING: Final = " \t<"
+"""What may stand between the sign that announces a label and the label."""
 
 
 def listed_label_probs(text: str, logprobs: Sequence[dict[str, Any]] | None) -> tuple[float, float, float] | None:
     r"""p(PASS), p(FAIL), p(NA) where an answer emits its label, or ``None`` where that cannot be told.
 
     The labels begin with different letters, so the token in which the label begins decides it: the probability of a
-    label is that of all alternatives to this token that begin it, and the three are divided by their sum.
+    label is that of all alternatives to this token that begin it, and the three are divided by their sum. Alternatives
+    that end before the label begins could go on with any, and so count as unknown.
 
     Args:
         text: the answer.
@@ -50,23 +53,29 @@ def _probs(text: str, start: int, logprobs: Sequence[dict[str, Any]]) -> tuple[f
         begin, end = end, end + len(entry["token"])
         if end > shift + start:
             break
-    lead = whole[begin : shift + start]
+    lead = whole[begin : shift + start].rstrip(OPENING)
     listed = entry["top_logprobs"]
     sums = dict.fromkeys(LABELS, 0.0)
+    unknown = 0.0
     for alternative in listed:
-        label = _begun(alternative["token"], lead)
+        token, p = alternative["token"], math.exp(alternative["logprob"])
+        label = _begun(token, lead)
         if label is not None:
-            sums[label] += math.exp(alternative["logprob"])
+            sums[label] += p
+        elif lead.startswith(token) or token.removeprefix(lead).strip(OPENING) == "":
+            unknown += p
     total = sum(sums.values())
     if not math.isfinite(total) or total <= 0:
         return None
     missing = sum(1 for p in sums.values() if p == 0)
     if missing:
         values = [math.exp(alternative["logprob"]) for alternative in listed]
+        if min(values) == 0:
+            return None  # -9999 or the like stands for what the server does not tell
         # What is not listed is no likelier than the last that is, and has no more than what the listed leave.
-        unlisted = min(missing * min(values), max(0.0, 1.0 - sum(values)))
-        if unlisted / (total + unlisted) > UNKNOWN_SHARE:
-            return None
+        unknown += min(missing * min(values), max(0.0, 1.0 - sum(values)))
+    if unknown / (total + unknown) > UNKNOWN_SHARE:
+        return None
     p_pass, p_fail, p_na = (sums[label] / total for label in LABELS)
     return p_pass, p_fail, p_na
 
@@ -75,7 +84,7 @@ def _begun(token: str, lead: str) -> Any:
     """The label that a token begins after ``lead``; ``None`` for none."""
     if not token.startswith(lead):
         return None
-    rest = token[len(lead) :].lstrip(" \t")
+    rest = token[len(lead) :].lstrip(OPENING)
     if not rest:
         return None
     return next((label for label in LABELS if label.value.startswith(rest) or _holds(rest, label.value)), None)
