@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 from chat_server import ChatServer, chat_server
+from filelock import FileLock
 
 from candor import endpoint
 from candor.cli import main
@@ -97,6 +98,16 @@ def test_retry_after_is_honoured_by_all(server: ChatServer, claims: Path, as_dat
     assert every_claim_once(server)
 
 
+@pytest.mark.parametrize("wait", ["0", "Wed, 21 Oct 2015 07:28:00 GMT"])
+def test_a_retry_after_of_nothing_does_not_end_the_growing_wait(
+    server: ChatServer, claims: Path, monkeypatch: pytest.MonkeyPatch, wait: str
+) -> None:
+    monkeypatch.setattr(endpoint, "FIRST_WAIT", 0.3)
+    server.faults = [(429, {"Retry-After": wait})]
+    assert ask(server, claims, "--concurrency", "1", "-q") == 0
+    assert server.times[1] - server.times[0] > 0.14
+
+
 def test_the_rate_is_bounded(server: ChatServer, claims: Path) -> None:
     assert ask(server, claims, "--requests-per-minute", "1200", "-q") == 0
     assert server.times[-1] - server.times[0] > 0.05 * (CLAIMS - 1) - 0.04
@@ -158,7 +169,9 @@ def test_a_server_without_logprobs_says_so_by_their_absence(
     assert {row.validity for row in read_predictions(claims.parent / "out.jsonl").predictions} == {Validity.READABLE}
 
 
-def test_an_outage_keeps_what_is_there_and_the_same_command_goes_on(server: ChatServer, claims: Path) -> None:
+def test_an_outage_keeps_what_is_there_and_the_same_command_goes_on(
+    server: ChatServer, claims: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
     server.faults = [(None, {})] * 5 + [(503, {})] * 3  # type: ignore[list-item]
     out = claims.parent / "out.jsonl"
     assert ask(server, claims, "--concurrency", "1", "--retries", "2", "-q") == 1
@@ -170,6 +183,7 @@ def test_an_outage_keeps_what_is_there_and_the_same_command_goes_on(server: Chat
     server.asked.clear()
     assert ask(server, claims, "-q") == 0
     assert server.asked == {f"claim {i}": 1 for i in range(4, CLAIMS)}
+    assert "tokens: 1,200 in, 120 out" in capfd.readouterr().out
     assert len(read_predictions(out).predictions) == CLAIMS
 
 
@@ -194,6 +208,74 @@ def test_refused_claims_are_named_and_stay_open_unless_they_may_count(
     assert server.asked == {f"claim {i}": 1 for i in range(CLAIMS) if i != 7}
     row = read_predictions(claims.parent / "out.jsonl").predictions[7]
     assert (row.id, row.label, row.validity) == ("c7", None, Validity.NONE)
+
+
+@pytest.mark.parametrize("status", [400, 403])
+@pytest.mark.parametrize("flags", [(), ("--refused-as-wrong",)])
+def test_a_server_that_refuses_every_claim_is_asked_a_few_and_nothing_is_written(
+    server: ChatServer, claims: Path, capfd: pytest.CaptureFixture[str], status: int, flags: tuple[str, ...]
+) -> None:
+    server.replies = {"": (status, {"error": {"message": "model not found"}})}
+    assert ask(server, claims, "-q", *flags) == 1
+    assert len(server.bodies) == 5
+    assert "refused all of the first 5 claims, the last with: HTTP" in capfd.readouterr().err
+    claims.write_text("".join(claims.read_text().splitlines(keepends=True)[:2]), encoding="utf-8")
+    (claims.parent / "out.jsonl.part").unlink()
+    assert ask(server, claims, "-q", *flags) == 1
+    assert not (claims.parent / "out.jsonl").exists()
+
+
+def test_a_few_refusals_in_front_do_not_stop_the_rest_nor_a_later_start(server: ChatServer, claims: Path) -> None:
+    server.replies = {f"claim {i}\n": (403, {"error": {"message": "moderated"}}) for i in (0, 1, 2, 3, 7, 8)}
+    assert ask(server, claims, "-q") == 1
+    assert server.asked == {f"claim {i}": 1 for i in (4, 5, 6, 9, 10, 11)}
+    assert ask(server, claims, "-q", "--refused-as-wrong") == 0  # now every claim that is asked for is refused
+    rows = read_predictions(claims.parent / "out.jsonl").predictions
+    assert [row.id for row in rows if row.label is None] == ["c0", "c1", "c2", "c3", "c7", "c8"]
+
+
+def withheld(message: dict[str, str] | None, finish: str) -> tuple[int, dict[str, object]]:
+    return 200, {"choices": [{"message": message, "finish_reason": finish}]}
+
+
+@pytest.mark.parametrize(
+    ("reply", "why"),
+    [
+        (withheld({"content": "LABEL=PA"}, "content_filter"), "content_filter"),
+        (withheld(None, "content_filter"), "content_filter"),
+        (withheld({"content": "", "refusal": "I will not say."}, "stop"), "I will not say."),
+    ],
+)
+def test_a_withheld_answer_is_a_refusal(
+    server: ChatServer, claims: Path, capfd: pytest.CaptureFixture[str], reply: tuple[int, dict[str, object]], why: str
+) -> None:
+    server.replies = {"claim 7\n": reply}
+    assert ask(server, claims) == 1
+    told = capfd.readouterr().err
+    assert "c7: refused: the answer" in told
+    assert why in told
+    assert not (claims.parent / "out.jsonl").exists()
+
+
+def test_half_a_surrogate_pair_is_written_as_a_replacement(server: ChatServer, claims: Path) -> None:
+    content = "LABEL=NA\nCONF=0.40 \ud83d and \U0001f600"
+    server.replies = {"claim 7\n": (200, {"choices": [{"message": {"content": content}}]})}
+    assert ask(server, claims, "-q") == 0
+    row = read_predictions(claims.parent / "out.jsonl").predictions[7]
+    assert (row.raw, row.label) == ("LABEL=NA\nCONF=0.40 \ufffd and \U0001f600", Label.NA)
+
+
+def test_two_processes_do_not_ask_for_the_same_file(
+    server: ChatServer, claims: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    lock = claims.parent / "out.jsonl.lock"
+    with FileLock(lock):
+        assert ask(server, claims, "-q") == 1
+    told = capfd.readouterr().err
+    assert "out.jsonl: another process is at work on it" in told
+    assert not server.bodies
+    assert ask(server, claims, "-q") == 0
+    assert not lock.exists()
 
 
 @pytest.mark.parametrize("status", [401, 404])
@@ -221,6 +303,37 @@ def test_the_key_is_sent_and_shown_nowhere(
     assert "[key]" in told.err
     written = "".join(path.read_text() for path in claims.parent.iterdir())
     assert KEY not in told.out + told.err + written
+
+
+def test_secrets_across_the_cut_of_a_message_and_in_the_address_are_hidden(
+    server: ChatServer, claims: Path, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("A_KEY", KEY)
+    said = "x" * 290 + KEY
+    server.replies = {"claim 1\n": (400, {"m": said}), "claim 2\n": (400, {"m": "a pass%21word pass!word code=abcdef"})}
+    url = server.url.replace("http://", "http://me:pass%21word@") + "/v1?code=abcdef"
+    assert ask(server, claims, "--api-key-env", "A_KEY", "--concurrency", "1", url=url) == 1
+    told = capfd.readouterr().err
+    assert "c1: refused" in told
+    assert "a [key] [key] [key]" in told
+    assert not [secret for secret in (KEY[:4], "pass%21word", "pass!word", "abcdef") if secret in told]
+
+
+@pytest.mark.parametrize("address", ["http://host:abc/v1", "http://[::1/v1", "http://me:pass/word@host/v1"])
+def test_an_address_that_cannot_be_taken_apart_is_explained(
+    server: ChatServer,
+    claims: Path,
+    capfd: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+    address: str,
+) -> None:
+    monkeypatch.setenv("A_KEY", KEY)
+    assert ask(server, claims, "--api-key-env", "A_KEY", url=address) == 1
+    told = capfd.readouterr().err
+    assert "--endpoint: its host or port cannot be read" in told
+    assert "Traceback" not in told
+    assert "word" not in told
+    assert [path.name for path in claims.parent.iterdir()] == ["claims.jsonl"]
 
 
 def test_a_missing_key_and_a_wrong_address_are_explained(

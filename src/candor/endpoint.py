@@ -7,6 +7,7 @@ refuses it, and said. The key is sent to the server and written nowhere.
 from __future__ import annotations
 
 import asyncio
+import base64
 import email.utils
 import random
 import time
@@ -14,7 +15,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Any, Final
-from urllib.parse import urlsplit, urlunsplit
+from urllib.parse import unquote, urlsplit, urlunsplit
 
 import httpx2
 
@@ -27,10 +28,13 @@ LONGEST_WAIT: Final = 30.0
 LONGEST_RETRY_AFTER: Final = 600.0
 """A server that asks for more patience than that has run out of quota rather than of breath."""
 SHOWN_OF_MESSAGE: Final = 300
+SHORTEST_SECRET: Final = 4
+"""Shorter parts of an address (a version, a flag) keep nobody out, and hiding them would garble messages."""
 
-REFUSED_FOR_ALL: Final = (401, 402, 403, 404, 405)
+REFUSED_FOR_ALL: Final = (401, 402, 404, 405)
 """Key, quota, address or model name are wrong: no other question would be answered either."""
-REFUSED: Final = (400, 413, 422)
+REFUSED: Final = (400, 403, 413, 422)
+"""This question is, for all that can be told: some servers answer 400 to a wrong model, and 403 to wrong keys too."""
 AGAIN: Final = (408, 409, 425, 429)
 
 
@@ -104,9 +108,15 @@ def chat_url(url: str) -> str:
     >>> chat_url("http://127.0.0.1:8000"), chat_url("https://models.example/api/v1/")
     ('http://127.0.0.1:8000/v1/chat/completions', 'https://models.example/api/v1/chat/completions')
     """
-    parts = urlsplit(url)
+    expected = "expected an address such as http://127.0.0.1:8000/v1"
+    try:
+        parts = urlsplit(url)
+        _ = parts.port  # raises where it is none
+    except ValueError:
+        # Not shown: what cannot be taken apart may hold a password anywhere.
+        raise EndpointError(f"--endpoint: its host or port cannot be read; {expected}") from None
     if parts.scheme not in ("http", "https") or not parts.hostname:
-        raise EndpointError(f"--endpoint {public_url(url)}: expected an address such as http://127.0.0.1:8000/v1")
+        raise EndpointError(f"--endpoint {public_url(url)}: {expected}")
     path = parts.path.rstrip("/") or "/v1"
     if not path.endswith("/chat/completions"):
         path += "/chat/completions"
@@ -122,6 +132,7 @@ class Endpoint:
         self._say = say
         self._url = chat_url(asking.url)
         self._form = Form()
+        self._secrets = _secrets(asking)
         self._not_before = 0.0
         self._interval = 0.0 if asking.requests_per_minute is None else 60.0 / asking.requests_per_minute
         headers = {} if asking.key is None else {"Authorization": f"Bearer {asking.key}"}
@@ -161,7 +172,7 @@ class Endpoint:
                 await self._wait(attempt, None)
             else:
                 if response.status_code == httpx2.codes.OK:
-                    reply = _reply(response)
+                    reply = self._reply(response)
                     if reply is not None:
                         self._adopt(trial)
                         return reply
@@ -221,16 +232,60 @@ class Endpoint:
                 raise EndpointError(f"{public_url(self._url)} asks to come back in {asked:.0f} seconds; do so")
             # The limit is the server's, not this question's: all of them wait.
             self._not_before = max(self._not_before, time.monotonic() + asked)
-            return
+        # The longer of the two waits counts: servers ask for no patience at all, or with a clock that is late.
         # Random, so that questions that failed together do not come back together.
         await asyncio.sleep(min(LONGEST_WAIT, FIRST_WAIT * 2**attempt) * random.uniform(0.5, 1.0))
 
+    def _reply(self, response: httpx2.Response) -> Reply | None:
+        """What a chat completion says; ``None`` if it is none.
+
+        Raises:
+            RefusedError: it says that the answer is withheld.
+        """
+        try:
+            content = response.json()
+            choice = content["choices"][0]
+            if choice.get("finish_reason") == "content_filter":
+                raise RefusedError("the answer was filtered (finish_reason content_filter)")
+            message = choice["message"]
+            if refusal := message.get("refusal"):
+                raise RefusedError(f"the answer is a refusal: {self._shown(str(refusal))}")
+            # A thought without an answer has no content: an answer without a label, and wrong.
+            text = message.get("content") or ""
+            given = (choice.get("logprobs") or {}).get("content")
+            usage = content.get("usage") or {}
+            counts = [usage.get(key) for key in ("prompt_tokens", "completion_tokens")]
+            tokens_in, tokens_out = (count if isinstance(count, int) else None for count in counts)
+            if not isinstance(text, str):
+                return None
+            ended = choice.get("finish_reason") != "length"
+            return Reply(_writable(text), ended, given or None, tokens_in, tokens_out)
+        except (ValueError, LookupError, TypeError, AttributeError):
+            return None
+
     def _said(self, response: httpx2.Response) -> str:
-        return self._clean(" ".join(response.text.split())[:SHOWN_OF_MESSAGE])
+        return self._shown(response.text)
+
+    def _shown(self, words: str) -> str:
+        # Cleaned first: a secret across the cut would show in part.
+        return _writable(self._clean(" ".join(words.split()))[:SHOWN_OF_MESSAGE])
 
     def _clean(self, words: str) -> str:
-        """Words without the key, which some servers repeat."""
-        return words if not self._asking.key else words.replace(self._asking.key, "[key]")
+        """Words without the key and what else is secret in the address, which some servers repeat."""
+        for secret in self._secrets:
+            words = words.replace(secret, "[key]")
+        return words
+
+
+def _secrets(asking: Asking) -> list[str]:
+    """What must not be shown, the longest first: key, user, password and query, also as they are sent."""
+    parts = urlsplit(asking.url)
+    user = parts.netloc.rpartition("@")[0]
+    values = [value for pair in parts.query.split("&") for value in (pair, pair.partition("=")[2])]
+    secrets = {asking.key or "", parts.query, user, user.partition(":")[2], *values}
+    secrets |= {unquote(secret) for secret in secrets}
+    secrets.add(base64.b64encode(unquote(user).encode()).decode())
+    return sorted((secret for secret in secrets if len(secret) >= SHORTEST_SECRET), key=len, reverse=True)
 
 
 def _retry_after(response: httpx2.Response) -> float | None:
@@ -248,19 +303,6 @@ def _retry_after(response: httpx2.Response) -> float | None:
     return max(0.0, seconds) if seconds == seconds else None
 
 
-def _reply(response: httpx2.Response) -> Reply | None:
-    """What a chat completion says; ``None`` if it is none."""
-    try:
-        content = response.json()
-        choice = content["choices"][0]
-        # A refusal or a thought without an answer has no content: an answer without a label, and wrong.
-        text = choice["message"].get("content") or ""
-        given = (choice.get("logprobs") or {}).get("content")
-        usage = content.get("usage") or {}
-        counts = [usage.get(key) for key in ("prompt_tokens", "completion_tokens")]
-        tokens_in, tokens_out = (count if isinstance(count, int) else None for count in counts)
-        if not isinstance(text, str):
-            return None
-        return Reply(text, choice.get("finish_reason") != "length", given or None, tokens_in, tokens_out)
-    except (ValueError, LookupError, TypeError, AttributeError):
-        return None
+def _writable(text: str) -> str:
+    """Text without halves of surrogate pairs, which JSON can carry and no file can."""
+    return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")

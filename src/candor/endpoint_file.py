@@ -7,17 +7,20 @@ asks only for what is missing there, and the predictions take their name once al
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import hashlib
 import json
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import IO, Any, Final
 
+from filelock import FileLock, Timeout
+
 from candor import prompts
 from candor.data.inputs import read_splits
-from candor.endpoint import Asking, Endpoint, RefusedError, Reply, chat_url, public_url
+from candor.endpoint import Asking, Endpoint, EndpointError, RefusedError, Reply, chat_url, public_url
 from candor.endpoint_probs import listed_label_probs
 from candor.errors import DataError
 from candor.predictions import Header, write_predictions
@@ -25,7 +28,10 @@ from candor.progress import Bar, Reporter
 from candor.types import Example, Prediction, Validity
 
 PART: Final = ".part"
+LOCK: Final = ".lock"
 PER_MILLION: Final = 1e6
+FIRST_ASKED: Final = 5
+"""Claims that are asked before all others: if every one of them is refused, so would be the rest."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,11 +104,10 @@ def predict_endpoint(
         reporter: told of progress.
 
     Raises:
-        DataError: the claims cannot be read, ``out`` is there already, or its part belongs to other work.
-        EndpointError: the server cannot be used; what is answered is kept.
+        DataError: the claims cannot be read, ``out`` is there already or another process is at work on it, or its part
+            belongs to other work.
+        EndpointError: the server cannot be used, or refuses every claim; what is answered is kept.
     """
-    if out.exists():
-        raise DataError("is there already; remove it or name another with --out", file=out)
     chat_url(asking.url)  # a wrong address is told before anything is written
     examples = [
         e for split in read_splits(str(data), data_dir=None).values() for group in split.values() for e in group
@@ -120,24 +125,26 @@ def predict_endpoint(
         split="test",
         seed=0,
     )
-    part = _Part(out.with_name(out.name + PART), header, examples, asking.max_new_tokens)
-    resumed = len(part.lines)
-    if resumed:
-        reporter.say(f"going on with {len(examples) - resumed} of {len(examples)} claims")
-    try:
-        with reporter.bar("ask", len(examples), done=resumed) as bar:
-            refused = asyncio.run(_ask_all(examples, chosen, asking, part, prices, bar, reporter))
-    finally:
-        part.close()
-    lines = part.lines
-    if refused_as_wrong:
-        lines = lines | {index: _line(index, Reply("", True, None, None, None)) for index in refused}
-    written = len(lines) == len(examples)
-    predictions = {index: _prediction(examples[index], line, chosen) for index, line in lines.items()}
-    if written:
-        write_predictions(out, header, [predictions[index] for index in range(len(examples))])
-        part.path.unlink()
-    tokens_in, tokens_out = part.tokens()
+    with _alone(out):
+        if out.exists():
+            raise DataError("is there already; remove it or name another with --out", file=out)
+        part = _Part(out.with_name(out.name + PART), header, examples, asking.max_new_tokens)
+        resumed = len(part.lines)
+        if resumed:
+            reporter.say(f"going on with {len(examples) - resumed} of {len(examples)} claims")
+        try:
+            with reporter.bar("ask", len(examples), done=resumed) as bar:
+                refused = asyncio.run(_ask_all(examples, chosen, asking, part, prices, bar, reporter))
+        finally:
+            part.close()
+        lines = part.lines
+        if refused_as_wrong:
+            lines = lines | {index: _line(index, Reply("", True, None, None, None)) for index in refused}
+        written = len(lines) == len(examples)
+        predictions = {index: _prediction(examples[index], line, chosen) for index, line in lines.items()}
+        if written:
+            write_predictions(out, header, [predictions[index] for index in range(len(examples))])
+            part.path.unlink()
     return Asked(
         rows=len(examples),
         resumed=resumed,
@@ -145,11 +152,33 @@ def predict_endpoint(
         written=written,
         without_probs=sum(p.label is not None and p.label_probs is None for p in predictions.values()),
         cut=sum(not line["stopped"] for line in lines.values()),
-        tokens_in=tokens_in,
-        tokens_out=tokens_out,
+        tokens_in=part.tokens_in,
+        tokens_out=part.tokens_out,
         uncounted=sum(line["tokens_in"] is None or line["tokens_out"] is None for line in part.lines.values()),
-        cost=prices.cost(tokens_in, tokens_out),
+        cost=prices.cost(part.tokens_in, part.tokens_out),
     )
+
+
+@contextlib.contextmanager
+def _alone(out: Path) -> Iterator[None]:
+    """Keep a second process from asking for the same file meanwhile; one that dies lets go of it.
+
+    Raises:
+        DataError: another process is at work on it.
+    """
+    out.parent.mkdir(parents=True, exist_ok=True)
+    lock = out.with_name(out.name + LOCK)
+    try:
+        with FileLock(lock, timeout=0):
+            try:
+                yield
+            finally:
+                if out.exists():
+                    lock.unlink(missing_ok=True)  # nobody who still comes asks for anything
+    except Timeout:
+        raise DataError(
+            "another process is at work on it; wait for it, stop it, or name another with --out", file=out
+        ) from None
 
 
 def _check_ids(examples: Sequence[Example], data: Path) -> None:
@@ -171,12 +200,11 @@ async def _ask_all(
     reporter: Reporter,
 ) -> dict[int, str]:
     """Ask for what the part lacks; which claims were refused, and why."""
-    waiting = [index for index in reversed(range(len(examples))) if index not in part.lines]
+    missing = [index for index in range(len(examples)) if index not in part.lines]
     refused: dict[int, str] = {}
 
-    async def work() -> None:
-        while waiting:
-            index = waiting.pop()
+    async def work(waiting: Iterator[int]) -> None:
+        for index in waiting:
             try:
                 reply = await endpoint.ask(template.render(examples[index]))
             except RefusedError as error:
@@ -184,17 +212,27 @@ async def _ask_all(
                 reporter.warn(f"{examples[index].id}: refused: {error}")
             else:
                 part.append(_line(index, reply))
-            cost = prices.cost(*part.tokens())
+            cost = prices.cost(part.tokens_in, part.tokens_out)
             bar.advance(1, {} if cost is None else {"cost": cost})
 
     async with Endpoint(asking, say=reporter.warn) as endpoint:
-        workers = [asyncio.create_task(work()) for _ in range(min(asking.concurrency, len(waiting)))]
-        try:
-            await asyncio.gather(*workers)
-        finally:
-            for worker in workers:
-                worker.cancel()
-            await asyncio.gather(*workers, return_exceptions=True)
+        # Nothing tells a wrong model's 400 from that of one claim, but that no claim at all is answered.
+        first = 0 if part.lines else FIRST_ASKED
+        for batch in (missing[:first], missing[first:]):
+            waiting = iter(batch)
+            workers = [asyncio.create_task(work(waiting)) for _ in range(min(asking.concurrency, len(batch)))]
+            try:
+                await asyncio.gather(*workers)
+            finally:
+                for worker in workers:
+                    worker.cancel()
+                await asyncio.gather(*workers, return_exceptions=True)
+            if refused and not part.lines:
+                raise EndpointError(
+                    f"{public_url(asking.url)} refused all of the first {len(refused)} claims, the last with: "
+                    f"{refused[max(refused)]}; check --endpoint, --model and --api-key-env, or begin the file with "
+                    "claims that are answered"
+                )
     return refused
 
 
@@ -233,17 +271,17 @@ def _prediction(example: Example, line: dict[str, Any], template: prompts.Templa
 
 
 class _Part:
-    """Answers on disk as they come: whole lines only, each claim once."""
+    """Answers on disk as they come: whole lines only, each claim once; and the tokens that the server counted."""
 
     def __init__(self, path: Path, header: Header, examples: Sequence[Example], max_new_tokens: int) -> None:
         self.path = path
         self.lines: dict[int, dict[str, Any]] = {}
+        self.tokens_in = self.tokens_out = 0
         content = hashlib.sha256(json.dumps([asdict(example) for example in examples]).encode()).hexdigest()
         first = {**asdict(header), "claims_sha256": content, "max_new_tokens": max_new_tokens}
         first.pop("created_by")
         if path.is_file():
             self._read(first, len(examples))
-        path.parent.mkdir(parents=True, exist_ok=True)
         self._stream: IO[str] = path.open("a", encoding="utf-8")
         if path.stat().st_size == 0:
             self._write(first)
@@ -267,24 +305,24 @@ class _Part:
                         f"belongs to other work (it differs in {differs}); remove it to start anew", file=self.path
                     )
                 if number > 1 and 0 <= line["index"] < rows:
-                    self.lines[line["index"]] = line
+                    self._keep(line)
                 whole += len(raw)
         os.truncate(self.path, whole)
 
     def append(self, line: dict[str, Any]) -> None:
         """Keep one more answer."""
         self._write(line)
+        self._keep(line)
+
+    def _keep(self, line: dict[str, Any]) -> None:
         self.lines[line["index"]] = line
+        self.tokens_in += line["tokens_in"] or 0
+        self.tokens_out += line["tokens_out"] or 0
 
     def _write(self, line: dict[str, Any]) -> None:
         self._stream.write(json.dumps(line, ensure_ascii=False, allow_nan=False) + "\n")
         self._stream.flush()
         os.fsync(self._stream.fileno())
-
-    def tokens(self) -> tuple[int, int]:
-        """Tokens in and out of all answers, as far as the server counted them."""
-        lines = self.lines.values()
-        return sum(line["tokens_in"] or 0 for line in lines), sum(line["tokens_out"] or 0 for line in lines)
 
     def close(self) -> None:
         """Close the file."""

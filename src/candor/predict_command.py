@@ -122,7 +122,9 @@ def _key(variable: str | None) -> str | None:
 def _warn_of_open_key(asking: Asking, reporter: Reporter) -> None:
     from urllib.parse import urlsplit
 
-    parts = urlsplit(asking.url)
+    from candor.endpoint import chat_url
+
+    parts = urlsplit(chat_url(asking.url))
     if asking.key and parts.scheme == "http" and parts.hostname not in ("localhost", "127.0.0.1", "::1"):
         reporter.warn("the key goes over the network unencrypted (http, not https)")
 
