@@ -64,6 +64,7 @@ class RunningServer:
             *("--backend-config", json.dumps(self._backend)),
             # A client that is gone gives its place to another after so many seconds without a heartbeat.
             *("--session-timeout-sec", "30", "--session-cleanup-interval-sec", "2"),
+            "--until-eof",
         ]
         cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "candor-test-jax"
         environment = {
@@ -77,7 +78,9 @@ class RunningServer:
             "NO_PROXY": "127.0.0.1",
         }
         with self.log.open("ab") as log:
-            self._process = subprocess.Popen(command, stdout=log, stderr=subprocess.STDOUT, env=environment)
+            self._process = subprocess.Popen(
+                command, stdin=subprocess.PIPE, stdout=log, stderr=subprocess.STDOUT, env=environment
+            )
         deadline = time.monotonic() + START_SECONDS
         while not self._answers():
             if self._process.poll() is not None or time.monotonic() > deadline:

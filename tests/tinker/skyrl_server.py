@@ -13,6 +13,7 @@ import os
 import runpy
 import signal
 import sys
+import threading
 import typing
 
 if sys.version_info < (3, 12):
@@ -37,15 +38,24 @@ def run_server() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     add_model(parser, EngineConfig)
     parser.add_argument("--port", type=int, required=True)
+    parser.add_argument("--until-eof", action="store_true", help="end when standard input does")
     given = vars(parser.parse_args())
     port = given.pop("port")
+    if given.pop("until_eof"):
+        threading.Thread(target=_end_with_input, daemon=True).start()
     api._build_uv_run_cmd_engine = lambda _, config: [sys.executable, __file__, "engine", *config_to_argv(config)]
     api.app.state.engine_config = EngineConfig.model_validate(given)
     uvicorn.run(api.app, host="127.0.0.1", port=port, log_level="warning")
 
 
+def _end_with_input() -> None:
+    """End when whoever holds the other end of standard input does, however it ends."""
+    sys.stdin.buffer.read()
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
 def _end_with_parent() -> None:
-    """End when the parent does, however it ends: nobody else would end us (Linux only)."""
+    """End when the server does, however it ends (Linux only). Not for the server: this is about the parent's thread."""
     import ctypes
 
     parent = os.getppid()
@@ -55,8 +65,8 @@ def _end_with_parent() -> None:
 
 
 if __name__ == "__main__":
-    _end_with_parent()
     if sys.argv[1:2] == ["engine"]:
+        _end_with_parent()
         del sys.argv[1]
         run_engine()
     else:
