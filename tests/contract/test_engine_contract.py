@@ -176,14 +176,18 @@ def test_greedy_takes_the_likeliest_token_each_time(engine: Engine) -> None:
             assert scored[token][0] >= max(float(row[0]) for row in scored) - TOLERANCE
 
 
-def test_the_same_seed_gives_the_same_rollouts(make_engine: MakeEngine, sampling: Sampling) -> None:
+def test_the_same_seed_gives_the_same_rollouts(
+    make_engine: MakeEngine, implementation: str, sampling: Sampling
+) -> None:
     one, two = make_engine(), make_engine()
     prompts = _prompts(one)
     first = one.rollout(prompts, 4, sampling, LABEL_PROBE)
     for again in (one.rollout(prompts, 4, sampling, LABEL_PROBE), two.rollout(prompts, 4, sampling, LABEL_PROBE)):
         assert [r.tokens for r in _flat(again)] == [r.tokens for r in _flat(first)]
+        if not implementation.startswith("tinker"):
+            assert again == first
+        # A service may compute the same in another batch, and so in other last digits.
         for there, here in zip(_flat(again), _flat(first), strict=True):
-            # A service may compute the same in another batch, and so in other last digits.
             assert there.logprobs == pytest.approx(here.logprobs, abs=TOLERANCE)
             assert there.probe_logprobs == pytest.approx(here.probe_logprobs, abs=TOLERANCE)
     other = one.rollout(prompts, 4, replace(sampling, seed=4), LABEL_PROBE)
