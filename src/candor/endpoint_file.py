@@ -23,9 +23,9 @@ from candor.data.inputs import read_splits
 from candor.endpoint import Asking, Endpoint, EndpointError, RefusedError, Reply, chat_url, public_url
 from candor.endpoint_probs import listed_label_probs
 from candor.errors import DataError
-from candor.predictions import Header, write_predictions
+from candor.predictions import Header, read_prediction, write_predictions
 from candor.progress import Bar, Reporter
-from candor.types import Example, Prediction, Validity
+from candor.types import Example, Prediction
 
 PART: Final = ".part"
 LOCK: Final = ".lock"
@@ -249,25 +249,9 @@ def _line(index: int, reply: Reply) -> dict[str, Any]:
 
 
 def _prediction(example: Example, line: dict[str, Any], template: prompts.Template) -> Prediction:
-    answer = prompts.parse(line["text"], template)
-    validity = answer.validity
-    if validity is Validity.CLEAN and not line["stopped"]:
-        validity = Validity.READABLE  # it reads well so far, but it did not end
     probs = line["label_probs"]
-    return Prediction(
-        id=example.id,
-        dataset=example.dataset,
-        group=example.group,
-        claim=example.claim,
-        evidence=example.evidence,
-        gold=example.label,
-        raw=line["text"],
-        label=answer.label,
-        confidence=answer.confidence,
-        validity=validity,
-        label_probs=None if probs is None else (probs[0], probs[1], probs[2]),
-        posterior=example.posterior,
-    )
+    label_probs = None if probs is None else (probs[0], probs[1], probs[2])
+    return read_prediction(example, line["text"], template, stopped=line["stopped"], label_probs=label_probs)
 
 
 class _Part:

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 
 import numpy as np
 
 from candor import prompts
 from candor.encoding import EncodedPrompt, answer_grammar, encode
 from candor.engines.base import Engine, Sampling
+from candor.predictions import read_prediction
 from candor.scoring import label_probs
 from candor.steps import LABEL_PROBE
-from candor.types import Example, Prediction, Rollout, Validity
+from candor.types import Example, Prediction, Rollout
 
 OnBatch = Callable[[int], None]
 """Told how many more examples have been answered."""
@@ -55,23 +57,8 @@ def predict(
 
 
 def _prediction(example: Example, encoded: EncodedPrompt, rollout: Rollout, template: prompts.Template) -> Prediction:
-    answer = prompts.parse(rollout.text, template)
-    validity = answer.validity
-    if validity is Validity.CLEAN and not rollout.stopped:
-        validity = Validity.READABLE  # it reads well so far, but it did not end
     p_pass, p_fail, p_na = label_probs(np.array(rollout.probe_logprobs)).tolist()
-    return Prediction(
-        id=example.id,
-        dataset=example.dataset,
-        group=example.group,
-        claim=example.claim,
-        evidence=example.evidence,
-        gold=example.label,
-        raw=rollout.text,
-        label=answer.label,
-        confidence=answer.confidence,
-        validity=validity,
-        label_probs=(p_pass, p_fail, p_na),
-        evidence_dropped=encoded.evidence_dropped,
-        posterior=example.posterior,
+    found = read_prediction(
+        example, rollout.text, template, stopped=rollout.stopped, label_probs=(p_pass, p_fail, p_na)
     )
+    return replace(found, evidence_dropped=encoded.evidence_dropped)

@@ -16,12 +16,50 @@ from typing import Any, Final
 import candor
 from candor.errors import PredictionError
 from candor.files import write_jsonl
-from candor.types import LABELS, Label, Prediction, Validity
+from candor.prompts import Template, parse
+from candor.types import LABELS, Example, Label, Prediction, Validity
 
 SCHEMA: Final = 1
 """Version of the file format, in the header."""
 
 _MAGIC: Final = "predictions"
+
+
+def read_prediction(
+    example: Example,
+    text: str,
+    template: Template,
+    *,
+    stopped: bool,
+    label_probs: tuple[float, float, float] | None,
+) -> Prediction:
+    """A model's answer to an example as a prediction.
+
+    Args:
+        example: what was asked.
+        text: the answer.
+        template: gives the form of the answer.
+        stopped: whether the answer came to its own end.
+        label_probs: p(PASS), p(FAIL), p(NA), if they are known.
+    """
+    answer = parse(text, template)
+    validity = answer.validity
+    if validity is Validity.CLEAN and not stopped:
+        validity = Validity.READABLE  # it reads well so far, but it did not end
+    return Prediction(
+        id=example.id,
+        dataset=example.dataset,
+        group=example.group,
+        claim=example.claim,
+        evidence=example.evidence,
+        gold=example.label,
+        raw=text,
+        label=answer.label,
+        confidence=answer.confidence,
+        validity=validity,
+        label_probs=label_probs,
+        posterior=example.posterior,
+    )
 
 
 @dataclass(frozen=True, slots=True)
