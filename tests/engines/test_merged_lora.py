@@ -11,8 +11,10 @@ from candor.engines.merged_lora import MergedLora
 IDS = torch.arange(3, 15)[None]
 
 
-def test_outputs_and_gradients_are_those_of_peft() -> None:
-    model = make_model("llama")
+@pytest.mark.parametrize("rank", [4, 24])
+def test_outputs_and_gradients_are_those_of_peft(rank: int) -> None:
+    """Also where a layer's whole gradient is cheaper than the products through the rank."""
+    model = make_model("llama", rank=rank)
     lora = MergedLora(model)
     assert len(lora) == 4 * 7
     expected = model(input_ids=IDS).logits

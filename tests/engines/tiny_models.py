@@ -67,6 +67,7 @@ def make_model(
     family: str,
     *,
     lora: bool = True,
+    rank: int = 4,
     experts: bool = False,
     dtype: torch.dtype = torch.float32,
     **overrides: Any,
@@ -86,7 +87,7 @@ def make_model(
                 parameter.copy_(0.1 * torch.randn(parameter.shape, generator=generator))
     if lora:
         settings = LoraConfig(
-            r=4,
+            r=rank,
             lora_alpha=8,
             lora_dropout=0.0,
             target_modules=_TARGETS.get(family, ATTENTION + MLP),

@@ -47,6 +47,11 @@ def _adapter_gradients(
     grad: torch.Tensor, x: torch.Tensor, lora_a: torch.Tensor, lora_b: torch.Tensor, scaling: float
 ) -> tuple[torch.Tensor, torch.Tensor]:
     grad_2d, x_2d = grad.reshape(-1, grad.shape[-1]), x.reshape(-1, x.shape[-1])
+    (rank, inputs), outputs = lora_a.shape, lora_b.shape[0]
+    # A small layer's whole gradient takes fewer multiplications than the two products through the rank.
+    if inputs * outputs < 2 * rank * (inputs + outputs):
+        whole = grad_2d.t() @ x_2d * scaling
+        return lora_b.t() @ whole, whole @ lora_a.t()
     grad_a = (grad_2d @ (lora_b * scaling)).t() @ x_2d
     grad_b = grad_2d.t() @ (x_2d @ (lora_a * scaling).t())
     return grad_a, grad_b
