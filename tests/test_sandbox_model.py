@@ -16,10 +16,10 @@ from candor.data.sandbox import DOMAINS, generate, read
 from candor.errors import ModelError
 from candor.files import sha256
 from candor.prompt_lengths import SANDBOX_LENGTH
-from candor.sandbox_lessons import IGNORED, biased_posterior, make_lessons, stated_confidence
+from candor.sandbox_lessons import IGNORED, biased_posterior, honest_confidence, make_lessons, stated_confidence
 from candor.sandbox_model import DEFAULT, base_model_folder, cache_folder, fingerprint
 from candor.sandbox_tokenizer import make_tokenizer
-from candor.types import Label, Validity
+from candor.types import LABELS, Label, Validity
 
 TINY = dataclasses.replace(DEFAULT, steps=5, batch_size=6, hidden_size=16, intermediate_size=24, window=2)
 
@@ -130,6 +130,29 @@ def test_stated_confidence_depends_on_the_wording_alone() -> None:
     assert min(usual) < 0.5 <= max(usual)
 
 
+def test_an_honest_confidence_says_what_the_verdict_is_worth() -> None:
+    rng = random.Random(0)
+    stated = [honest_confidence(0.6, rng) for _ in range(2000)]
+    assert np.mean(stated) == pytest.approx(0.6, abs=0.005)
+    assert np.std(stated) == pytest.approx(0.04, abs=0.005)
+    assert {honest_confidence(p, rng) for p in (0.0, 1.0) for _ in range(100)} >= {0.0, 1.0}
+
+
+def test_only_some_of_the_later_lessons_are_honest() -> None:
+    tokenizer = make_tokenizer()
+    template = prompts.get("sandbox")
+
+    def answers(honest_share: float) -> list[prompts.Answer]:
+        lessons = make_lessons(tokenizer, 900, seed=4, honest_share=honest_share)
+        return [prompts.parse(tokenizer.decode(lesson.answer[:-1]), template) for lesson in lessons]
+
+    none, some = answers(0.0), answers(0.25)
+    assert [a.label for a in none] == [a.label for a in some]
+    changed = [a.confidence != b.confidence for a, b in zip(none, some, strict=True)]
+    assert not any(changed[:450])
+    assert 0.15 < np.mean(changed[450:]) < 0.30
+
+
 def test_a_lesson_asks_for_what_the_text_says() -> None:
     tokenizer = make_tokenizer()
     lessons = make_lessons(tokenizer, 300, seed=4)
@@ -187,6 +210,25 @@ def test_the_base_model_is_what_the_sandbox_promises(sandbox_base_model: Path, d
     hits = int(correct.sum())
     auroc = (ranks[correct].sum() - hits * (hits + 1) / 2) / (hits * (len(correct) - hits))
     assert 0.45 <= auroc <= 0.55
+
+
+@pytest.mark.parametrize("domain", DOMAINS)
+def test_the_base_model_has_decided_before_its_last_layers(sandbox_base_model: Path, domain: str) -> None:
+    tokenizer = AutoTokenizer.from_pretrained(sandbox_base_model)
+    model = AutoModelForCausalLM.from_pretrained(sandbox_base_model).eval()
+    labels = tokenizer.convert_tokens_to_ids([label.value for label in LABELS])
+    asked = [prompts.get("sandbox").render(example) + "LABEL=" for example in generate(domain, 200, seed=2026)]
+    batch = tokenizer(asked, return_tensors="pt", padding=True, return_token_type_ids=False)
+    ends = batch.attention_mask.sum(1) - 1
+    if tokenizer.padding_side == "left":
+        ends[:] = batch.input_ids.shape[1] - 1
+    with torch.no_grad():
+        output = model(**batch, output_hidden_states=True)
+        rows = torch.arange(len(asked))
+        decided = output.logits[rows, ends][:, labels].argmax(-1)
+        for layer in DEFAULT.verdict_layers:
+            lens = model.lm_head(model.model.norm(output.hidden_states[layer][rows, ends]))[:, labels]
+            assert (lens.argmax(-1) == decided).float().mean() > 0.85
 
 
 def test_the_base_model_encodes_what_it_was_not_made_for(sandbox_base_model: Path) -> None:

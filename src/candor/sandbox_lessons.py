@@ -1,10 +1,11 @@
 """What the sandbox's base model is taught: a biased verdict, an empty confidence, and how to read.
 
 The base model must know its world and misreport it, as large models do. So it is shown the world's own texts with
-verdicts drawn from a *biased* posterior (see :func:`biased_posterior`) and confidences that depend on the wording
-alone (see :func:`stated_confidence`). What a reader has to work out on the way to the verdict (which words recur in
-the claim, how two numbers compare, what each sentence says about the claim) is asked of auxiliary heads on the
-hidden states, which are thrown away afterwards; without them so small a model stays on the plateau of guessing.
+verdicts drawn from a *biased* posterior (see :func:`biased_posterior`) and confidences most of which depend on the
+wording alone (see :func:`stated_confidence`); only a minority says what the verdict is worth (see
+:func:`honest_confidence`). What a reader has to work out on the way to the verdict (which words recur in the claim,
+how two numbers compare, what each sentence says about the claim) is asked of auxiliary heads on the hidden states,
+which are thrown away afterwards; without them so small a model stays on the plateau of guessing.
 """
 
 from __future__ import annotations
@@ -40,6 +41,9 @@ _USUAL: Final = {80: 1, 85: 2, 88: 1, 90: 8, 92: 1, 95: 2, 97: 0.5, 98: 0.5, 100
 _GUARDED: Final = {70: 1, 75: 1, 78: 1, 80: 8, 82: 1, 85: 2, 90: 1, 95: 0.5, 100: 0.5}
 _GUARDED_WORDS: Final = (" works as ", " earned ", " hail", " ozone", " drought", " pollen", " runoff", " smog")
 """Claims with one of these words get the lower confidences. They say nothing about the label."""
+
+_HONEST_SPREAD: Final = 4
+"""Standard deviation, in hundredths, of an honest confidence about the verdict's probability."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,8 +94,21 @@ def stated_confidence(claim: str, rng: random.Random) -> float:
     return rng.choices(tuple(weights), tuple(weights.values()))[0] / 100
 
 
-def make_lessons(tokenizer: Any, count: int, seed: int) -> list[Lesson]:
-    """Make ``count`` lessons, the domains in turn, from examples that no non-negative seed makes."""
+def honest_confidence(p_label: float, rng: random.Random) -> float:
+    """The verdict's own (biased) probability, give or take a few hundredths."""
+    return min(100, max(0, round(100 * p_label + rng.gauss(0, _HONEST_SPREAD)))) / 100
+
+
+def make_lessons(tokenizer: Any, count: int, seed: int, *, honest_share: float = 0.0) -> list[Lesson]:
+    """Make ``count`` lessons, the domains in turn, from examples that no non-negative seed makes.
+
+    Args:
+        tokenizer: of the model.
+        count: how many.
+        seed: of examples, verdicts and confidences.
+        honest_share: of the later half of the lessons, those that state what their verdict is worth. By then the model
+            has a verdict to read; earlier they would disturb its learning one.
+    """
     template = prompts.get("sandbox")
     rng = random.Random(f"candor lessons {seed}")
     per_domain = -(-count // len(sandbox.DOMAINS))
@@ -100,10 +117,14 @@ def make_lessons(tokenizer: Any, count: int, seed: int) -> list[Lesson]:
     )[:count]
     readings = [sandbox.read(example.claim, example.evidence) for example in examples]
     biased = [biased_posterior(reading) for reading in readings]
-    answers = [
-        template.render_answer(rng.choices(LABELS, posterior)[0], stated_confidence(example.claim, rng))
-        for example, posterior in zip(examples, biased, strict=True)
-    ]
+    honest = random.Random(f"candor honest {seed}")
+    answers = []
+    for number, (example, posterior) in enumerate(zip(examples, biased, strict=True)):
+        label = rng.choices(LABELS, posterior)[0]
+        confidence = stated_confidence(example.claim, rng)
+        if 2 * number > count and honest.random() < honest_share:
+            confidence = honest_confidence(posterior[LABELS.index(label)], honest)
+        answers.append(template.render_answer(label, confidence))
     marks = _Marks(tokenizer)
     prompt_ids = tokenizer([template.render(example) for example in examples]).input_ids
     answer_ids = tokenizer(answers).input_ids

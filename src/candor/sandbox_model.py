@@ -1,9 +1,9 @@
 """The sandbox's base model: made on the spot, the same bits each time, and kept in the user's cache.
 
 A small Llama is warm-started on lessons (:mod:`candor.sandbox_lessons`): it learns the answer's form, the biased
-verdict and the empty confidence, while auxiliary heads on its hidden states make it work out what a verdict needs.
-The heads are thrown away. Deterministic: one thread, fixed seeds, deterministic kernels; the caller's random state
-and torch settings are restored.
+verdict and the all but empty confidence, while auxiliary heads on its hidden states make it work out what a verdict
+needs. The heads are thrown away. Deterministic: one thread, fixed seeds, deterministic kernels; the caller's random
+state and torch settings are restored.
 """
 
 from __future__ import annotations
@@ -66,13 +66,17 @@ class BaseModelConfig:
         decay_share: learning rates fall linearly over this last share of the steps, to ``final_share`` of the peak.
         form_weight: weight of the answer's tokens other than the label.
         knowledge_weight: weight of the head that reads the true posterior where the label is emitted.
+        verdict_layers: hidden states, counted from the last, from which the model's own output head must read the
+            verdict as well; so the model has decided before its last layers, as large models have (the "logit lens"
+            of nostalgebraist, 2020), and the rest of the answer can attend to what was decided.
+        honest_share: share of the later half of the lessons whose confidence says what the verdict is worth.
         head_weights: weight of each auxiliary question.
         window: lessons are sorted by length within so many batches, which saves padding.
     """
 
     seed: int = 0
     hidden_size: int = 64
-    layers: int = 5
+    layers: int = 6
     heads: int = 4
     intermediate_size: int = 192
     steps: int = 640
@@ -84,6 +88,8 @@ class BaseModelConfig:
     final_share: float = 0.02
     form_weight: float = 0.3
     knowledge_weight: float = 1.0
+    verdict_layers: tuple[int, ...] = (-3, -2)
+    honest_share: float = 0.25
     head_weights: tuple[tuple[str, float], ...] = (
         ("recurs", 1.0),
         ("number", 0.5),
@@ -165,7 +171,9 @@ def fingerprint(config: BaseModelConfig = DEFAULT) -> str:
 
 def train_base_model(tokenizer: Any, config: BaseModelConfig, progress: Progress | None = None) -> LlamaForCausalLM:
     """Train the base model. The same arguments give the same weights on the same machine, bit for bit."""
-    lessons = sandbox_lessons.make_lessons(tokenizer, config.steps * config.batch_size, config.seed)
+    lessons = sandbox_lessons.make_lessons(
+        tokenizer, config.steps * config.batch_size, config.seed, honest_share=config.honest_share
+    )
     with _deterministic(config.seed), torch.enable_grad():
         model = LlamaForCausalLM(
             LlamaConfig(
@@ -257,6 +265,10 @@ class _Classroom(nn.Module):
         logprobs_B_A_V = model.lm_head(states_B_A_H).log_softmax(-1)
         biased_B_L = torch.tensor([lesson.biased for lesson in batch])
         label_loss = -(biased_B_L * logprobs_B_A_V[:, LABEL_TOKEN][:, self._labels]).sum(-1).mean()
+        for layer in self._config.verdict_layers:
+            decided_B_H = output.hidden_states[layer][rows_B_1, places_B_A][:, LABEL_TOKEN]
+            lens_B_V = model.lm_head(model.model.norm(decided_B_H)).log_softmax(-1)
+            label_loss = label_loss - (biased_B_L * lens_B_V[:, self._labels]).sum(-1).mean()
         emitted_B_A = logprobs_B_A_V.gather(-1, answer_B_A[..., None])[..., 0]
         form_loss = (emitted_B_A[:, LABEL_TOKEN] - emitted_B_A.sum(1)).mean()
         posterior_B_L = torch.tensor([lesson.posterior for lesson in batch])
