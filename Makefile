@@ -34,14 +34,14 @@ test-tinker: $(TINKER)/.ready  ## test the Tinker engine against a real SkyRL se
 	OMP_NUM_THREADS=1 $(TINKER)/bin/python -m pytest tests/tinker tests/contract -k tinker
 	PYTHONPATH=$(TINKER)/newest $(TINKER)/bin/python -m pytest tests/tinker/test_tinker_sdk.py
 
-# SkyRL asks for older versions of transformers and peft than candor; its server runs with candor's, which go in last.
-# The newest SDK, which does not speak with that server, lies apart: its names and types alone are tested.
-$(TINKER)/.ready: pyproject.toml constraints.txt
+# SkyRL asks for older versions of transformers and peft than candor, and for much that its server never loads: it comes
+# without its own requirements, which tests/tinker/requirements.txt names. The newest SDK, which does not speak with that
+# server, lies apart: its names and types alone are tested. Bytecode is made for what is imported, not for everything.
+$(TINKER)/.ready: pyproject.toml constraints.txt tests/tinker/requirements.txt
 	$(PYTHON) -m venv $(TINKER)
-	$(TINKER)/bin/pip install --quiet --disable-pip-version-check -c constraints.txt torch
-	$(TINKER)/bin/pip install --quiet --disable-pip-version-check 'skyrl[tinker,jax]==0.3.0' tinker==0.24.1 torch==2.13.0
-	$(TINKER)/bin/pip install --quiet --disable-pip-version-check -c constraints.txt -e . pytest
-	$(TINKER)/bin/pip install --quiet --disable-pip-version-check --no-deps --upgrade --target $(TINKER)/newest tinker==0.38.0
+	$(TINKER)/bin/pip install --quiet --disable-pip-version-check --no-compile -c constraints.txt torch pytest -r tests/tinker/requirements.txt -e .
+	$(TINKER)/bin/pip install --quiet --disable-pip-version-check --no-compile --no-deps skyrl==0.3.0
+	$(TINKER)/bin/pip install --quiet --disable-pip-version-check --no-compile --no-deps --upgrade --target $(TINKER)/newest tinker==0.38.0
 	touch $(TINKER)/.ready
 
 check: $(READY)  ## lint, strict types, imports follow the data flow

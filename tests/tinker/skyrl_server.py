@@ -4,11 +4,13 @@
 
 Two things keep SkyRL 0.3.0 from starting that way, and both are put right here: on Python 3.11 pydantic refuses its
 ``typing.TypedDict``, and the server starts its engine through ``uv run``. The engine is this file again, with
-``engine`` as its first argument.
+``engine`` as its first argument. And it pads batches to two lengths and one number of rows, because each shape takes a
+compilation of its own, which on tiny models is what takes the time.
 """
 
 from __future__ import annotations
 
+import math
 import os
 import runpy
 import signal
@@ -22,8 +24,21 @@ if sys.version_info < (3, 12):
     typing.TypedDict = typing_extensions.TypedDict
 
 
+LENGTHS = (64, 192)
+"""To which sequences are padded; longer ones as SkyRL pads them."""
+
+ROWS = 8
+"""To a multiple of which a training batch is padded, as SkyRL does for the devices that share it."""
+
+
 def run_engine() -> None:
     """The process that holds the model."""
+    from skyrl.backends import utils
+    from skyrl.tx.utils import models
+
+    rounded, padded = models.round_up_seq_len, utils.pad_to_fsdp
+    models.round_up_seq_len = lambda length: next((few for few in LENGTHS if length <= few), rounded(length))
+    utils.pad_to_fsdp = lambda rows, devices: padded(rows, math.lcm(ROWS, devices))
     runpy.run_module("skyrl.tinker.engine", run_name="__main__", alter_sys=True)
 
 
