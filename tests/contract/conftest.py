@@ -32,6 +32,15 @@ def served_adapter(tinker_server: RunningServer, tmp_path_factory: pytest.TempPa
     return trained_state(tinker_server.model, tinker_server.url, tmp_path_factory.mktemp("served") / "adapter")
 
 
+@pytest.fixture(scope="session")
+def idle_services(tinker_server: RunningServer) -> Iterator[list[Any]]:
+    """Engines on the server that no test uses at the moment: a new one costs the server seconds, a reset one little."""
+    engines: list[Any] = []
+    yield engines
+    for engine in engines:
+        engine.close()
+
+
 @pytest.fixture(params=IMPLEMENTATIONS)
 def implementation(request: pytest.FixtureRequest) -> str:
     return str(request.param)
@@ -48,15 +57,17 @@ def make_engine(
         return
     server: RunningServer = request.getfixturevalue("tinker_server")
     state: Path = request.getfixturevalue("served_adapter")
-    made: list[Any] = []
+    idle: list[Any] = request.getfixturevalue("idle_services")
+    taken: list[Any] = []
 
     def make() -> Engine:
-        made.append(service_engine(server.model, server.url, adapter=state))
-        return made[-1]
+        engine = idle.pop() if idle else service_engine(server.model, server.url, adapter=state)
+        taken.append(engine)
+        engine.load(state)
+        return taken[-1]
 
     yield make
-    for engine in made:
-        engine.close()
+    idle.extend(taken)
 
 
 @pytest.fixture

@@ -4,7 +4,7 @@
 
 Two things keep SkyRL 0.3.0 from starting that way, and both are put right here: on Python 3.11 pydantic refuses its
 ``typing.TypedDict``, and the server starts its engine through ``uv run``. The engine is this file again, with
-``engine`` as its first argument. And it pads batches to two lengths and one number of rows, because each shape takes a
+``engine`` as its first argument. And it pads batches to few lengths and one number of rows, because each shape takes a
 compilation of its own, which on tiny models is what takes the time.
 """
 
@@ -24,8 +24,8 @@ if sys.version_info < (3, 12):
     typing.TypedDict = typing_extensions.TypedDict
 
 
-LENGTHS = (64, 192)
-"""To which sequences are padded; longer ones as SkyRL pads them."""
+LENGTHS = (64, 80, 192)
+"""To which sequences are padded, a prompt of 64 with its completion to 80; longer ones as SkyRL pads them."""
 
 ROWS = 8
 """To a multiple of which a training batch is padded, as SkyRL does for the devices that share it."""
