@@ -1,6 +1,6 @@
 """Which properties of a base model decide whether a stated confidence transfers.
 
-    python benchmarks/base_models.py [--out runs/bases] [--jobs 2]
+    python benchmarks/base_models.py [NAME ...] [--out runs/bases] [--jobs 2]
 
 Makes base models of the sandbox that lack an early verdict, an honest minority of confidences, or both, trains each on
 one domain with ``recipes/sandbox/bases.yaml``, and prints the tables of ``benchmarks/objectives.py``, with one row for
@@ -32,12 +32,15 @@ LACKING: dict[str, dict[str, Any]] = {
 def main() -> None:
     """Make the models, train on each, print what came out."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("names", nargs="*", metavar="NAME", help=f"of {', '.join(LACKING)}; all if none is given")
     parser.add_argument("--out", type=Path, default=Path("runs/bases"))
     parser.add_argument("--jobs", type=int, default=1)
     arguments = parser.parse_args()
-    for name, changed in LACKING.items():
+    if unknown := set(arguments.names) - set(LACKING):
+        parser.error(f"unknown base model {', '.join(sorted(unknown))}; known: {', '.join(LACKING)}")
+    for name in arguments.names or LACKING:
         print(f"base model: {name}", flush=True)
-        folder = base_model_folder(config=dataclasses.replace(DEFAULT, **changed))
+        folder = base_model_folder(config=dataclasses.replace(DEFAULT, **LACKING[name]))
         recipe = load_recipe("sandbox/bases", [f"model.name={folder}", f"arms={{{name}: {{}}}}"])
         run_experiment(recipe, arguments.out, jobs=arguments.jobs, reporter=Reporter())
     arms, datasets, figures = read_runs(arguments.out)
