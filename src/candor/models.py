@@ -44,7 +44,7 @@ def load_engine(
 
 
 def sandbox_model(reporter: Reporter) -> Path:
-    """Folder of the sandbox's base model, made on first use (about a minute and a half on one core)."""
+    """Folder of the sandbox's base model, made on first use (two to three minutes on one core)."""
     from candor.sandbox_model import base_model_folder
 
     with contextlib.ExitStack() as stack:
