@@ -4,7 +4,7 @@
 
 Makes base models of the sandbox that lack an early verdict, an honest minority of confidences, or both, trains each on
 one domain with ``recipes/sandbox/bases.yaml``, and prints the tables of ``benchmarks/objectives.py``, with one row for
-each base model. What is there already is not done again.
+each base model; "nothing (base)" is the first of them, untrained. What is there already is not done again.
 """
 
 from __future__ import annotations
