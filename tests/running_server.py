@@ -19,7 +19,7 @@ BACKEND: dict[str, Any] = {
     "max_lora_adapters": 12,
     "max_lora_rank": 8,
     # Batches of one size: every other size is another compilation.
-    "sample_max_num_sequences": 32,
+    "sample_max_num_sequences": 16,
     "train_micro_batch_size": 8,
 }
 

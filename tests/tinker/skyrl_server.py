@@ -4,12 +4,13 @@
 
 Two things keep SkyRL 0.3.0 from starting that way, and both are put right here: on Python 3.11 pydantic refuses its
 ``typing.TypedDict``, and the server starts its engine through ``uv run``. The engine is this file again, with
-``engine`` as its first argument. And it pads batches to few lengths and one number of rows, because each shape takes a
-compilation of its own, which on tiny models is what takes the time.
+``engine`` as its first argument. And it gives batches one of two shapes, because each takes a compilation of its own,
+which on tiny models is what takes the time.
 """
 
 from __future__ import annotations
 
+import functools
 import math
 import os
 import runpy
@@ -17,6 +18,8 @@ import signal
 import sys
 import threading
 import typing
+from collections.abc import Callable
+from typing import Any
 
 if sys.version_info < (3, 12):
     import typing_extensions
@@ -24,22 +27,64 @@ if sys.version_info < (3, 12):
     typing.TypedDict = typing_extensions.TypedDict
 
 
-LENGTHS = (64, 80, 192)
-"""To which sequences are padded, a prompt of 64 with its completion to 80; longer ones as SkyRL pads them."""
+LENGTHS = (80, 192)
+"""To which sequences are padded; longer ones as SkyRL pads them."""
 
 ROWS = 8
 """To a multiple of which a training batch is padded, as SkyRL does for the devices that share it."""
 
+NEW_TOKENS = 16
+"""To a multiple of which the limit of a completion is raised before it is cut to what was asked for."""
+
+STOP_TOKENS = 4
+"""Among how many a sampler looks for the end, most of them tokens that there are not."""
+
 
 def run_engine() -> None:
     """The process that holds the model."""
+    import optax
     from skyrl.backends import utils
-    from skyrl.tx.utils import models
+    from skyrl.tx.utils import generator, models
 
     rounded, padded = models.round_up_seq_len, utils.pad_to_fsdp
     models.round_up_seq_len = lambda length: next((few for few in LENGTHS if length <= few), rounded(length))
     utils.pad_to_fsdp = lambda rows, devices: padded(rows, math.lcm(ROWS, devices))
+    generate = generator.GeneratorMixin._prefill_and_decode
+    generator.GeneratorMixin._prefill_and_decode = staticmethod(functools.partial(_generate_alike, generate))
+    # Optimisers that are equal, but not the same, are compiled once for each adapter.
+    optax.inject_hyperparams = functools.cache(_remembered(optax.inject_hyperparams))
     runpy.run_module("skyrl.tinker.engine", run_name="__main__", alter_sys=True)
+
+
+def _generate_alike(
+    generate: Callable[..., Any],
+    model: Any,
+    prompts: Any,
+    mask: Any,
+    length: int,
+    new_tokens: int,
+    adapters: Any,
+    temperatures: Any,
+    keys: Any,
+    stop_tokens: Any,
+    *filters: Any,
+    prompt_logprobs: bool,
+) -> Any:
+    """Sample with limits that are the same for all requests; the caller cuts completions to what it asked for."""
+    import jax.numpy as jnp
+    from skyrl.tx.utils import models
+
+    new_tokens = -(-new_tokens // NEW_TOKENS) * NEW_TOKENS
+    length = max(length, models.round_up_seq_len(prompts.shape[1] + new_tokens))
+    missing = max(0, STOP_TOKENS - stop_tokens.shape[1])
+    stop_tokens = jnp.pad(stop_tokens, ((0, 0), (0, missing)), constant_values=-1)
+    limits = (length, new_tokens, adapters, temperatures, keys, stop_tokens)
+    return generate(model, prompts, mask, *limits, *filters, prompt_logprobs=True)
+
+
+def _remembered(factory: Callable[..., Any]) -> Callable[..., Any]:
+    """A factory of functions whose results are made once for the same arguments."""
+    return lambda *given: functools.cache(factory(*given))
 
 
 def run_server() -> None:

@@ -137,25 +137,21 @@ def test_an_answer_that_comes_too_late_changes_nothing(
     _same(rows, undisturbed)
 
 
-def test_a_server_that_restarts_in_the_middle_changes_nothing(
+def test_a_server_that_restarts_changes_nothing(
     server: RunningServer, proxy: Proxy, toy_folder: Path, undisturbed: list[dict[str, Any]], tmp_path: Path
 ) -> None:
-    fault = Fault("drop after", "forward_backward", skip=1, then=server.restart)
-    proxy.faults = [fault]
-    rows = _train(tmp_path, toy_folder, proxy.url)
-    assert fault.spoiled == 1
-    _same(rows, undisturbed)
-
-
-def test_a_killed_run_goes_on_from_its_folder_and_the_service(
-    server: RunningServer, toy_folder: Path, undisturbed: list[dict[str, Any]], tmp_path: Path
-) -> None:
+    """Neither for a run in the middle of a step, nor for one that ended before and goes on from its folder."""
+    ended, going = tmp_path / "ended", tmp_path / "going"
     engine = service_engine(toy_folder, server.url)
     with pytest.raises(Stopped):
-        train(_recipe(toy_folder), engine, EXAMPLES, tmp_path, seed=0, should_stop=lambda: True)
+        train(_recipe(toy_folder), engine, EXAMPLES, ended, seed=0, should_stop=lambda: True)
     engine.close()
-    server.restart()
-    _same(_train(tmp_path, toy_folder, server.url), undisturbed)
+    fault = Fault("drop after", "forward_backward", skip=1, then=server.restart)
+    proxy.faults = [fault]
+    rows = _train(going, toy_folder, proxy.url)
+    assert fault.spoiled == 1
+    _same(rows, undisturbed)
+    _same(_train(ended, toy_folder, server.url), undisturbed)
 
 
 def test_what_stays_broken_is_given_up_and_the_key_is_written_nowhere(
