@@ -12,12 +12,13 @@ TINKER ?= .venv-tinker
 help:  ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 14
 
+# Bytecode is made for what is imported, not for everything (--no-compile).
 setup: $(READY)  ## make the virtual environment with everything in it
 
 $(INSTALLED): pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "candor needs Python 3.11 or newer; set PYTHON=")'
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e .
+	$(BIN)/pip install --quiet --disable-pip-version-check --no-compile -c constraints.txt -e .
 	touch $(INSTALLED)
 
 $(READY): $(INSTALLED)
@@ -36,7 +37,7 @@ test-tinker: $(TINKER)/.ready  ## test the Tinker engine against a real SkyRL se
 
 # SkyRL asks for older versions of transformers and peft than candor, and for much that its server never loads: it comes
 # without its own requirements, which tests/tinker/requirements.txt names. The newest SDK, which does not speak with that
-# server, lies apart: its names and types alone are tested. Bytecode is made for what is imported, not for everything.
+# server, lies apart: its names and types alone are tested.
 $(TINKER)/.ready: pyproject.toml constraints.txt tests/tinker/requirements.txt
 	$(PYTHON) -m venv $(TINKER)
 	$(TINKER)/bin/pip install --quiet --disable-pip-version-check --no-compile -c constraints.txt torch pytest -r tests/tinker/requirements.txt -e .
