@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -10,6 +12,8 @@ from candor.report import wording
 from candor.report.arms import Arm, Comparison, comparisons, datasets_of, overall
 from candor.report.runs import Run
 from candor.report.tables import Cell, Group, Row, Table
+
+_NUMBER = re.compile(r"[-+−]?\d+(?:\.\d+)?(?:e[-+]?\d+)?")
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,7 +24,8 @@ class VerdictCard:
         title: the claim, with the arm's name when there are several.
         badge: the judgement in two or three words.
         tone: ``good``, ``bad`` or nothing where the runs cannot say.
-        texts, evidence, against: sentences; with several seeds each says in which it holds.
+        texts, against: sentences; with several seeds those that differ in numbers alone stand once.
+        evidence: the numbers of every seed.
     """
 
     title: str
@@ -76,17 +81,45 @@ def said_by(sentences: Sequence[tuple[str, str]], *, of: int) -> list[str]:
     >>> said_by([("a", "It fell."), ("b", "It fell."), ("b", "It rose.")], of=2)
     ['It fell. (all 2 runs)', 'It rose. (b)']
     """
-    by_text: dict[str, list[str]] = {}
+    names_of: dict[str, dict[str, None]] = {}
     for name, text in sentences:
-        names = by_text.setdefault(text, [])
-        if name not in names:
-            names.append(name)
+        names_of.setdefault(text, {})[name] = None
     if of == 1:
-        return list(by_text)
-    return [
-        f"{text} (all {of} runs)" if len(names) == of else f"{text} ({wording.listed(names)})"
-        for text, names in by_text.items()
-    ]
+        return list(names_of)
+    return [f"{text} ({_runs(list(names), of)})" for text, names in names_of.items()]
+
+
+def said_alike(sentences: Sequence[tuple[str, str]], *, of: int) -> list[str]:
+    """Sentences of several runs that are equal but for their numbers as one, with the numbers of the first.
+
+    >>> said_alike([("a", "x fell by 3."), ("b", "x fell by 4."), ("b", "y rose.")], of=2)
+    ['x fell by 3. (a; with other numbers b)', 'y rose. (b)']
+    >>> said_alike([("a", "It fell."), ("b", "It fell.")], of=2)
+    ['It fell. (all 2 runs)']
+    >>> said_alike([("a", "x1 fell."), ("a", "x2 fell.")], of=1)
+    ['x1 fell.', 'x2 fell.']
+    """
+    said: Counter[tuple[str, str]] = Counter()
+    alike: dict[tuple[str, int], list[tuple[str, str]]] = {}
+    for name, text in dict.fromkeys(sentences):
+        form = _NUMBER.sub("0", text)
+        # A run's own sentences stay apart, whatever they have in common.
+        alike.setdefault((form, said[name, form]), []).append((name, text))
+        said[name, form] += 1
+    merged = []
+    for group in alike.values():
+        first = group[0][1]
+        same = [name for name, text in group if text == first]
+        others = [name for name, text in group if text != first]
+        names = _runs(same, of)
+        if others:
+            names += f"; with other numbers {wording.listed(others)}"
+        merged.append(f"{first} ({names})" if of > 1 else first)
+    return merged
+
+
+def _runs(names: Sequence[str], of: int) -> str:
+    return f"all {of} runs" if len(names) == of else wording.listed(names)
 
 
 def facts(runs: Sequence[Run], arms: Sequence[Arm]) -> list[tuple[str, str]]:
@@ -263,18 +296,18 @@ def _card(found: Sequence[tuple[str, Mapping[str, Any]]], arm: str) -> VerdictCa
         badge = f"Holds in {hits} of {of} seeds"
         tone = "good" if hits == of else "bad" if hits == 0 else ""
 
-    def sentences(key: str) -> list[str]:
-        return said_by([(name, text) for name, verdict in found for text in verdict.get(key) or ()], of=of)
+    def sentences(key: str) -> list[tuple[str, str]]:
+        return [(name, text) for name, verdict in found for text in verdict.get(key) or ()]
 
     first = found[0][1]
-    texts = said_by([(name, verdict["text"]) for name, verdict in found], of=of)
+    texts = said_alike([(name, verdict["text"]) for name, verdict in found], of=of)
     return VerdictCard(
         title=f"{first['title']}: {arm}" if arm else first["title"],
         badge=badge,
         tone=tone,
         texts=tuple(texts),
-        evidence=tuple(sentences("evidence")),
-        against=tuple(sentences("against")),
+        evidence=tuple(said_by(sentences("evidence"), of=of)),
+        against=tuple(said_alike(sentences("against"), of=of)),
     )
 
 
