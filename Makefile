@@ -32,7 +32,7 @@ test: $(READY)  ## run the tests
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest
 
 test-tinker: $(TINKER)/.ready  ## test the Tinker engine against a real SkyRL server, in an environment of its own
-	OMP_NUM_THREADS=1 $(TINKER)/bin/python -m pytest -n 2 --dist loadfile tests/tinker tests/contract -k tinker
+	OMP_NUM_THREADS=1 $(TINKER)/bin/python -m pytest -n 2 --dist worksteal tests/tinker tests/contract -k tinker
 	PYTHONPATH=$(TINKER)/newest $(TINKER)/bin/python -m pytest tests/tinker/test_tinker_sdk.py
 
 # SkyRL asks for older versions of transformers and peft than candor, and for much that its server never loads: it comes

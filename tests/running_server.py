@@ -71,7 +71,8 @@ class RunningServer:
             **os.environ,
             "JAX_PLATFORMS": "cpu",
             "JAX_COMPILATION_CACHE_DIR": str(cache),
-            "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0.2",
+            # Of everything, however short: there are hundreds, and a second server or a restarted one needs them again.
+            "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0",
             # Models this small are compiled for longer than they run.
             "XLA_FLAGS": "--xla_backend_optimization_level=0 --xla_llvm_disable_expensive_passes=true",
             "TOKENIZERS_PARALLELISM": "false",

@@ -32,9 +32,16 @@ def _wrap(tokenizer: Tokenizer, **names: str) -> PreTrainedTokenizerFast:
     )
 
 
-def byte_tokenizer(merges: tuple[str, ...] = (), *, pieces: tuple[str, ...] = ()) -> PreTrainedTokenizerFast:
-    """Byte-level BPE in which exactly the given strings are one token (each built up from its left)."""
+def byte_tokenizer(
+    merges: tuple[str, ...] = (), *, pieces: tuple[str, ...] = (), signs: str | None = None
+) -> PreTrainedTokenizerFast:
+    """Byte-level BPE in which exactly the given strings are one token (each built up from its left).
+
+    With ``signs`` it knows these ASCII signs alone and leaves out all others.
+    """
     alphabet = dict(zip(range(256), _byte_letters(), strict=True))
+    if signs is not None:
+        alphabet = {byte: alphabet[byte] for byte in signs.encode("ascii")}
     vocabulary = [EOS, *sorted(alphabet.values())]
     rules: list[tuple[str, str]] = []
     for merge in merges:
@@ -89,11 +96,10 @@ def sentencepiece_tokenizer(*, normalised: bool) -> PreTrainedTokenizerFast:
     return _wrap(tokenizer, unk_token="<unk>")
 
 
-def toy_tokenizer() -> PreTrainedTokenizerFast:
+def toy_tokenizer(signs: str | None = None) -> PreTrainedTokenizerFast:
     """Bytes, and the parts of an answer: an answer has seven tokens with its end."""
-    return byte_tokenizer(
-        pieces=("Claim: ", "Evidence: ", "Answer:\n", "LABEL=", "PASS", "FAIL", "NA", "\nCONF=", "0.")
-    )
+    pieces = ("Claim: ", "Evidence: ", "Answer:\n", "LABEL=", "PASS", "FAIL", "NA", "\nCONF=", "0.")
+    return byte_tokenizer(pieces=pieces, signs=signs)
 
 
 def example(index: int, *, evidence: tuple[str, ...] | None = None, label: Label | None = None) -> Example:
@@ -106,9 +112,9 @@ def example(index: int, *, evidence: tuple[str, ...] | None = None, label: Label
 EXAMPLES = [example(index) for index in range(10)]
 
 
-def save_toy_model(folder: Path, family: str = "llama") -> Path:
+def save_toy_model(folder: Path, family: str = "llama", *, signs: str | None = None) -> Path:
     """Make a model, teach it the form of answers (at times after a word of its own), and save it with its tokenizer."""
-    tokenizer = toy_tokenizer()
+    tokenizer = toy_tokenizer(signs)
     shape: dict[str, Any] = {
         "vocab_size": len(tokenizer),
         "hidden_size": 24,

@@ -4,7 +4,7 @@
 
 Two things keep SkyRL 0.3.0 from starting that way, and both are put right here: on Python 3.11 pydantic refuses its
 ``typing.TypedDict``, and the server starts its engine through ``uv run``. The engine is this file again, with
-``engine`` as its first argument. And it gives batches one of two shapes, because each takes a compilation of its own,
+``engine`` as its first argument. And it gives all batches one shape, because each takes a compilation of its own,
 which on tiny models is what takes the time.
 """
 
@@ -27,7 +27,7 @@ if sys.version_info < (3, 12):
     typing.TypedDict = typing_extensions.TypedDict
 
 
-LENGTHS = (80, 192)
+LENGTH = 80
 """To which sequences are padded; longer ones as SkyRL pads them."""
 
 ROWS = 8
@@ -47,7 +47,7 @@ def run_engine() -> None:
     from skyrl.tx.utils import generator, models
 
     rounded, padded = models.round_up_seq_len, utils.pad_to_fsdp
-    models.round_up_seq_len = lambda length: next((few for few in LENGTHS if length <= few), rounded(length))
+    models.round_up_seq_len = lambda length: LENGTH if length <= LENGTH else rounded(length)
     utils.pad_to_fsdp = lambda rows, devices: padded(rows, math.lcm(ROWS, devices))
     generate = generator.GeneratorMixin._prefill_and_decode
     generator.GeneratorMixin._prefill_and_decode = staticmethod(functools.partial(_generate_alike, generate))

@@ -26,6 +26,7 @@ from candor.recipe import to_yaml
 from candor.steps import LABEL_PROBE
 from candor.tally import Tally
 from candor.train import train
+from candor.types import LABELS
 
 if _reason := why_no_server():
     pytest.skip(_reason, allow_module_level=True)
@@ -147,10 +148,13 @@ def test_a_trained_adapter_is_used_by_either_engine(server: RunningServer, toy_f
 def test_a_whole_run_on_the_service_through_the_command_line(
     server: RunningServer, toy_folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
+    rows = [{"claim": f"x = {n}", "evidence": "x is 1", "label": LABELS[n % 3].value} for n in range(12)]
+    (tmp_path / "claims.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
     recipe = toy_recipe(
         toy_folder,
         SAMPLED[0],
         f"engine={{kind: tinker, base_url: '{server.url}', loss: sequence_mean}}",
+        f"data.sources.toy={{kind: table, path: '{tmp_path / 'claims.jsonl'}'}}",
         "train.steps=2",
         "data.test={toy: 4}",
         "evaluation.resamples=50",

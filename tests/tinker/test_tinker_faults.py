@@ -52,10 +52,10 @@ def _recipe(folder: Path, *overrides: str) -> Recipe:
     )
 
 
-def _train(folder: Path, toy_folder: Path, url: str, **engine: Any) -> list[dict[str, Any]]:
+def _train(folder: Path, toy_folder: Path, url: str, *overrides: str, **engine: Any) -> list[dict[str, Any]]:
     target = service_engine(toy_folder, url, **engine)
     try:
-        train(_recipe(toy_folder), target, EXAMPLES, folder, seed=0)
+        train(_recipe(toy_folder, *overrides), target, EXAMPLES, folder, seed=0)
     finally:
         target.close()
     return _figures(folder)
@@ -164,8 +164,9 @@ def test_what_stays_broken_is_given_up_and_the_key_is_written_nowhere(
     key = "tml-a-key-that-nobody-may-see"
     monkeypatch.setenv("SECRET_OF_A_TEST", key)
     caplog.set_level(logging.DEBUG)
-    proxy.faults = [Fault("drop after", "optim_step", skip=2)]
-    _train(tmp_path / "run", toy_folder, proxy.url, key_variable="SECRET_OF_A_TEST")
+    proxy.faults = [lost := Fault("drop after", "optim_step", skip=1)]
+    _train(tmp_path / "run", toy_folder, proxy.url, "train.steps=1", key_variable="SECRET_OF_A_TEST")
+    assert lost.spoiled == 1
     proxy.faults = [Fault("500", "asample", times=10_000)]
     with pytest.raises(EngineError, match="status 500, for 1 s") as failed:
         _train(tmp_path / "failed", toy_folder, proxy.url, key_variable="SECRET_OF_A_TEST", patience_s=1.0)
