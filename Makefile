@@ -5,6 +5,8 @@ BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 READY := $(VENV)/.ready
 TINKER ?= .venv-tinker
+# Bytecode is made for what is imported, not for everything (--no-compile).
+PIP := pip install --quiet --disable-pip-version-check --no-compile
 
 .DEFAULT_GOAL := help
 .PHONY: help setup demo test test-tinker check bench experiments clean
@@ -12,17 +14,16 @@ TINKER ?= .venv-tinker
 help:  ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 14
 
-# Bytecode is made for what is imported, not for everything (--no-compile).
 setup: $(READY)  ## make the virtual environment with everything in it
 
 $(INSTALLED): pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "candor needs Python 3.11 or newer; set PYTHON=")'
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/pip install --quiet --disable-pip-version-check --no-compile -c constraints.txt -e .
+	$(BIN)/$(PIP) -c constraints.txt -e .
 	touch $(INSTALLED)
 
 $(READY): $(INSTALLED)
-	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]'
+	$(BIN)/$(PIP) -c constraints.txt -e '.[dev]'
 	touch $(READY)
 
 demo: $(INSTALLED)  ## run the main job on the built-in sandbox and leave runs/demo/report.html
@@ -32,7 +33,7 @@ test: $(READY)  ## run the tests
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest
 
 test-tinker: $(TINKER)/.ready  ## test the Tinker engine against a real SkyRL server, in an environment of its own
-	OMP_NUM_THREADS=1 $(TINKER)/bin/python -m pytest -n 2 --dist worksteal tests/tinker tests/contract -k tinker
+	OMP_NUM_THREADS=1 $(TINKER)/bin/python -m pytest -n 2 --maxschedchunk 1 tests/tinker tests/contract -k tinker
 	PYTHONPATH=$(TINKER)/newest $(TINKER)/bin/python -m pytest tests/tinker/test_tinker_sdk.py
 
 # SkyRL asks for older versions of transformers and peft than candor, and for much that its server never loads: it comes
@@ -40,9 +41,10 @@ test-tinker: $(TINKER)/.ready  ## test the Tinker engine against a real SkyRL se
 # server, lies apart: its names and types alone are tested.
 $(TINKER)/.ready: pyproject.toml constraints.txt tests/tinker/requirements.txt
 	$(PYTHON) -m venv $(TINKER)
-	$(TINKER)/bin/pip install --quiet --disable-pip-version-check --no-compile -c constraints.txt torch pytest -r tests/tinker/requirements.txt -e .
-	$(TINKER)/bin/pip install --quiet --disable-pip-version-check --no-compile --no-deps skyrl==0.3.0
-	$(TINKER)/bin/pip install --quiet --disable-pip-version-check --no-compile --no-deps --upgrade --target $(TINKER)/newest tinker==0.38.0
+	$(TINKER)/bin/$(PIP) --no-deps --upgrade --target $(TINKER)/newest tinker==0.38.0 & newest=$$!; \
+	  $(TINKER)/bin/$(PIP) -c constraints.txt torch pytest -r tests/tinker/requirements.txt -e . && \
+	  $(TINKER)/bin/$(PIP) --no-deps skyrl==0.3.0 && \
+	  wait $$newest
 	touch $(TINKER)/.ready
 
 check: $(READY)  ## lint, strict types, imports follow the data flow
@@ -52,7 +54,7 @@ check: $(READY)  ## lint, strict types, imports follow the data flow
 	$(BIN)/python -m pytest -q tests/test_imports.py
 
 bench: $(READY)  ## measure what docs/performance.md claims, quickly; see benchmarks/ for the full runs
-	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[bench]'
+	$(BIN)/$(PIP) -c constraints.txt -e '.[bench]'
 	$(BIN)/python benchmarks/step.py --quick
 	$(BIN)/python benchmarks/evaluate.py --quick
 	$(BIN)/python benchmarks/growth.py --quick

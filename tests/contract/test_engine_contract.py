@@ -197,11 +197,12 @@ def test_the_same_seed_gives_the_same_rollouts(
 # ----------------------------------------------------------------------------------------------------------- probe
 
 
-def _probed(engine: Engine, prompt: Tokens, tokens: Tokens) -> list[float]:
-    """The probe by its definition: the label strings in the place of the completion's own label."""
-    site = probe_site(engine.tokenizer, tokens, LABEL_PROBE.anchor, LABEL_PROBE.choices)
-    (rows,) = engine.logprobs([prompt], [list(site.choices)])
-    return [float(row[site.start :].sum()) for row in rows]
+def _probed(engine: Engine, prompt: Tokens, completions: list[Tokens]) -> list[list[float]]:
+    """The probe by its definition: the label strings in the place of each completion's own label."""
+    sites = [probe_site(engine.tokenizer, tokens, LABEL_PROBE.anchor, LABEL_PROBE.choices) for tokens in completions]
+    (rows,) = engine.logprobs([prompt], [[choice for site in sites for choice in site.choices]])
+    found = iter(rows)
+    return [[float(next(found)[site.start :].sum()) for _ in site.choices] for site in sites]
 
 
 def test_the_probe_is_read_where_the_label_is_emitted(engine: Engine) -> None:
@@ -209,11 +210,11 @@ def test_the_probe_is_read_where_the_label_is_emitted(engine: Engine) -> None:
     groups = engine.rollout(prompts, 16, Sampling(1.0, 10, seed=5), LABEL_PROBE)
     kinds = set()
     for prompt, group in zip(prompts, groups, strict=True):
-        bare = _probed(engine, prompt, ())
-        for rollout in group:
+        bare, *probed = _probed(engine, prompt, [(), *(rollout.tokens for rollout in group)])
+        for rollout, expected in zip(group, probed, strict=True):
             position = rollout.text.rfind(LABEL_PROBE.anchor)
             kinds.add("none" if position < 0 else "first" if position == 0 else "later")
-            assert rollout.probe_logprobs == pytest.approx(_probed(engine, prompt, rollout.tokens), abs=TOLERANCE)
+            assert rollout.probe_logprobs == pytest.approx(expected, abs=TOLERANCE)
             if position <= 0:
                 assert rollout.probe_logprobs == pytest.approx(bare, abs=TOLERANCE)
             if position == 0 and rollout.text.startswith("LABEL=PASS"):

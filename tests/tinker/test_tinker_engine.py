@@ -13,6 +13,7 @@ from safetensors.numpy import load_file
 from toy import EXAMPLES, SAMPLED, TEMPLATE, save_toy_model, service_engine, toy_recipe
 
 from candor.cli import main
+from candor.data.config import DataConfig
 from candor.encoding import encode
 from candor.engines import tinker_sdk
 from candor.engines.base import Batch, ObjectiveResult, OptimiserStep, Sampling, TokenScores
@@ -154,11 +155,12 @@ def test_a_whole_run_on_the_service_through_the_command_line(
         toy_folder,
         SAMPLED[0],
         f"engine={{kind: tinker, base_url: '{server.url}', loss: sequence_mean}}",
-        f"data.sources.toy={{kind: table, path: '{tmp_path / 'claims.jsonl'}'}}",
         "train.steps=2",
-        "data.test={toy: 4}",
         "evaluation.resamples=50",
     )
+    source = {"kind": "table", "path": str(tmp_path / "claims.jsonl")}
+    splits = {split: {"toy": 4} for split in ("train", "validation", "test")}
+    recipe = recipe.model_copy(update={"data": DataConfig.model_validate({"sources": {"toy": source}, **splits})})
     (tmp_path / "toy.yaml").write_text(to_yaml(recipe), encoding="utf-8")
     with pytest.raises(SystemExit) as ended:
         main(["run", str(tmp_path / "toy.yaml"), "--out", str(tmp_path / "run"), "--quiet"])

@@ -12,6 +12,7 @@ from proxy import Fault, Proxy
 from running_server import RunningServer, why_no_server
 from toy import EXAMPLES, SAMPLED, service_engine, toy_recipe
 
+from candor.engines import tinker_service
 from candor.errors import EngineError, Stopped
 from candor.files import read_jsonl
 from candor.recipe import Recipe
@@ -163,6 +164,7 @@ def test_what_stays_broken_is_given_up_and_the_key_is_written_nowhere(
 ) -> None:
     key = "tml-a-key-that-nobody-may-see"
     monkeypatch.setenv("SECRET_OF_A_TEST", key)
+    monkeypatch.setattr(tinker_service, "PAUSE_S", 0.05)
     caplog.set_level(logging.DEBUG)
     proxy.faults = [lost := Fault("drop after", "optim_step", skip=1)]
     _train(tmp_path / "run", toy_folder, proxy.url, "train.steps=1", key_variable="SECRET_OF_A_TEST")
