@@ -33,8 +33,9 @@ test: $(READY)  ## run the tests
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest
 
 test-tinker: $(TINKER)/.ready  ## test the Tinker engine against a real SkyRL server, in an environment of its own
-	OMP_NUM_THREADS=1 $(TINKER)/bin/python -m pytest -n 2 --maxschedchunk 1 tests/tinker tests/contract -k tinker
-	PYTHONPATH=$(TINKER)/newest $(TINKER)/bin/python -m pytest tests/tinker/test_tinker_sdk.py
+	PYTHONPATH=$(TINKER)/newest $(TINKER)/bin/python -m pytest -q tests/tinker/test_tinker_sdk.py & newest=$$!; \
+	  OMP_NUM_THREADS=1 $(TINKER)/bin/python -m pytest -n 2 --maxschedchunk 1 tests/tinker tests/contract -k tinker && \
+	  wait $$newest
 
 # SkyRL asks for older versions of transformers and peft than candor, and for much that its server never loads: it comes
 # without its own requirements, which tests/tinker/requirements.txt names. The newest SDK, which does not speak with that

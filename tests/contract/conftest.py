@@ -15,6 +15,7 @@ from running_server import RunningServer
 from toy import save_toy_model, service_engine, toy_engine, trained_state
 
 from candor.engines.base import Engine, Sampling
+from candor.files import read_json
 
 IMPLEMENTATIONS = ("plain-llama", "plain-qwen3", "tree-llama", "tree-qwen3", "tinker-llama")
 
@@ -41,6 +42,12 @@ def idle_services(tinker_server: RunningServer) -> Iterator[list[Any]]:
         engine.close()
 
 
+def _has_moved(engine: Any, state: Path) -> bool:
+    """Whether an engine on a service is elsewhere than where a state was saved."""
+    service = engine._service
+    return bool(service._since) or service._state != read_json(state / "service.json")["state"]
+
+
 @pytest.fixture(params=IMPLEMENTATIONS)
 def implementation(request: pytest.FixtureRequest) -> str:
     return str(request.param)
@@ -63,7 +70,8 @@ def make_engine(
     def make() -> Engine:
         engine = idle.pop() if idle else service_engine(server.model, server.url, adapter=state)
         taken.append(engine)
-        engine.load(state)
+        if _has_moved(engine, state):
+            engine.load(state)
         return taken[-1]
 
     yield make

@@ -4,16 +4,17 @@
 
 Two things keep SkyRL 0.3.0 from starting that way, and both are put right here: on Python 3.11 pydantic refuses its
 ``typing.TypedDict``, and the server starts its engine through ``uv run``. The engine is this file again, with
-``engine`` as its first argument. And it gives all batches one shape, because each takes a compilation of its own,
-which on tiny models is what takes the time.
+``engine`` as its first argument. Two more things take the time on tiny models: it gives all batches one shape, because
+each takes a compilation of its own, and wakes whoever waits for a result as soon as there is one.
 """
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 import functools
 import math
 import os
-import runpy
 import signal
 import sys
 import threading
@@ -40,10 +41,15 @@ STOP_TOKENS = 4
 """Among how many a sampler looks for the end, most of them tokens that there are not."""
 
 
+COMPLETED = signal.SIGUSR1
+"""What the engine tells the server when results have come."""
+
+
 def run_engine() -> None:
     """The process that holds the model."""
     import optax
     from skyrl.backends import utils
+    from skyrl.tinker import engine
     from skyrl.tx.utils import generator, models
 
     rounded, padded = models.round_up_seq_len, utils.pad_to_fsdp
@@ -53,7 +59,9 @@ def run_engine() -> None:
     generator.GeneratorMixin._prefill_and_decode = staticmethod(functools.partial(_generate_alike, generate))
     # Optimisers that are equal, but not the same, are compiled once for each adapter.
     optax.inject_hyperparams = functools.cache(_remembered(optax.inject_hyperparams))
-    runpy.run_module("skyrl.tinker.engine", run_name="__main__", alter_sys=True)
+    complete = engine.TinkerEngine._complete_futures
+    engine.TinkerEngine._complete_futures = lambda *given: (complete(*given), os.kill(os.getppid(), COMPLETED))
+    engine.main()
 
 
 def _generate_alike(
@@ -82,6 +90,29 @@ def _generate_alike(
     return generate(model, prompts, mask, *limits, *filters, prompt_logprobs=True)
 
 
+class _WokenByResults:
+    """The module ``asyncio``, but whoever sleeps wakes up when results have come."""
+
+    def __init__(self) -> None:
+        signal.signal(COMPLETED, signal.SIG_IGN)  # until somebody waits
+        self._come: asyncio.Event | None = None
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(asyncio, name)
+
+    async def sleep(self, seconds: float) -> None:
+        if self._come is None:
+            asyncio.get_running_loop().add_signal_handler(COMPLETED, self._wake)
+            self._come = asyncio.Event()
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(self._come.wait(), seconds)
+
+    def _wake(self) -> None:
+        assert self._come is not None
+        self._come.set()
+        self._come = asyncio.Event()
+
+
 def _remembered(factory: Callable[..., Any]) -> Callable[..., Any]:
     """A factory of functions whose results are made once for the same arguments."""
     return lambda *given: functools.cache(factory(*given))
@@ -104,6 +135,7 @@ def run_server() -> None:
     if given.pop("until_eof"):
         threading.Thread(target=_end_with_input, daemon=True).start()
     api._build_uv_run_cmd_engine = lambda _, config: [sys.executable, __file__, "engine", *config_to_argv(config)]
+    api.asyncio = _WokenByResults()
     api.app.state.engine_config = EngineConfig.model_validate(given)
     uvicorn.run(api.app, host="127.0.0.1", port=port, log_level="warning")
 

@@ -35,6 +35,11 @@ def toy_folder(tinker_server: RunningServer) -> Path:
     return tinker_server.model
 
 
+@pytest.fixture(autouse=True)
+def short_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tinker_service, "PAUSE_S", 0.05)
+
+
 @pytest.fixture
 def proxy(server: RunningServer) -> Iterator[Proxy]:
     with Proxy(server.port).running() as running:
@@ -164,7 +169,6 @@ def test_what_stays_broken_is_given_up_and_the_key_is_written_nowhere(
 ) -> None:
     key = "tml-a-key-that-nobody-may-see"
     monkeypatch.setenv("SECRET_OF_A_TEST", key)
-    monkeypatch.setattr(tinker_service, "PAUSE_S", 0.05)
     caplog.set_level(logging.DEBUG)
     proxy.faults = [lost := Fault("drop after", "optim_step", skip=1)]
     _train(tmp_path / "run", toy_folder, proxy.url, "train.steps=1", key_variable="SECRET_OF_A_TEST")
