@@ -62,11 +62,12 @@ bench: $(READY)  ## measure what docs/performance.md claims, quickly; see benchm
 	$(BIN)/python benchmarks/bootstrap.py --turns 3 --loop-resamples 50
 	$(BIN)/python benchmarks/wiki.py --pages 5000
 
-experiments: $(INSTALLED)  ## run the sandbox experiments of docs/objective.md (some four hours on two cores)
+experiments: $(INSTALLED)  ## run the sandbox experiments of docs/objective.md into runs/experiments.html (some five hours on two cores)
 	$(BIN)/candor run sandbox/objectives --jobs 2
 	$(BIN)/candor run sandbox/ablations --jobs 2
 	$(BIN)/candor run sandbox/unlabelled --jobs 2
 	$(BIN)/python benchmarks/base_models.py --jobs 2
+	$(BIN)/candor report runs/objectives runs/ablations runs/unlabelled runs/bases --out runs/experiments.html
 
 clean:  ## remove the virtual environments and caches, not the runs
 	rm -rf $(VENV) $(TINKER) .pytest_cache .mypy_cache .ruff_cache

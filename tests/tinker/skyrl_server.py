@@ -40,7 +40,6 @@ NEW_TOKENS = 16
 STOP_TOKENS = 4
 """Among how many a sampler looks for the end, most of them tokens that there are not."""
 
-
 COMPLETED = signal.SIGUSR1
 """What the engine tells the server when results have come."""
 
@@ -59,8 +58,8 @@ def run_engine() -> None:
     generator.GeneratorMixin._prefill_and_decode = staticmethod(functools.partial(_generate_alike, generate))
     # Optimisers that are equal, but not the same, are compiled once for each adapter.
     optax.inject_hyperparams = functools.cache(_remembered(optax.inject_hyperparams))
-    complete = engine.TinkerEngine._complete_futures
-    engine.TinkerEngine._complete_futures = lambda *given: (complete(*given), os.kill(os.getppid(), COMPLETED))
+    server, complete = os.getppid(), engine.TinkerEngine._complete_futures
+    engine.TinkerEngine._complete_futures = lambda *given: (complete(*given), os.kill(server, COMPLETED))
     engine.main()
 
 
