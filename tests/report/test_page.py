@@ -215,6 +215,17 @@ def test_thousands_of_long_predictions_stay_below_three_megabytes(tmp_path: Path
     assert re.search(r"[\d,]+ of 12,000 predictions, as many as fit", page.read_text(encoding="utf-8"))
 
 
+@pytest.mark.parametrize(
+    ("size", "said"), [(1_200_000, "of 12,000 predictions"), (3_000_000, "All 12,000 are left out")]
+)
+def test_predictions_give_way_to_what_else_is_long(tmp_path: Path, size: int, said: str) -> None:
+    run = write_run(tmp_path / "run", count=12_000, leave_out=("train",), datasets=("wiki",))
+    (run / "manifest.json").write_text(json.dumps({"note": size * "x"}), encoding="utf-8")
+    page = build_page([run], tmp_path / "report.html")
+    assert page.stat().st_size < max(MAX_BYTES, size + 300_000)
+    assert said in page.read_text(encoding="utf-8")
+
+
 def test_figures_that_can_be_done_without_make_room(tmp_path: Path) -> None:
     values = results()
     values["comparisons"] = values["comparisons"][:1]

@@ -24,11 +24,11 @@ from candor.report.runs import Run, find_runs
 from candor.report.style import DARK, PAPER, inline_svg, role_of, save
 
 MAX_BYTES = 3_000_000
-"""Of a page."""
+"""Of a page; predictions are left out to keep it, words, tables and figures of very many runs are not."""
 MAX_FIGURE_BYTES = 1_800_000
 """Of all figures on a page; what is above it and can be done without is left to the files."""
-REST_BYTES = 250_000
-"""Set aside for tables, words, style and script."""
+FORM_BYTES = 10_000
+"""Set aside for what predictions are browsed with."""
 
 FILTERS = (
     ("all", "All"),
@@ -112,8 +112,6 @@ def render_page(runs: Sequence[Run], drawn: Figures, *, title: str) -> str:
     single = len(runs) == 1
     drawn = drawn.within(MAX_FIGURE_BYTES)
     inlined = {drawing.name: Markup(inline_svg(drawing)) for drawing in drawn.drawings}
-    room = MAX_BYTES - REST_BYTES - sum(len(svg.encode()) for svg in inlined.values())
-    predictions = browsable(runs, max_bytes=room)
     script = _asset("page.js")
     level = f"{items[0]['settings']['level']:.0%}" if items else ""
     many_seeds = any(len(arm.runs) > 1 for arm in arms)
@@ -149,15 +147,23 @@ def render_page(runs: Sequence[Run], drawn: Figures, *, title: str) -> str:
         "audit_tables": sections.audit_tables(runs),
         "prompt_lengths": sections.prompt_lengths(runs),
         "audit_rest": sections.audit_rest(runs),
-        "predictions": predictions,
-        "predictions_note": _predictions_note(predictions),
-        "predictions_json": Markup(script_json(predictions)),
-        "prediction_datasets": list(dict.fromkeys(item["dataset"] for item in predictions["examples"])),
         "filters": FILTERS,
         "provenance": sections.provenance(runs),
     }
     context["sections"] = _sections(context)
-    return _environment().get_template("page.html.j2").render(context) + "\n"
+    template = _environment().get_template("page.html.j2")
+
+    def page(predictions: Mapping[str, Any]) -> str:
+        shown = {
+            "predictions": predictions,
+            "predictions_note": _predictions_note(predictions),
+            "predictions_json": Markup(script_json(predictions)),
+            "prediction_datasets": list(dict.fromkeys(item["dataset"] for item in predictions["examples"])),
+        }
+        return template.render(context | shown) + "\n"
+
+    bare = page(browsable(runs, max_bytes=0))
+    return page(browsable(runs, max_bytes=MAX_BYTES - FORM_BYTES - len(bare.encode())))
 
 
 def _environment() -> Environment:
