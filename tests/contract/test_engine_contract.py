@@ -143,7 +143,7 @@ def test_rollouts_carry_the_logprobs_of_the_policy_that_sampled_them(engine: Eng
 
 def test_completions_are_as_frequent_as_they_are_probable(engine: Engine, sampling: Sampling) -> None:
     prompt = _prompts(engine, 1)
-    count = 1000
+    count = 2000
     (group,) = engine.rollout(prompt, count, Sampling(sampling.temperature, 1, seed=1), LABEL_PROBE)
     drawn = np.bincount([rollout.tokens[0] for rollout in group], minlength=len(engine.tokenizer))
     vocabulary = [(token,) for token in range(len(engine.tokenizer))]
