@@ -9,7 +9,7 @@ TINKER ?= .venv-tinker
 PIP := pip install --quiet --disable-pip-version-check --no-compile
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-tinker check bench experiments clean
+.PHONY: help setup demo test test-tinker check bench experiments base-model clean
 
 help:  ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 14
@@ -68,6 +68,11 @@ experiments: $(INSTALLED)  ## run the sandbox experiments of docs/objective.md i
 	$(BIN)/candor run sandbox/unlabelled --jobs 2
 	$(BIN)/python benchmarks/base_models.py --jobs 2
 	$(BIN)/candor report runs/objectives runs/ablations runs/unlabelled runs/bases --out runs/experiments.html
+
+base-model: $(INSTALLED)  ## make the sandbox's base model anew and pack it, after a change of what makes it (three minutes)
+	rm -rf src/candor/base_models
+	$(BIN)/python -c 'from candor import models, progress, sandbox_model; \
+	  models.sandbox_model(progress.Reporter(), sandbox_model.PACKAGED)'
 
 clean:  ## remove the virtual environments and caches, not the runs
 	rm -rf $(VENV) $(TINKER) .pytest_cache .mypy_cache .ruff_cache

@@ -17,7 +17,7 @@ from candor.errors import ModelError
 from candor.files import sha256
 from candor.prompt_lengths import SANDBOX_LENGTH
 from candor.sandbox_lessons import IGNORED, biased_posterior, honest_confidence, make_lessons, stated_confidence
-from candor.sandbox_model import DEFAULT, base_model_folder, cache_folder, fingerprint
+from candor.sandbox_model import DEFAULT, PACKAGED, base_model_folder, cache_folder, fingerprint
 from candor.sandbox_tokenizer import make_tokenizer
 from candor.types import LABELS, Label, Validity
 
@@ -102,6 +102,23 @@ def test_the_cache_is_where_the_environment_says(monkeypatch: pytest.MonkeyPatch
     assert cache_folder() == Path.home() / ".cache" / "candor"
 
 
+def test_candor_brings_the_model_that_its_own_code_makes(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("CANDOR_CACHE", str(tmp_path / "none"))
+    folder = base_model_folder()
+    assert folder.parent == PACKAGED, "`make base-model` packs the one that the code as it is now makes"
+    assert folder == PACKAGED / f"sandbox-base-{fingerprint()}"
+    assert list(PACKAGED.iterdir()) == [folder]
+    assert not (tmp_path / "none").exists()
+
+
+@pytest.fixture(scope="module", params=["packaged", "made now"])
+def base_model(
+    request: pytest.FixtureRequest, sandbox_base_model: Path, tmp_path_factory: pytest.TempPathFactory
+) -> Path:
+    """The packaged model, and one that this machine makes in some three minutes."""
+    return sandbox_base_model if request.param == "packaged" else base_model_folder(tmp_path_factory.mktemp("cache"))
+
+
 CLAIM = "Nordic hail is increasing."
 ON, OFF = "A study finds that Nordic hail is {}.", "A study finds that Alpine hail is {}."
 
@@ -183,9 +200,9 @@ def test_a_lesson_asks_for_what_the_text_says() -> None:
 
 
 @pytest.mark.parametrize("domain", DOMAINS)
-def test_the_base_model_is_what_the_sandbox_promises(sandbox_base_model: Path, domain: str) -> None:
-    tokenizer = AutoTokenizer.from_pretrained(sandbox_base_model)
-    model = AutoModelForCausalLM.from_pretrained(sandbox_base_model).eval()
+def test_the_base_model_is_what_the_sandbox_promises(base_model: Path, domain: str) -> None:
+    tokenizer = AutoTokenizer.from_pretrained(base_model)
+    model = AutoModelForCausalLM.from_pretrained(base_model).eval()
     template = prompts.get("sandbox")
     examples = generate(domain, 1000, seed=2026)
     texts: list[str] = []
@@ -213,9 +230,9 @@ def test_the_base_model_is_what_the_sandbox_promises(sandbox_base_model: Path, d
 
 
 @pytest.mark.parametrize("domain", DOMAINS)
-def test_the_base_model_has_decided_before_its_last_layers(sandbox_base_model: Path, domain: str) -> None:
-    tokenizer = AutoTokenizer.from_pretrained(sandbox_base_model)
-    model = AutoModelForCausalLM.from_pretrained(sandbox_base_model).eval()
+def test_the_base_model_has_decided_before_its_last_layers(base_model: Path, domain: str) -> None:
+    tokenizer = AutoTokenizer.from_pretrained(base_model)
+    model = AutoModelForCausalLM.from_pretrained(base_model).eval()
     labels = tokenizer.convert_tokens_to_ids([label.value for label in LABELS])
     asked = [prompts.get("sandbox").render(example) + "LABEL=" for example in generate(domain, 200, seed=2026)]
     batch = tokenizer(asked, return_tensors="pt", padding=True, return_token_type_ids=False)

@@ -1,4 +1,4 @@
-"""From a recipe's name of a model to an engine; the sandbox's base model is made where it is missing."""
+"""From a recipe's name of a model to an engine."""
 
 from __future__ import annotations
 
@@ -43,8 +43,13 @@ def load_engine(
     return LocalEngine.from_config(model, engine, seed=seed, adapter=adapter, name=name)
 
 
-def sandbox_model(reporter: Reporter) -> Path:
-    """Folder of the sandbox's base model, made on first use (two to three minutes on one core)."""
+def sandbox_model(reporter: Reporter, cache_dir: Path | None = None) -> Path:
+    """Folder of the sandbox's base model; one that did not come with candor is made (three minutes on one core).
+
+    Args:
+        reporter: told while it is made.
+        cache_dir: where to look and to keep it; by default where it came with candor, then the user's cache.
+    """
     from candor.sandbox_model import base_model_folder
 
     with contextlib.ExitStack() as stack:
@@ -55,7 +60,7 @@ def sandbox_model(reporter: Reporter) -> Path:
                 bars.append(stack.enter_context(reporter.bar("making the sandbox's base model (once)", total)))
             bars[0].advance(step - bars[0].done)
 
-        return base_model_folder(progress=on_step)
+        return base_model_folder(cache_dir, on_step)
 
 
 def base_model_of(adapter: Path, name: str, reporter: Reporter) -> str:
