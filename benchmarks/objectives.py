@@ -1,4 +1,4 @@
-"""Tables and figure of docs/objective.md, from the runs that ``candor run sandbox/objectives`` left.
+"""Tables and figure of docs/objective.md, from the runs that an experiment such as ``sandbox/objectives`` left.
 
     python benchmarks/objectives.py runs/objectives [--figure docs/images/objectives.svg]
 
@@ -33,8 +33,8 @@ def read_runs(folder: Path) -> tuple[list[str], list[str], Figures]:
     arms: list[str] = []
     datasets: list[str] = []
     figures: Figures = defaultdict(lambda: defaultdict(list))
-    for path in sorted(folder.glob("*-seed*/results.json"), key=lambda path: path.stat().st_mtime):
-        arm = path.parent.name.rpartition("-seed")[0]
+    for path in sorted(folder.glob("*seed*/results.json"), key=lambda path: path.stat().st_mtime):
+        arm = path.parent.name.rpartition("-seed")[0] or folder.name
         arms += [arm] if arm not in arms else []
         for comparison in read_results(path)["comparisons"]:
             dataset = comparison["dataset"]
@@ -45,7 +45,7 @@ def read_runs(folder: Path) -> tuple[list[str], list[str], Figures]:
                     if value is not None:
                         figures[arm, dataset, side][metric].append(value)
     if not arms:
-        raise SystemExit(f"{folder}: no finished runs (ARM-seedN/results.json)")
+        raise SystemExit(f"{folder}: no finished runs (ARM-seedN/results.json, or seedN where the recipe has no arms)")
     return arms, datasets, figures
 
 
