@@ -77,7 +77,7 @@ def candor_step(engine: LocalEngine, prompts: list[Tokens], shape: Shape, seed: 
         reference_P_G_T=None,
         advantages_P_G_T=torch.from_numpy(advantages)[:, :, None].expand(old.shape),
         gold_P=torch.zeros(len(prompts), dtype=torch.long),
-        label_start=0,
+        sites_P=[[] for _ in prompts],
         clip=0.2,
         log_gold=0.0,
         kl=0.0,

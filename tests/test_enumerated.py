@@ -262,7 +262,7 @@ def test_a_large_group_of_real_samples_agrees_through_the_sampled_objective(tree
         reference_P_G_T=None,
         advantages_P_G_T=advantages[None, :, None].expand(taken.mask_P_C_T.shape),
         gold_P=torch.tensor([0]),
-        label_start=0,
+        sites_P=[[]],
         clip=0.2,
         log_gold=0.0,
         kl=0.0,

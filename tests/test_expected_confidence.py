@@ -11,11 +11,11 @@ from test_enumerated import FIXED_REWARD, Tree
 from toy import TEMPLATE, toy_tokenizer
 
 from candor.answer_scores import C, K, draw_ended
-from candor.encoding import AnswerGrammar, answer_grammar
+from candor.encoding import AnswerGrammar, ProbeSite, answer_grammar
 from candor.engines.base import TokenScores
 from candor.enumerated import EnumeratedObjective, answer_probs
 from candor.expected_confidence import ExpectedConfidence, SampledLabel, sampled_labels
-from candor.grpo import SampledObjective
+from candor.grpo import LabelSite, SampledObjective
 from candor.objective import ObjectiveConfig
 from candor.rewards import RewardConfig
 from candor.types import Rollout
@@ -133,12 +133,13 @@ def test_the_sampled_objective_adds_it_behind_completions_and_labels() -> None:
     drawn = torch.stack([torch.cat([full.logprobs_P_C_T[p, [5, 150]], full.logprobs_P_C_T[p, 0 : 3 * C : C],
                          full.logprobs_P_C_T[p, k * C : (k + 1) * C]]) for p, k in enumerate((0, 1))])  # fmt: skip
     scores = TokenScores(drawn, drawn, drawn != 0)
+    site = LabelSite(ProbeSite(tuple(_label_tokens(k) for k in range(K)), GRAMMAR.label_start[0]), 1.0)
     without = SampledObjective(
         old_logprobs_P_G_T=drawn[:, :2],
         reference_P_G_T=None,
         advantages_P_G_T=torch.ones_like(drawn[:, :2]),
         gold_P=torch.from_numpy(GOLD),
-        label_start=GRAMMAR.label_start[0],
+        sites_P=[[site], [site]],
         clip=0.2,
         log_gold=3.0,
         kl=0.0,

@@ -11,8 +11,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
+from candor.encoding import ProbeSite
 from candor.engines.base import TokenScores
-from candor.grpo import SampledObjective, clipped_surrogate, group_advantages, label_advantages
+from candor.grpo import LabelSite, SampledObjective, clipped_surrogate, group_advantages, label_advantages
 
 NAN = math.nan
 
@@ -106,7 +107,7 @@ def _objective(**changed: object) -> SampledObjective:
         "reference_P_G_T": None,
         "advantages_P_G_T": torch.randn(P, G, T, generator=rng, dtype=torch.float64),
         "gold_P": torch.tensor([0, 2]),
-        "label_start": 1,
+        "sites_P": [[], []],
         "clip": 0.2,
         "log_gold": 0.0,
         "kl": 0.0,
@@ -182,7 +183,8 @@ def test_kl_is_the_k3_estimate_on_raw_logprobs() -> None:
 
 
 def test_log_gold_is_the_probe_normalised_over_the_labels() -> None:
-    objective = _objective(log_gold=2.0, advantages_P_G_T=torch.zeros(P, G, T).double())
+    site = LabelSite(ProbeSite(((9, 0), (9, 1), (9, 2)), 1), 1.0)
+    objective = _objective(log_gold=2.0, sites_P=[[site], [site]], advantages_P_G_T=torch.zeros(P, G, T).double())
     logprobs = torch.cat([objective.old_logprobs_P_G_T, torch.zeros(P, 3, T)], 1)
     raw = logprobs.clone()
     raw[:, G:, 0] = -5.0  # the shared anchor is no part of the probe
@@ -196,6 +198,29 @@ def test_log_gold_is_the_probe_normalised_over_the_labels() -> None:
     gold = -2.0 / P * (torch.tensor([[1.0, 0, 0], [0, 0, 1.0]]) - normalised)
     assert torch.allclose(raw.grad[:, G:, 1], gold.double())
     assert not raw.grad[:, G:, 0].any()
+
+
+def test_log_gold_is_a_mean_over_the_places_where_labels_are_emitted() -> None:
+    first, second = ProbeSite(((0,), (1,), (2,)), 0), ProbeSite(((9, 0), (9, 1), (9, 2)), 1)
+    sites_P = [[LabelSite(first, 0.25), LabelSite(second, 0.75)], [LabelSite(second, 1.0)]]
+    zeros = torch.zeros(P, G, T).double()
+    objective = _objective(log_gold=2.0, sites_P=sites_P, advantages_P_G_T=zeros, old_logprobs_P_G_T=zeros)
+    raw = torch.zeros(P, G + 6, T).double()
+    raw[0, G : G + 3, 0] = torch.tensor([0.6, 0.2, 0.2]).log()
+    raw[:, G:, 1] += torch.tensor([0.0, 0.0, 0.0, 0.5, 0.3, 0.2]).log().nan_to_num(neginf=0.0)
+    raw[1, G : G + 3] = torch.tensor(
+        [[-5.0, math.log(0.1), 0.0], [-5.0, math.log(0.2), 0.0], [-5.0, math.log(0.7), 0.0]]
+    )
+    raw[1, G + 3 :] = -3.0  # what comes behind the places of a prompt that has fewer
+    raw[0, G + 3 :, 0] = -5.0
+    raw.requires_grad_()
+    result = objective(TokenScores(raw, raw, raw != 0), slice(0, P))
+    expected = 0.25 * math.log(0.6) + 0.75 * math.log(0.5) + math.log(0.7)
+    assert float(result.loss.detach()) == pytest.approx(-2.0 * expected / P)
+    result.loss.backward()
+    assert not raw.grad[1, G + 3 :].any()
+    second_part = objective(TokenScores(*[raw[1:].detach()] * 2, raw[1:] != 0), slice(1, 2))
+    assert float(second_part.loss) == pytest.approx(-2.0 * math.log(0.7) / P)
 
 
 def test_parts_of_a_batch_add_up_even_where_they_are_shorter() -> None:

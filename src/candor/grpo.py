@@ -8,12 +8,14 @@ not their mean: a verdict is one decision, and a mean would make its weight depe
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from candor.encoding import ProbeSite
 from candor.engines.base import ObjectiveResult, TokenScores
 from candor.expected_confidence import ExpectedConfidence
 from candor.tally import Tally
@@ -84,20 +86,33 @@ def clipped_surrogate(
 
 
 @dataclass(frozen=True, slots=True)
+class LabelSite:
+    """Where some completions of a group emit their label.
+
+    Attributes:
+        site: the completions up to there, followed by each label.
+        share: of the group's completions that emit it there, above 0 and at most 1.
+    """
+
+    site: ProbeSite
+    share: float
+
+
+@dataclass(frozen=True, slots=True)
 class SampledObjective:
     """Clipped objective on sampled completions, with optional differentiable terms.
 
-    The batch's continuations are, for each prompt, its G completions, behind them the three label continuations
-    ``LABEL=PASS`` and so on (only if ``log_gold`` is not 0), and behind them those of ``confidence`` if there is one.
+    The batch's continuations are, for each prompt, its G completions, behind them the three of each of its
+    ``sites_P`` (``LABEL=PASS`` and so on), and behind them those of ``confidence`` if there is one.
 
     Attributes:
         old_logprobs_P_G_T: log-probabilities under the sampling policy, padded with 0.
         reference_P_G_T: raw log-probabilities under the base model, padded with 0, or ``None``.
         advantages_P_G_T: advantage of each token.
         gold_P: gold label indices.
-        label_start: first token of the label continuations that is part of the probe.
+        sites_P: where each prompt's completions emit their labels; none where ``log_gold`` is 0.
         clip: clip range of the ratio.
-        log_gold: weight of log p(gold).
+        log_gold: weight of log p(gold), a mean over the completions.
         kl: weight of the KL to the base model (k3 estimator, http://joschu.net/blog/kl-approx.html).
         confidence: the confidence part in expectation, or ``None`` where it is in the advantages.
         confidence_weight: weight of ``confidence``.
@@ -107,7 +122,7 @@ class SampledObjective:
     reference_P_G_T: torch.Tensor | None
     advantages_P_G_T: torch.Tensor
     gold_P: torch.Tensor
-    label_start: int
+    sites_P: Sequence[Sequence[LabelSite]]
     clip: float
     log_gold: float
     kl: float
@@ -134,14 +149,13 @@ class SampledObjective:
             tally.add("kl", kl_P_G.detach().cpu())
             if self.kl:
                 loss = loss + self.kl * kl_P_G.sum() / (prompts * group_size)
-        behind = group_size + (len(LABELS) if self.log_gold else 0)
+        sites_P = self.sites_P[part]
         if self.log_gold:
-            labels_P_L = scores.raw_logprobs_P_C_T[:, group_size:behind, self.label_start :].sum(-1)
-            gold = self.gold_P[part].to(labels_P_L.device)
-            log_gold = labels_P_L.log_softmax(-1).gather(1, gold[:, None])
-            loss = loss - self.log_gold * log_gold.sum() / prompts
+            labels = scores.raw_logprobs_P_C_T[:, group_size:]
+            loss = loss - self.log_gold * self._log_gold(labels, sites_P, part) / prompts
         if self.confidence is not None:
-            confidence_loss, entropy_P = self.confidence.loss(scores.logprobs_P_C_T[:, behind:], part)
+            behind = [group_size + len(LABELS) * len(sites) for sites in sites_P]
+            confidence_loss, entropy_P = self.confidence.loss(_rows_from(scores.logprobs_P_C_T, behind), part)
             loss = loss + self.confidence_weight * confidence_loss
             tally.add("entropy_confidence", entropy_P.cpu())
         taken = ratio.detach()[mask].cpu()
@@ -149,3 +163,31 @@ class SampledObjective:
         tally.add("ratio_clipped", ((taken - 1.0).abs() > self.clip).double())
         tally.add("entropy", -raw.detach().sum(-1).cpu())
         return ObjectiveResult(loss, tally)
+
+    def _log_gold(
+        self, scores_P_R_T: torch.Tensor, sites_P: Sequence[Sequence[LabelSite]], part: slice
+    ) -> torch.Tensor:
+        """Sum over the prompts ``part`` of log p(gold), a mean over the places where a label is emitted."""
+        most, length = max(map(len, sites_P)), scores_P_R_T.shape[-1]
+        # A prompt with fewer places than another has other continuations in their rows, which count with a share of 0.
+        start_P_S = np.zeros((len(sites_P), most), dtype=np.int64)
+        share_P_S = np.zeros((len(sites_P), most))
+        for p, sites in enumerate(sites_P):
+            start_P_S[p, : len(sites)] = [each.site.start for each in sites]
+            share_P_S[p, : len(sites)] = [each.share for each in sites]
+        start, share = (torch.from_numpy(values).to(scores_P_R_T.device) for values in (start_P_S, share_P_S))
+        rows = scores_P_R_T[:, : most * len(LABELS)].reshape(len(sites_P), most, len(LABELS), length)
+        probed = torch.arange(length, device=start.device) >= start[..., None, None]
+        labels = torch.where(probed, rows, torch.zeros_like(rows)).sum(-1).log_softmax(-1)
+        gold = self.gold_P[part].to(labels.device)[:, None, None].expand(-1, most, -1)
+        return (share.to(labels) * labels.gather(2, gold)[..., 0]).sum()
+
+
+def _rows_from(values_P_C_T: torch.Tensor, first_P: Sequence[int]) -> torch.Tensor:
+    """Every prompt's rows from its own first one on, filled up with zeros at the end."""
+    fewest = min(first_P)
+    if max(first_P) == fewest:
+        return values_P_C_T[:, fewest:]
+    kept = [values[first:] for values, first in zip(values_P_C_T, first_P, strict=True)]
+    longest = max(map(len, kept))
+    return torch.stack([torch.nn.functional.pad(rows, (0, 0, 0, longest - len(rows))) for rows in kept])

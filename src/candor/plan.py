@@ -181,7 +181,7 @@ def _step(recipe: Recipe, prompt: float, grammar: AnswerGrammar, answer: int, pr
         tokens = count * min(probes, PROBED) * len(CONFIDENCES) * (prompt + max(map(len, grammar.answers)))
         amount += Amount(prefill=tokens, train=tokens, calls=1)
     if recipe.objective.log_gold:
-        labels = count * PROBED * (prompt + label)
+        labels = count * PROBED * probes * (prompt + label + (answer if probes > 1 else 0))
         amount += Amount(prefill=labels, train=labels * recipe.train.updates_per_batch, calls=1)
     return amount + Amount(prefill=scored.prefill, calls=3) * (recipe.train.updates_per_batch - 1)
 

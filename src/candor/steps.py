@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 import torch
@@ -16,7 +17,7 @@ from candor.encoding import AnswerGrammar, EncodedPrompt, probe_site, tokens_wit
 from candor.engines.base import Batch, Engine, Objective, Probe, Sampling, Tokens, TokenScores
 from candor.enumerated import EnumeratedObjective, answer_probs
 from candor.expected_confidence import ExpectedConfidence, sampled_labels
-from candor.grpo import SampledObjective
+from candor.grpo import LabelSite, SampledObjective
 from candor.recipe import Recipe
 from candor.scoring import (
     ScoredRollouts,
@@ -81,23 +82,34 @@ def sampled_step(run: Prepared, batch: StepBatch, step: int) -> tuple[Batch, Obj
     batch.tally.merge(tally_rollouts(scored, batch.rollouts_P_G, constant_P))
     completions = [[rollout.tokens for rollout in group] for group in batch.rollouts_P_G]
     confidence = expected_confidence(run, batch, scored, step) if recipe.objective.confidence == "enumerated" else None
-    labels = probe_site(engine.tokenizer, (), LABEL_PROBE.anchor, LABEL_PROBE.choices)
+    sites_P: list[list[LabelSite]] = [[] for _ in completions]
+    if recipe.objective.log_gold:
+        sites_P = [label_sites(engine.tokenizer, group) for group in completions]
     objective = SampledObjective(
         old_logprobs_P_G_T=padded_logprobs(batch.rollouts_P_G),
         reference_P_G_T=reference_logprobs(run, batch.prompts_P, completions, step),
         advantages_P_G_T=advantages_P_G_T,
         gold_P=torch.from_numpy(scored.gold_P),
-        label_start=labels.start,
+        sites_P=sites_P,
         clip=recipe.objective.clip,
         log_gold=recipe.objective.log_gold,
         kl=recipe.objective.kl,
         confidence=confidence,
         confidence_weight=recipe.objective.confidence_weight,
     )
-    continuations = [group + list(labels.choices) if recipe.objective.log_gold else group for group in completions]
+    continuations = [
+        group + [choice for each in sites for choice in each.site.choices]
+        for group, sites in zip(completions, sites_P, strict=True)
+    ]
     if confidence is not None:
         continuations = [group + all_ for group, all_ in zip(continuations, confidence.continuations(), strict=True)]
     return Batch(batch.prompts_P, continuations, sampling.temperature), objective
+
+
+def label_sites(tokenizer: Any, completions: Sequence[Tokens]) -> list[LabelSite]:
+    """The different places where a group's completions emit their labels, in the order of their first."""
+    sites = [probe_site(tokenizer, tokens, LABEL_PROBE.anchor, LABEL_PROBE.choices) for tokens in completions]
+    return [LabelSite(site, count / len(sites)) for site, count in Counter(sites).items()]
 
 
 def expected_confidence(run: Prepared, batch: StepBatch, scored: ScoredRollouts, step: int) -> ExpectedConfidence:

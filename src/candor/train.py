@@ -140,7 +140,10 @@ def prepare(
 def answer_room(recipe: Recipe, grammar: AnswerGrammar) -> int:
     """Tokens to leave free behind a prompt."""
     enumerated = max(map(len, grammar.answers)) + recipe.sampling.reasoning_tokens
-    return max(enumerated, recipe.sampling.max_new_tokens, recipe.evaluation.max_new_tokens)
+    sampled = recipe.sampling.max_new_tokens
+    if recipe.objective.confidence == "enumerated":  # behind a label that may have come last
+        sampled += max(len(answer) - end for answer, end in zip(grammar.answers, grammar.label_end, strict=True))
+    return max(enumerated, sampled, recipe.evaluation.max_new_tokens)
 
 
 def draw_batch(run: Prepared, step: int) -> StepBatch:
