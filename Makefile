@@ -71,9 +71,9 @@ experiments: $(INSTALLED)  ## run the sandbox experiments of docs/objective.md i
 	$(BIN)/candor report runs/objectives runs/all-domains runs/ablations runs/unlabelled runs/bases --out runs/experiments.html
 
 base-model: $(INSTALLED)  ## make the sandbox's base model anew and pack it, after a change of what makes it (three minutes)
-	rm -rf src/candor/base_models
 	$(BIN)/python -c 'from candor import models, progress, sandbox_model; \
-	  models.sandbox_model(progress.Reporter(), sandbox_model.PACKAGED)'
+	  print(models.sandbox_model(progress.Reporter(), sandbox_model.PACKAGED))'
+	@echo "remove the folders beside it, which earlier code made"
 
 clean:  ## remove the virtual environments and caches, not the runs
 	rm -rf $(VENV) $(TINKER) .pytest_cache .mypy_cache .ruff_cache

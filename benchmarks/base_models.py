@@ -18,7 +18,8 @@ from objectives import read_runs, table
 
 from candor.experiment import run_experiment
 from candor.progress import Reporter
-from candor.recipe import load_recipe
+from candor.recipe import find_recipe, load_recipe
+from candor.report.page import report_run
 from candor.sandbox_model import DEFAULT, base_model_folder
 
 LACKING: dict[str, dict[str, Any]] = {
@@ -41,8 +42,9 @@ def main() -> None:
     for name in arguments.names or LACKING:
         print(f"base model: {name}", flush=True)
         folder = base_model_folder(config=dataclasses.replace(DEFAULT, **LACKING[name]))
-        recipe = load_recipe("sandbox/bases", [f"model.name={folder}", f"arms={{{name}: {{}}}}"])
+        recipe = load_recipe(find_recipe("sandbox/bases"), [f"model.name={folder}", f"arms={{{name}: {{}}}}"])
         run_experiment(recipe, arguments.out, jobs=arguments.jobs, reporter=Reporter())
+    report_run(arguments.out)  # each experiment above has reported its own model alone
     arms, datasets, figures = read_runs(arguments.out)
     print("\n\n".join(table(dataset, arms, figures) for dataset in datasets))
 

@@ -34,6 +34,8 @@ def test_the_study_has_no_extras() -> None:
         ({"preset": "paper", "ends": 4}, "ends"),
         ({"preset": "candor", "confidence": "enumerated"}, "confidence"),
         ({"preset": "candor", "credit": "whole"}, "confidence_entropy"),
+        ({"preset": "candor", "credit": "whole", "confidence_entropy": 0}, "confidence_weight"),
+        ({"preset": "paper", "confidence_weight": 40}, "confidence_weight"),
     ],
 )
 def test_values_without_effect_are_refused(values: dict[str, Any], named: str) -> None:

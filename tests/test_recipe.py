@@ -245,7 +245,7 @@ def test_merging_leaves_its_arguments_alone() -> None:
     [
         "objective={preset: paper}",
         "reward={alignment: 0}",
-        "objective={preset: candor, credit: whole, confidence_entropy: 0}",
+        "objective={preset: candor, credit: whole, confidence_weight: 1, confidence_entropy: 0}",
         "objective={preset: candor, confidence_weight: 0}",
     ],
 )

@@ -66,7 +66,7 @@ def _write_merged(recipe: Recipe, base: str, adapter: Path, target: Path) -> Non
 
 
 def _name_base(target: Path, recipe: Recipe) -> None:
-    """Call the sandbox's base model by its name, which every machine makes anew, not by where this one keeps it."""
+    """Call the sandbox's base model by its name, which is the same everywhere, not by where this machine keeps it."""
     path = target / "adapter_config.json"
     config = read_json(path)
     if recipe.model.name == SANDBOX:

@@ -51,7 +51,9 @@ class ObjectiveConfig(Config):
         description="whole: every token earns the whole reward; split: label tokens earn what the label decides, "
         "confidence tokens what the confidence decides given the label"
     )
-    confidence_weight: float = Field(ge=0, le=1000, description="weight of the confidence part where credit is split")
+    confidence_weight: float = Field(
+        ge=0, le=1000, description="weight of the confidence part where credit is split; else 1"
+    )
     confidence_labels: Literal["emitted", "all"] = Field(
         description="emitted: confidences are trained behind each label as often as it is emitted; all: equally "
         "behind all three labels (enumerated, split)"
@@ -82,20 +84,19 @@ class ObjectiveConfig(Config):
 
     @model_validator(mode="after")
     def _terms_that_act(self) -> ObjectiveConfig:
-        if self.kind == "sampled":
-            idle = {
-                "log_valid": self.log_valid > 0,
-                "confidence_labels": self.confidence_labels == "all",
-                "confidence_entropy": self.confidence_entropy > 0 and self.credit == "whole",
-                "confidence": self.confidence == "enumerated" and self.credit == "whole",
-                "ends": self.ends != "all" and self.confidence == "sampled",
-            }
-        else:
-            idle = {
-                "confidence_entropy": self.confidence_entropy > 0 and self.credit == "whole",
-                "confidence": self.confidence == "enumerated",
-            }
-        wrong = [name for name, is_idle in idle.items() if is_idle]
-        if wrong:
-            raise ValueError(f"{', '.join(wrong)}: no effect with kind={self.kind} and credit={self.credit}; leave out")
+        sampled, whole = self.kind == "sampled", self.credit == "whole"
+        neutral = {
+            "confidence_weight": 1.0 if whole else None,
+            "confidence_entropy": 0.0 if whole else None,
+            "confidence_labels": "emitted" if whole or sampled else None,
+            "confidence": "sampled" if whole or not sampled else None,
+            "log_valid": 0.0 if sampled else None,
+            "ends": "all" if sampled and self.confidence == "sampled" else None,
+        }
+        idle = [name for name, value in neutral.items() if value is not None and getattr(self, name) != value]
+        if idle:
+            told = ", ".join(f"{name}: {neutral[name]}" for name in idle)
+            raise ValueError(
+                f"{', '.join(idle)}: no effect with kind={self.kind} and credit={self.credit}; write {told}"
+            )
         return self
