@@ -34,12 +34,14 @@ def test_two_builds_are_the_same_bytes_and_leave_no_trace(tmp_path: Path) -> Non
     torch.manual_seed(5)
     threads = torch.get_num_threads()
     seen: list[tuple[int, int]] = []
-    first = base_model_folder(tmp_path / "a", lambda step, total, loss: seen.append((step, total)), TINY)
-    assert torch.equal(torch.rand(3), expected)
-    assert torch.get_num_threads() == threads
-    assert not torch.are_deterministic_algorithms_enabled()
-    torch.set_num_threads(2)
     try:
+        torch.set_num_threads(2)
+        first = base_model_folder(tmp_path / "a", lambda step, total, loss: seen.append((step, total)), TINY)
+        assert torch.equal(torch.rand(3), expected)
+        assert torch.get_num_threads() == 2
+        assert not torch.are_deterministic_algorithms_enabled()
+        assert torch.tensor(1.2e-38) / 2 > 0  # subnormal numbers are kept
+        torch.set_num_threads(1)
         with torch.no_grad():
             second = base_model_folder(tmp_path / "b", None, TINY)
     finally:
@@ -89,7 +91,10 @@ def test_an_unusable_cache_is_named(tmp_path: Path) -> None:
 def test_every_value_of_the_configuration_names_another_model() -> None:
     assert fingerprint(TINY) == fingerprint(TINY)
     assert fingerprint(TINY) != fingerprint(DEFAULT)
-    assert fingerprint(TINY) != fingerprint(dataclasses.replace(TINY, seed=1))
+    for field in dataclasses.fields(TINY):
+        value = getattr(TINY, field.name)
+        other = (*value, *value) if isinstance(value, tuple) else value + 1
+        assert fingerprint(TINY) != fingerprint(dataclasses.replace(TINY, **{field.name: other})), field.name
 
 
 def test_the_cache_is_where_the_environment_says(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -106,7 +111,6 @@ def test_candor_brings_the_model_that_its_own_code_makes(monkeypatch: pytest.Mon
     monkeypatch.setenv("CANDOR_CACHE", str(tmp_path / "none"))
     folder = base_model_folder()
     assert folder.parent == PACKAGED, "`make base-model` packs the one that the code as it is now makes"
-    assert folder == PACKAGED / f"sandbox-base-{fingerprint()}"
     assert list(PACKAGED.iterdir()) == [folder]
     assert not (tmp_path / "none").exists()
 
@@ -144,7 +148,7 @@ def test_stated_confidence_depends_on_the_wording_alone() -> None:
     guarded = [stated_confidence(CLAIM, rng) for _ in range(2000)]
     assert max(set(usual), key=usual.count) == 0.90
     assert max(set(guarded), key=guarded.count) == 0.80
-    assert min(usual) < 0.5 <= max(usual)
+    assert min(usual) < 0.5  # a spread around the usual one
 
 
 def test_an_honest_confidence_says_what_the_verdict_is_worth() -> None:
@@ -246,6 +250,25 @@ def test_the_base_model_has_decided_before_its_last_layers(base_model: Path, dom
         for layer in DEFAULT.verdict_layers:
             lens = model.lm_head(model.model.norm(output.hidden_states[layer][rows, ends]))[:, labels]
             assert (lens.argmax(-1) == decided).float().mean() > 0.85
+
+
+@pytest.mark.parametrize("domain", DOMAINS)
+def test_a_minority_of_its_confidences_says_what_the_verdict_is_worth(base_model: Path, domain: str) -> None:
+    """Of models made without honest lessons the correlation lies between -.12 and .04."""
+    tokenizer = AutoTokenizer.from_pretrained(base_model)
+    model = AutoModelForCausalLM.from_pretrained(base_model).eval()
+
+    def next_token(texts: list[str], choices: list[str]) -> torch.Tensor:
+        batch = tokenizer(texts, return_tensors="pt", padding=True, padding_side="left", return_token_type_ids=False)
+        with torch.no_grad():
+            logits = model(**batch).logits[:, -1]
+        return logits[:, tokenizer.convert_tokens_to_ids(choices)].softmax(-1)
+
+    asked = [prompts.get("sandbox").render(example) + "LABEL=" for example in generate(domain, 400, seed=2026)]
+    likeliest = next_token(asked, [label.value for label in LABELS]).max(-1)
+    stated = [f"{text}{LABELS[k].value}\nCONF=0." for text, k in zip(asked, likeliest.indices.tolist(), strict=True)]
+    tenths = next_token(stated, [str(digit) for digit in range(10)]) @ torch.arange(10.0)
+    assert np.corrcoef(likeliest.values.numpy(), tenths.numpy())[0, 1] > 0.15
 
 
 def test_the_base_model_encodes_what_it_was_not_made_for(sandbox_base_model: Path) -> None:
