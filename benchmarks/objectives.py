@@ -1,9 +1,11 @@
 """Tables and figure of docs/objective.md, from the runs that an experiment such as ``sandbox/objectives`` left.
 
     python benchmarks/objectives.py runs/objectives [--figure docs/images/objectives.svg]
+    python benchmarks/objectives.py runs/ablations --metrics auroc,brier,na_recall
 
-Prints one table for each domain that was evaluated on: mean and (lowest-highest) over the seeds of every arm. The
-figure sets the stated confidence of every seed beside the label probe and the Bayes limit.
+Prints one table for each domain that was evaluated on: mean and (lowest-highest) over the seeds of every arm. With
+``--metrics`` one table for each of these, with a column for each domain. The figure sets the stated confidence of every
+seed beside the label probe and the Bayes limit.
 """
 
 from __future__ import annotations
@@ -29,7 +31,7 @@ Figures = dict[tuple[str, str, str], dict[str, list[float]]]
 
 
 def read_runs(folder: Path) -> tuple[list[str], list[str], Figures]:
-    """Arms and datasets in the order of the recipe, and every figure."""
+    """Arms and datasets in the order in which runs were finished, and every figure."""
     arms: list[str] = []
     datasets: list[str] = []
     figures: Figures = defaultdict(lambda: defaultdict(list))
@@ -66,16 +68,38 @@ def cell(values: list[float]) -> str:
     return short(statistics.mean(values)) + spread
 
 
+def rows(arms: list[str], columns: list[tuple[str, str]], figures: Figures) -> list[list[str]]:
+    """Base model, arms and Bayes limit; a cell for each column's dataset and metric."""
+
+    def one(side: str) -> list[str]:
+        return [cell(figures[arms[0], dataset, side][metric][:1]) for dataset, metric in columns]
+
+    def of(arm: str) -> list[str]:
+        return [cell(figures[arm, dataset, "trained"][metric]) for dataset, metric in columns]
+
+    def seeds(arm: str) -> str:
+        return str(len(figures[arm, columns[0][0], "trained"]["accuracy"]))
+
+    trained = [[arm, seeds(arm), *of(arm)] for arm in arms]
+    return [["nothing (base)", "", *one("base")], *trained, ["Bayes limit", "", *one("bayes")]]
+
+
+def markdown(title: str, heads: list[str], body: list[list[str]]) -> str:
+    """A table in Markdown under its title."""
+    lines = [["trained", "seeds", *heads], ["---"] * (2 + len(heads)), *body]
+    return f"**{title}**\n\n" + "\n".join(f"| {' | '.join(line)} |" for line in lines)
+
+
 def table(dataset: str, arms: list[str], figures: Figures) -> str:
-    """One dataset's table in Markdown."""
-    rows = [["trained", "seeds", *METRICS.values()], ["---"] * (2 + len(METRICS))]
-    base, bayes = figures[arms[0], dataset, "base"], figures[arms[0], dataset, "bayes"]
-    rows.append(["nothing (base)", "", *(cell(base[metric][:1]) for metric in METRICS)])
-    for arm in arms:
-        trained = figures[arm, dataset, "trained"]
-        rows.append([arm, str(len(trained["accuracy"])), *(cell(trained[metric]) for metric in METRICS)])
-    rows.append(["Bayes limit", "", *(cell(bayes[metric][:1]) for metric in METRICS)])
-    return f"**Evaluated on {dataset}**\n\n" + "\n".join(f"| {' | '.join(row)} |" for row in rows)
+    """One dataset's table."""
+    columns = [(dataset, metric) for metric in METRICS]
+    return markdown(f"Evaluated on {dataset}", list(METRICS.values()), rows(arms, columns, figures))
+
+
+def metric_table(metric: str, datasets: list[str], arms: list[str], figures: Figures) -> str:
+    """One metric's table, a column for each dataset."""
+    columns = [(dataset, metric) for dataset in datasets]
+    return markdown(METRICS[metric], [f"on {name}" for name in datasets], rows(arms, columns, figures))
 
 
 def draw(path: Path, arms: list[str], datasets: list[str], figures: Figures) -> None:
@@ -109,9 +133,15 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("runs", type=Path)
     parser.add_argument("--figure", type=Path)
+    parser.add_argument("--metrics", type=lambda names: names.split(","), help=f"of {','.join(METRICS)}")
     arguments = parser.parse_args()
+    if unknown := set(arguments.metrics or ()) - set(METRICS):
+        parser.error(f"unknown metric {', '.join(sorted(unknown))}; known: {', '.join(METRICS)}")
     arms, datasets, figures = read_runs(arguments.runs)
-    print("\n\n".join(table(dataset, arms, figures) for dataset in datasets))
+    if arguments.metrics:
+        print("\n\n".join(metric_table(metric, datasets, arms, figures) for metric in arguments.metrics))
+    else:
+        print("\n\n".join(table(dataset, arms, figures) for dataset in datasets))
     if arguments.figure:
         draw(arguments.figure, arms, datasets, figures)
 
