@@ -148,6 +148,18 @@ def test_training_curves_of_two_arms_share_panels_and_fold_their_terms() -> None
     assert len(names) == len(set(names))
 
 
+def test_more_arms_than_colours_take_several_panels() -> None:
+    arms = [arm(f"arm{number}", log=True) for number in range(13)]
+    calibration = calibration_figures(arms)[0].drawings
+    overview = training_figures(arms)[0].drawings
+    for stem, title in (("reliability-wiki", "Reliability on wiki"), ("training-entropy", "Entropy")):
+        panels = [drawing for drawing in (*calibration, *overview) if drawing.name.rpartition("-")[0] == stem]
+        assert [drawing.title for drawing in panels] == [f"{title}, {number} of 3" for number in (1, 2, 3)]
+        named = [re.findall(r"arm\d+", drawing.description) for drawing in panels]
+        assert [len(dict.fromkeys(names)) for names in named] == [6, 6, 1]
+        assert sorted({name for names in named for name in names}) == sorted(each.name for each in arms)
+
+
 def test_a_collapse_that_comes_and_goes_is_told_once_with_its_steps() -> None:
     rows = [{"step": 3, "warnings": ["few groups (0.81)"]}, {"step": 5}, {"step": 9, "warnings": ["few groups (0.93)"]}]
     runs = [Run(name=name, folder=Path(), results={}, steps=rows) for name in ("a", "b")]

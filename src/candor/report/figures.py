@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, Final
 
 from candor.report import plots, wording
 from candor.report.arms import Arm, Comparison, Spread, datasets_of, difference
 from candor.report.plots import Effect, Histogram, Series
 from candor.report.runs import Run
-from candor.report.style import LABEL_ROLES, Drawing, role_of
+from candor.report.style import LABEL_ROLES, SERIES, Drawing, role_of
 
 EFFECTS = ("na_recall", "accuracy", "macro_f1", "auroc", "brier", "ece")
 """Metrics with a forest plot."""
@@ -24,6 +24,9 @@ TERMS = {
     "consistency": "Consistency term",
     "format": "Format term",
 }
+
+ARMS_A_PANEL: Final = len(SERIES)
+"""More arms are drawn in several panels, in training without the single steps of each seed."""
 
 Points = tuple[list[float], list[float], list[float], list[float], list[int]]
 """x, y, and where there are some the low and high ends of intervals and numbers of answers."""
@@ -109,12 +112,16 @@ def calibration_figures(arms: Sequence[Arm]) -> list[FigureGroup]:
     for dataset in datasets_of(arms):
         name = wording.slug(dataset)
         drawings = []
-        curves = _curves(arms, dataset, _reliability)
-        if curves:
-            drawings.append(plots.reliability(f"reliability-{name}", f"Reliability on {dataset}", curves))
-        curves = _curves(arms, dataset, _risk_coverage)
-        if curves:
-            drawings.append(plots.risk_coverage(f"risk-coverage-{name}", f"Risk and coverage on {dataset}", curves))
+        for part, suffix, place in _parts(arms):
+            curves = _curves(part, dataset, _reliability, named=len(arms) > 1)
+            if curves:
+                title = f"Reliability on {dataset}{place}"
+                drawings.append(plots.reliability(f"reliability-{name}{suffix}", title, curves))
+        for part, suffix, place in _parts(arms):
+            curves = _curves(part, dataset, _risk_coverage, named=len(arms) > 1)
+            if curves:
+                title = f"Risk and coverage on {dataset}{place}"
+                drawings.append(plots.risk_coverage(f"risk-coverage-{name}{suffix}", title, curves))
         histograms = _histograms(arms, dataset)
         side_by_side = 3 if len(histograms) == 3 else 2
         for number, first in enumerate(range(0, len(histograms), side_by_side), start=1):
@@ -182,7 +189,18 @@ def training_warnings(runs: Sequence[Run]) -> list[str]:
     ]
 
 
-def _curves(arms: Sequence[Arm], dataset: str, read: Callable[[Mapping[str, Any]], Points]) -> list[Series]:
+def _parts(arms: Sequence[Arm]) -> list[tuple[Sequence[Arm], str, str]]:
+    """The arms of each panel, and what its file name and its title end in."""
+    count = -(-len(arms) // ARMS_A_PANEL)
+    if count == 1:
+        return [(arms, "", "")]
+    parts = [arms[first : first + ARMS_A_PANEL] for first in range(0, len(arms), ARMS_A_PANEL)]
+    return [(part, f"-{number}", f", {number} of {count}") for number, part in enumerate(parts, start=1)]
+
+
+def _curves(
+    arms: Sequence[Arm], dataset: str, read: Callable[[Mapping[str, Any]], Points], *, named: bool
+) -> list[Series]:
     """Base, every arm, Bayes; of several seeds the first is in the legend and the others are faint."""
     series: list[Series] = []
 
@@ -201,8 +219,8 @@ def _curves(arms: Sequence[Arm], dataset: str, read: Callable[[Mapping[str, Any]
     everything = [item for arm in arms for item in arm.on(dataset)]
     add("base", "base", "base", everything)
     for place, arm in enumerate(arms):
-        add(arm.name if len(arms) > 1 else "trained", role_of(place), "trained", arm.on(dataset))
-    if len(arms) == 1:
+        add(arm.name if named else "trained", role_of(place), "trained", arm.on(dataset))
+    if not named:
         add("trained, probed p", "series3", "trained_probe", everything[:1], dashed=True)
     add("Bayes limit", "bayes", "bayes", everything[:1], dashed=True)
     return series
@@ -256,15 +274,18 @@ def _overview(arms: Sequence[Arm]) -> FigureGroup:
     marks = _marks(arms) if single else ()
     drawings, missing = [], []
     for panel in _PANELS:
-        curves = _arm_curves(arms, panel.key, cumulative=panel.cumulative)
-        if curves and single and panel.key == "accuracy":
-            curves += _label_curves(arms[0], panel.key)
-        if curves:
-            name = f"training-{wording.slug(panel.title)}"
-            drawings.append(
-                plots.training(name, panel.title, curves, ylabel=panel.ylabel, percent=panel.percent, marks=marks)
-            )
-        else:
+        drawn = False
+        for part, suffix, place in _parts(arms):
+            curves = _arm_curves(part, panel.key, cumulative=panel.cumulative, named=not single, seeds=not suffix)
+            if curves and single and panel.key == "accuracy":
+                curves += _label_curves(arms[0], panel.key)
+            if curves:
+                name, title = f"training-{wording.slug(panel.title)}{suffix}", f"{panel.title}{place}"
+                drawings.append(
+                    plots.training(name, title, curves, ylabel=panel.ylabel, percent=panel.percent, marks=marks)
+                )
+                drawn = True
+        if not drawn:
             missing.append(panel.title)
     note = (f"Not in the training log: {wording.listed(missing).lower()}.",) if missing else ()
     return FigureGroup("", tuple(drawings), note)
@@ -273,7 +294,7 @@ def _overview(arms: Sequence[Arm]) -> FigureGroup:
 def _by_label(arm: Arm, prefix: str, title: str) -> FigureGroup:
     drawings, missing = [], []
     for term, name in TERMS.items():
-        curves = _label_curves(arm, f"reward_{term}") or _arm_curves([arm], f"reward_{term}")
+        curves = _label_curves(arm, f"reward_{term}") or _arm_curves([arm], f"reward_{term}", named=False)
         if curves:
             drawings.append(plots.training(f"{prefix}term-{wording.slug(term)}", name, curves, ylabel="mean reward"))
         else:
@@ -290,18 +311,20 @@ def _label_curves(arm: Arm, key: str) -> list[Series]:
     ]
 
 
-def _arm_curves(arms: Sequence[Arm], key: str, *, cumulative: bool = False) -> list[Series]:
-    """The mean over seeds of each arm, smoothed, over each seed's own values, faint."""
+def _arm_curves(
+    arms: Sequence[Arm], key: str, *, named: bool, cumulative: bool = False, seeds: bool = True
+) -> list[Series]:
+    """The mean over seeds of each arm, smoothed, over each seed's own values, faint, unless ``seeds`` is false."""
     faint, means = [], []
     for place, arm in enumerate(arms):
         role = role_of(place)
         for run in arm.runs:
             steps, values = _logged(run, key)
-            if values and not cumulative:
+            if values and seeds and not cumulative:
                 faint.append(Series("", role, *plots.thinned(steps, values), faint=True))
         curve = _mean_curve(arm.runs, key, cumulative=cumulative)
         if curve is not None:
-            means.append(Series(arm.name if len(arms) > 1 else "all" if key == "accuracy" else "", role, *curve))
+            means.append(Series(arm.name if named else "all" if key == "accuracy" else "", role, *curve))
     return [*faint, *means]
 
 

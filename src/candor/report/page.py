@@ -18,7 +18,7 @@ from candor.errors import RunError
 from candor.files import write_text
 from candor.report import formats, sections, tables
 from candor.report.arms import Arm, arms_of, comparisons, datasets_of
-from candor.report.figures import Figures, training_warnings
+from candor.report.figures import ARMS_A_PANEL, Figures, training_warnings
 from candor.report.predictions import CONFIDENT, MAX_OUTPUT, MAX_TEXT, browsable, script_json
 from candor.report.runs import Run, find_runs
 from candor.report.style import DARK, PAPER, inline_svg, role_of, save
@@ -136,6 +136,7 @@ def render_page(runs: Sequence[Run], drawn: Figures, *, title: str) -> str:
         "tests": tables.tests_table(items) if single else None,
         "confusion": tables.confusion_tables(items) if single else [],
         "transfer": _transfer(arms),
+        "faint": len(arms) <= ARMS_A_PANEL,
         "calibration": drawn.calibration,
         "recalibration": tables.recalibration_table(items) if single else None,
         "threshold": tables.threshold_table(items) if single else None,
