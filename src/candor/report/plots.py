@@ -18,6 +18,9 @@ MAX_POINTS = 200
 """Of a curve: more cannot be told apart in a panel, and would only make the page heavy."""
 LEGEND_CHARACTERS = 50
 """That fit side by side above a panel."""
+LEGEND_ROWS = 3
+"""That fit above a panel of the usual height; more make it higher."""
+LEGEND_ROW_INCHES = 0.21
 
 Point = tuple[float, float]
 
@@ -83,7 +86,7 @@ def reliability(name: str, title: str, curves: Sequence[Series]) -> Drawing:
         axes.set(xlim=(-0.02, 1.02), ylim=(-0.02, 1.02), xlabel="stated confidence", ylabel="share right")
         _percent(axes.xaxis)
         _percent(axes.yaxis)
-        _legend(axes)
+        _legend(figure, axes)
     described = "; ".join(f"{curve.name}: {_pairs(curve)}" for curve in curves if curve.name)
     description = f"Share of right answers by stated confidence; larger dots stand for more answers. {described}."
     return finish(name, title, description, figure)
@@ -99,7 +102,7 @@ def risk_coverage(name: str, title: str, curves: Sequence[Series]) -> Drawing:
         axes.set(xlim=(0, 1.02), ylim=(0, max(0.05, top * 1.08)), xlabel="answers kept", ylabel="wrong among kept")
         _percent(axes.xaxis)
         _percent(axes.yaxis)
-        _legend(axes)
+        _legend(figure, axes)
     described = "; ".join(
         f"{curve.name}: {curve.y[-1]:.0%} wrong at full coverage" for curve in curves if curve.name and curve.y
     )
@@ -182,7 +185,7 @@ def training(
             _percent(axes.yaxis)
         else:
             axes.yaxis.set_major_locator(MaxNLocator(6))
-        _legend(axes)
+        _legend(figure, axes)
     described = "; ".join(
         f"{curve.name or title}: {_number(curve.y[0])} at step {curve.x[0]:.0f}, "
         f"{_number(curve.y[-1])} at step {curve.x[-1]:.0f}"
@@ -253,7 +256,8 @@ def _errorbar(axes: Axes, curve: Series, marker: str) -> None:
         axes.plot([], [], label=curve.name, marker=None if curve.dashed else marker, **line)
 
 
-def _legend(axes: Axes) -> None:
+def _legend(figure: Figure, axes: Axes) -> None:
+    """Names above the axes; a long list makes the figure higher, so that the axes keep their height."""
     handles, names = axes.get_legend_handles_labels()
     if not handles:
         return
@@ -261,7 +265,9 @@ def _legend(axes: Axes) -> None:
         (count for count in (5, 4, 3, 2) if sum(_widest(names, count)) <= LEGEND_CHARACTERS and count <= len(names)), 1
     )
     # As many columns as rows need: a legend is filled column by column, and would end with lone entries.
-    columns = math.ceil(len(names) / math.ceil(len(names) / columns))
+    rows = math.ceil(len(names) / columns)
+    columns = math.ceil(len(names) / rows)
+    figure.set_figheight(figure.get_figheight() + LEGEND_ROW_INCHES * max(0, rows - LEGEND_ROWS))
     axes.legend(handles, names, loc="lower left", bbox_to_anchor=(-0.02, 1.0), ncols=columns, borderpad=0.1)
 
 
