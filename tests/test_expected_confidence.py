@@ -151,3 +151,32 @@ def test_the_sampled_objective_adds_it_behind_completions_and_labels() -> None:
     assert abs(float(part)) > 1e-3
     assert "entropy_confidence" in both[0].tally.means()
     assert "entropy_confidence" not in both[1].tally.means()
+
+
+def test_the_confidence_is_found_behind_however_many_places_of_labels() -> None:
+    ended = draw_ended("all", np.random.default_rng(0))
+    labels_P = [[SampledLabel(_label_tokens(0), 0, np.full(K, 1 / 3), 1.0)], []]
+    expected = _expected(labels_P, ended, RewardConfig.model_validate(FIXED_REWARD))
+    full = TREE.scores(_logits()).logprobs_P_C_T
+    site = LabelSite(ProbeSite(tuple(_label_tokens(k) for k in range(K)), GRAMMAR.label_start[0]), 0.5)
+    one, two = full[0, 0 : 3 * C : C], full[1, 0 : 3 * C : C]
+    first = torch.cat([full[0, [5, 150]], one, full[0, :C]])
+    second = torch.cat([full[1, [5, 150]], two, two])
+    drawn = torch.stack([first, torch.nn.functional.pad(second, (0, 0, 0, len(first) - len(second)))])
+    without = SampledObjective(
+        old_logprobs_P_G_T=drawn[:, :2],
+        reference_P_G_T=None,
+        advantages_P_G_T=torch.ones_like(drawn[:, :2]),
+        gold_P=torch.from_numpy(GOLD),
+        sites_P=[[site], [site, site]],
+        clip=0.2,
+        log_gold=3.0,
+        kl=0.0,
+    )
+    with_it = dataclasses.replace(without, confidence=expected, confidence_weight=40.0)
+    scores = TokenScores(drawn, drawn, drawn != 0)
+    both = [objective(scores, slice(0, 2)) for objective in (with_it, without)]
+    alone = torch.stack([full[0, :C], torch.zeros_like(full[0, :C])])
+    part, _ = expected.loss(alone, slice(0, 2))
+    assert abs(float(part)) > 1e-3
+    assert float(both[0].loss - both[1].loss) == pytest.approx(40.0 * float(part))

@@ -148,7 +148,7 @@ def test_stated_confidence_depends_on_the_wording_alone() -> None:
     guarded = [stated_confidence(CLAIM, rng) for _ in range(2000)]
     assert max(set(usual), key=usual.count) == 0.90
     assert max(set(guarded), key=guarded.count) == 0.80
-    assert min(usual) < 0.5  # a spread around the usual one
+    assert min(usual) < 0.5 <= max(usual)
 
 
 def test_an_honest_confidence_says_what_the_verdict_is_worth() -> None:
