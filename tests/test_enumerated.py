@@ -9,16 +9,20 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from toy import TEMPLATE, toy_tokenizer
+from toy import TEMPLATE, example, toy_tokenizer
 
 from candor.answer_scores import C, K, draw_ended, open_answers
-from candor.encoding import AnswerGrammar, answer_grammar
+from candor.encoding import AnswerGrammar, answer_grammar, decode
 from candor.engines.base import TokenScores
 from candor.enumerated import EnumeratedObjective, answer_probs
 from candor.grpo import SampledObjective
 from candor.objective import ObjectiveConfig
 from candor.prompts import CONFIDENCES
 from candor.rewards import NO_LABEL, RewardConfig, score
+from candor.scoring import score_rollouts, token_advantages
+from candor.steps import StepBatch
+from candor.train import figures
+from candor.types import LABELS, Rollout
 
 PLAIN = {
     "preset": "candor",
@@ -272,6 +276,63 @@ def test_a_large_group_of_real_samples_agrees_through_the_sampled_objective(tree
     assert float(sampled.norm()) == pytest.approx(float(exact.norm()), rel=0.1)
 
 
+def test_split_credit_is_the_mean_of_its_sampled_estimator(tree: Tree, grammar: AnswerGrammar) -> None:
+    """A large group of real samples, scored and given advantages as in training, label and confidence apart."""
+    terms = {"credit": "split", "confidence_weight": 2.0, "confidence_entropy": 0.06}
+    objective = dataclasses.replace(
+        _objective(grammar, terms, {"preset": "candor"}),
+        gold_P=np.array([0]),
+        has_evidence_P=np.array([True]),
+        prefix_lengths_P_R=np.zeros((1, 1), int),
+    )
+    logits = _logits(tree, 1).requires_grad_()
+    global INVALID_LOGIT
+    kept, INVALID_LOGIT = INVALID_LOGIT, -math.inf
+    try:
+        scores = tree.scores(logits)
+        loss = objective(scores, slice(0, 1)).loss
+        probs, probe = _probs(tree, logits, grammar)
+    finally:
+        INVALID_LOGIT = kept
+    (exact,) = torch.autograd.grad(loss, logits, retain_graph=True)
+    drawn = np.random.default_rng(1).choice(K * C, 6_000, p=probs[0].ravel() / probs[0].sum())
+    tokenizer = toy_tokenizer()
+    log_probe = tuple(np.log(probe[0]).tolist())
+    rollouts = []
+    for answer, row in zip(grammar.answers, scores.logprobs_P_C_T[0].tolist(), strict=True):
+        logprobs = tuple(row[: len(answer)])
+        rollouts.append(Rollout(answer, decode(tokenizer, answer), logprobs, logprobs, log_probe, True))
+    group = [[rollouts[i] for i in drawn.tolist()]]
+    scored = score_rollouts(
+        group,
+        [example(0, label=LABELS[0])],
+        objective.has_evidence_P,
+        template=TEMPLATE,
+        reward=objective.reward,
+        step=objective.step,
+    )
+    config = ObjectiveConfig.model_validate({**PLAIN, **terms, "kind": "sampled"})
+    taken = TokenScores(*(v[:, drawn] for v in (scores.logprobs_P_C_T, scores.raw_logprobs_P_C_T, scores.mask_P_C_T)))
+    sampled_objective = SampledObjective(
+        old_logprobs_P_G_T=taken.logprobs_P_C_T.detach(),
+        reference_P_G_T=None,
+        advantages_P_G_T=token_advantages(scored, group, config, tokenizer)[0],
+        gold_P=torch.tensor([0]),
+        sites_P=[[]],
+        clip=0.2,
+        log_gold=0.0,
+        kl=0.0,
+    )
+    (sampled,) = torch.autograd.grad(sampled_objective(taken, slice(0, 1)).loss, logits)
+    # The label's places and the confidence's, each on their own, so that neither drowns in the other.
+    of_labels = torch.zeros(tree.count, dtype=torch.bool)
+    of_labels[tree.path[:, : grammar.label_end[0]].flatten()] = True
+    for places in (of_labels, ~of_labels):
+        one, other = sampled[0, places], exact[0, places]
+        assert float(torch.nn.functional.cosine_similarity(one, other, dim=0)) > 0.97
+        assert float(one.norm()) == pytest.approx(float(other.norm()), rel=0.1)
+
+
 # ------------------------------------------------------------------------------------------- finite differences
 
 
@@ -455,6 +516,28 @@ def test_verdicts_behind_reasoning_and_the_policy_gradient_on_it(tree: Tree, gra
         for p in range(2)
     ]
     assert float(sum(part.loss for part in parts).detach()) == pytest.approx(float(result.loss.detach()))
+
+
+def test_reasonings_that_lead_to_one_verdict_are_groups_without_variance(tree: Tree, grammar: AnswerGrammar) -> None:
+    lengths = np.array([[2, 2, 2], [2, 2, 2]])
+    logits = torch.randn(6, tree.count, generator=torch.Generator().manual_seed(4), dtype=torch.float64)
+    logits[:3] = logits[0]  # whatever the first prompt's reasoning, its verdict is the same
+    scores = _behind_reasoning(tree, logits, -torch.ones(2, 3, 2, dtype=torch.float64), lengths)
+    result = _objective(grammar, {}, prefix_lengths_P_R=lengths)(scores, slice(0, 2))
+    assert result.tally.means()["zero_variance"] == 0.5
+
+
+def test_the_spread_over_prompts_is_not_that_of_what_is_drawn(tree: Tree, grammar: AnswerGrammar) -> None:
+    objective = _objective(grammar, {})
+    alike = _logits(tree)[:1].expand(2, -1)
+    batch = StepBatch([], [], np.array([]), 0, objective(tree.scores(alike), slice(0, 2)).tally)
+    found = figures(batch)
+    assert found["confidence_spread"] == pytest.approx(0.0, abs=1e-6)
+    assert found["confidence_std"] > 0.2
+    probs, _ = _probs(tree, _logits(tree), grammar)
+    batch.tally = objective(tree.scores(_logits(tree)), slice(0, 2)).tally
+    expected = (probs.sum(1) * CONFIDENCES).sum(1) / probs.sum((1, 2))
+    assert figures(batch)["confidence_spread"] == pytest.approx(expected.std())
 
 
 def test_unlabelled_prompts_count_for_alignment_form_and_entropy_alone(tree: Tree, grammar: AnswerGrammar) -> None:

@@ -8,13 +8,13 @@ import numpy as np
 import pytest
 import torch
 from test_enumerated import FIXED_REWARD, Tree
-from toy import TEMPLATE, toy_tokenizer
+from toy import TEMPLATE, byte_tokenizer, toy_tokenizer
 
 from candor.answer_scores import C, K, draw_ended
-from candor.encoding import AnswerGrammar, ProbeSite, answer_grammar
+from candor.encoding import AnswerGrammar, ProbeSite, answer_grammar, decode
 from candor.engines.base import TokenScores
 from candor.enumerated import EnumeratedObjective, answer_probs
-from candor.expected_confidence import ExpectedConfidence, SampledLabel, sampled_labels
+from candor.expected_confidence import ExpectedConfidence, SampledLabel, sampled_labels, spelled_as_asked
 from candor.grpo import LabelSite, SampledObjective
 from candor.objective import ObjectiveConfig
 from candor.rewards import RewardConfig
@@ -49,6 +49,21 @@ def test_completions_that_agree_up_to_their_label_stand_for_one() -> None:
     found = sampled_labels(rollouts, np.array([0, 1, 0, -1]), np.array([2, 2, 2, 1]), np.eye(4)[:, :3])
     assert [(each.tokens, each.label, each.share) for each in found] == [((5, 1), 0, 0.5), ((5, 2), 1, 0.25)]
     assert found[1].probs_K.tolist() == [0, 1, 0]
+
+
+def test_labels_spelled_otherwise_than_in_the_grammar_have_no_tails_that_fit() -> None:
+    tokenizer = byte_tokenizer(merges=("PASS\n",))
+    grammar = answer_grammar(TEMPLATE, tokenizer)
+    asked = grammar.answers[:1] + grammar.answers[C : C + 1]  # PASS with its line break in one token, FAIL without
+    letters = tuple(token for sign in "LABEL=PASS\nCONF=0.50" for token in tokenizer(sign)["input_ids"])
+    group = [
+        Rollout(tokens, decode(tokenizer, tokens), (), (), (0.0, 0.0, 0.0), True)
+        for tokens in (*asked, letters, letters[: len("LABEL")])
+    ]
+    ends = np.array([grammar.label_end[0], grammar.label_end[C], len("LABEL=PASS"), len("LABEL")])
+    assert decode(tokenizer, asked[0][: ends[0]]) == "LABEL=PASS\n"
+    found = spelled_as_asked(tokenizer, grammar, group, np.array([0, 1, 0, -1]), ends)
+    assert found.tolist() == [True, True, False, False]
 
 
 @pytest.mark.parametrize("ends", ["all", 4])
@@ -153,16 +168,20 @@ def test_the_sampled_objective_adds_it_behind_completions_and_labels() -> None:
     assert "entropy_confidence" not in both[1].tally.means()
 
 
-def test_the_confidence_is_found_behind_however_many_places_of_labels() -> None:
+@pytest.mark.parametrize("in_both", [False, True])
+def test_the_confidence_is_found_behind_however_many_places_of_labels(in_both: bool) -> None:
     ended = draw_ended("all", np.random.default_rng(0))
-    labels_P = [[SampledLabel(_label_tokens(0), 0, np.full(K, 1 / 3), 1.0)], []]
+    labels_P = [[SampledLabel(_label_tokens(k), k, np.full(K, 1 / 3), 1.0)] for k in (0, 1)]
+    if not in_both:
+        labels_P[1] = []
     expected = _expected(labels_P, ended, RewardConfig.model_validate(FIXED_REWARD))
     full = TREE.scores(_logits()).logprobs_P_C_T
     site = LabelSite(ProbeSite(tuple(_label_tokens(k) for k in range(K)), GRAMMAR.label_start[0]), 0.5)
     one, two = full[0, 0 : 3 * C : C], full[1, 0 : 3 * C : C]
     first = torch.cat([full[0, [5, 150]], one, full[0, :C]])
-    second = torch.cat([full[1, [5, 150]], two, two])
-    drawn = torch.stack([first, torch.nn.functional.pad(second, (0, 0, 0, len(first) - len(second)))])
+    behind = full[1, C : 2 * C] if in_both else full[1, :0]
+    second = torch.cat([full[1, [5, 150]], two, two, behind])
+    drawn = torch.nn.utils.rnn.pad_sequence([first, second], batch_first=True)
     without = SampledObjective(
         old_logprobs_P_G_T=drawn[:, :2],
         reference_P_G_T=None,
@@ -176,7 +195,7 @@ def test_the_confidence_is_found_behind_however_many_places_of_labels() -> None:
     with_it = dataclasses.replace(without, confidence=expected, confidence_weight=40.0)
     scores = TokenScores(drawn, drawn, drawn != 0)
     both = [objective(scores, slice(0, 2)) for objective in (with_it, without)]
-    alone = torch.stack([full[0, :C], torch.zeros_like(full[0, :C])])
+    alone = torch.nn.utils.rnn.pad_sequence([full[0, :C], behind], batch_first=True)
     part, _ = expected.loss(alone, slice(0, 2))
     assert abs(float(part)) > 1e-3
     assert float(both[0].loss - both[1].loss) == pytest.approx(40.0 * float(part))

@@ -16,6 +16,7 @@ from candor.types import LABELS, Label, Validity
 
 VERDICT = prompts.get("verdict")
 RATIONALE = prompts.get("verdict-rationale")
+REASONED = prompts.get("verdict-reasoned")
 TEMPLATES = [prompts.get(name) for name in prompts.names()]
 
 
@@ -37,7 +38,7 @@ def test_prompt_says_that_there_is_no_evidence(template: prompts.Template) -> No
     assert template.no_evidence in template.render(example(1, evidence=("a",)), max_evidence=0)
 
 
-@pytest.mark.parametrize("template", [VERDICT, RATIONALE], ids=["verdict", "verdict-rationale"])
+@pytest.mark.parametrize("template", [VERDICT, RATIONALE, REASONED], ids=lambda template: template.name)
 def test_instructions_name_the_three_labels_and_the_confidence(template: prompts.Template) -> None:
     for label in LABELS:
         assert f"\n{label.value}: " in template.instructions
@@ -128,6 +129,14 @@ def test_the_form_is_that_of_the_template() -> None:
     assert parse("\n LABEL=NA\nCONF=0.40 \n", VERDICT).validity is Validity.CLEAN
 
 
+def test_reasoning_may_come_first_where_it_is_asked_for() -> None:
+    thought = "It is not LABEL=PASS\nCONF=0.90.\n\nRather:\n"
+    assert parse(thought + "LABEL=NA\nCONF=0.40\n", REASONED) == Answer(Label.NA, 0.4, Validity.CLEAN)
+    assert parse(thought + "LABEL=NA\nCONF=0.40", VERDICT) == Answer(Label.NA, 0.4, Validity.READABLE)
+    assert parse(thought + "LABEL=NA\nCONF=0.40, I think", REASONED).validity is Validity.READABLE
+    assert parse(thought + "LABEL=NA", REASONED).validity is Validity.READABLE
+
+
 pieces = st.sampled_from(
     [
         "LABEL",
@@ -165,4 +174,5 @@ def test_reading_never_fails(text: str, template: prompts.Template) -> None:
     if answer.validity is Validity.CLEAN:
         assert answer.label is not None
         assert answer.confidence is not None
-        assert text.strip() == template.render_answer(answer.label, answer.confidence)
+        written = template.render_answer(answer.label, answer.confidence)
+        assert text.strip().endswith(written) if template is REASONED else text.strip() == written

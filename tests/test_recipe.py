@@ -226,6 +226,8 @@ def test_recipes_of_the_study_hold_its_values() -> None:
     assert fever.reward.model_dump() == {"preset": "paper", **REWARD_PRESETS["paper"]}
     assert (fever.objective.kind, fever.objective.divide_by_std, fever.objective.kl) == ("sampled", True, 0.0)
     assert load_recipe(find_recipe("paper-mixed")).name == "paper-mixed"
+    # The study had no guard against drift: neither a divergence in its loss, nor validation to stop by.
+    assert (fever.objective.kl, fever.train.validate_every, fever.train.patience) == (0.0, 0, 0)
 
 
 def test_an_unknown_name_lists_the_recipes_there_are() -> None:

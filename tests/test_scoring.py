@@ -15,6 +15,7 @@ from candor.objective import ObjectiveConfig
 from candor.rewards import RewardConfig
 from candor.scoring import gold_indices, label_probs, padded_logprobs, score_rollouts, tally_rollouts, token_advantages
 from candor.steps import reasoning_of
+from candor.tally import Tally
 from candor.types import Label, Rollout
 
 TOKENIZER = toy_tokenizer()
@@ -112,6 +113,27 @@ def test_constant_groups_are_told() -> None:
     assert tally_rollouts(scored, group, constant).means()["zero_variance"] == 1.0
 
 
+def test_what_is_out_of_form_is_invalid_though_its_label_can_be_read() -> None:
+    scored, group = _scored(
+        ["LABEL=PASS\nCONF=0.80", "LABEL=PASS\nCONF=0.80LABEL", "no", "LABEL=NA"], {"preset": "paper"}
+    )
+    assert scored.label_P_G.tolist() == [[0, 0, -1, 2]]
+    assert tally_rollouts(scored, group, np.array([False])).means()["invalid"] == 0.75
+
+
+@pytest.mark.parametrize(("shift", "variance"), [(0.0, 0.0), (0.2, 0.04)])
+def test_the_spread_over_prompts_leaves_out_what_a_few_draws_vary_by(shift: float, variance: float) -> None:
+    """Groups of four whose confidences are drawn from .3 and .7; with a shift one half of the prompts states more."""
+    rng, tally = np.random.default_rng(0), Tally()
+    for prompt in range(1000):
+        stated = rng.choice([0.3, 0.7], size=4) + (shift if prompt % 2 else -shift)
+        scored, group = _scored([f"LABEL=NA\nCONF={confidence:.2f}" for confidence in stated], {"preset": "candor"})
+        tally.merge(tally_rollouts(scored, group, np.array([False])))
+    means = tally.means()
+    # The means of four draws alone have a variance of .01 where all prompts are alike.
+    assert means["prompt_confidence_squared"] - means["prompt_confidence"] ** 2 == pytest.approx(variance, abs=0.002)
+
+
 def test_figures() -> None:
     scored, group = _scored(TEXTS, {"preset": "paper"})
     means = tally_rollouts(scored, group, np.array([False])).means()
@@ -137,13 +159,15 @@ def test_reasoning_is_what_was_sampled_before_the_label(tokenizer: Any) -> None:
     engine: Any = SimpleNamespace(tokenizer=tokenizer)
     for text, stopped, kept in (
         ("so\nLABEL=PASS\nCONF=0.80", True, "so\n"),
-        ("so LABEL=NA, so LABEL=PASS", True, "so LABEL=NA, so"),
+        ("so LABEL=NA, so LABEL=PASS", True, "so LABEL=NA, so "),
         ("LABEL=PASS\nCONF=0.80", True, ""),
         ("so so", True, "so so"),
         ("so so", False, "so so"),
     ):
         rollout = _rollout(text, stopped=stopped, tokenizer=tokenizer)
         reasoning = reasoning_of(engine, rollout)
-        assert reasoning == rollout.tokens[: len(reasoning)]
-        assert decode(tokenizer, reasoning).rstrip(" ") == kept
+        assert decode(tokenizer, reasoning) == kept
+        # Only a space that shares a token with the label is not as it was sampled.
+        own = len(reasoning) - kept.endswith(" ")
+        assert reasoning[:own] == rollout.tokens[:own]
         assert tokenizer.eos_token_id not in reasoning

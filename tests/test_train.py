@@ -24,7 +24,12 @@ from candor.train import draw_batch, epoch_order, learning_rate, prepare, train
 from candor.training_log import TrainingLog
 from candor.types import LABELS
 
-KINDS: dict[str, tuple[str, ...]] = {"enumerated": ("objective.ends=8",), "sampled": SAMPLED}
+KINDS: dict[str, tuple[str, ...]] = {
+    "enumerated": ("objective.ends=8",),
+    "reasoned": ("objective.ends=8", "sampling.reasoning_tokens=3"),
+    "sampled": SAMPLED,
+    "expected": ("objective={preset: candor-sampled, ends: 8, confidence_weight: 2.0}",),
+}
 TREE = "engine.path=tree"
 
 
@@ -73,7 +78,7 @@ def test_every_step_is_logged_with_its_figures(kind: str, uninterrupted: dict[st
     rows = _rows(uninterrupted[kind])
     assert [row["step"] for row in rows] == list(range(6))
     wanted = {"loss", "grad_norm", "learning_rate", "accuracy", "reward", "reward_calibration", "invalid", "kl"}
-    wanted |= {"zero_variance", "entropy", "confidence", "confidence_std", "share_NA", "tokens"}
+    wanted |= {"zero_variance", "entropy", "confidence", "confidence_std", "confidence_spread", "share_NA", "tokens"}
     wanted |= {"seconds_rollout", "seconds_update"}
     if kind == "sampled":
         wanted |= {"ratio_mean", "ratio_clipped", "stopped", "completion_tokens"}

@@ -238,12 +238,19 @@ def probe_site(tokenizer: Any, tokens: Sequence[int], anchor: str, choices: Sequ
         anchor: text before the label.
         choices: the probed strings.
     """
-    text = decode(tokenizer, tokens)
-    position = text.rfind(anchor)
-    if position < 0:
-        tokens, text, position = (), "", 0
-    # Tokens up to the anchor stay, special ones too; one that straddles its start is encoded again with it.
-    kept = tokens_within(tokenizer, tokens, position)
-    lead = text[len(decode(tokenizer, tokens[:kept])) : position]
-    sites = tuple((*tokens[:kept], *encode_continuation(tokenizer, lead + anchor + choice)) for choice in choices)
+    position = decode(tokenizer, tokens).rfind(anchor)
+    kept, lead = split_before(tokenizer, tokens if position >= 0 else (), max(position, 0))
+    sites = tuple((*kept, *encode_continuation(tokenizer, lead + anchor + choice)) for choice in choices)
     return ProbeSite(sites, common_prefix_length(sites))
+
+
+def split_before(tokenizer: Any, tokens: Sequence[int], characters: int) -> tuple[tuple[int, ...], str]:
+    """What stands before a place in a completion's text: whole tokens, special ones too, and the text behind them.
+
+    Args:
+        tokenizer: made the tokens.
+        tokens: the completion.
+        characters: the place. The text is not empty where a token straddles it, as many do that begin with a space.
+    """
+    kept = tuple(tokens[: tokens_within(tokenizer, tokens, characters)])
+    return kept, decode(tokenizer, tokens)[len(decode(tokenizer, kept)) : characters]

@@ -152,12 +152,16 @@ class EnumeratedObjective:
         kl = self._kl(probs.raw_log_answers_P_R_K_C.double(), part)
         if kl is not None and self.config.kl:
             loss = loss + self.config.kl * kl
-        loss = loss + self._reasoning_loss(probs.log_reasoning_P_R_T, expected)
+        constant_P = None
+        if self.prefix_lengths_P_R.any():
+            reasoning_loss, constant_P = self._reasoning_loss(probs.log_reasoning_P_R_T, expected)
+            loss = loss + reasoning_loss
 
         # Unlabelled prompts come last, and have one figure: how far the confidence is from the probe on them.
         known = slice(0, int(labelled_P.sum()))
         tally = self._tally(answers.detach(), invalid.detach(), rewards, invalid_rewards, gold_P, known)
-        tally.add("zero_variance", (spread.detach()[known] < ZERO_SPREAD**2).double().cpu())
+        without_variance = spread.detach() < ZERO_SPREAD**2 if constant_P is None else torch.from_numpy(constant_P)
+        tally.add("zero_variance", without_variance[known].double().cpu())
         tally.add("entropy", -(answers * log_answers).sum((2, 3)).detach()[known].cpu())
         tally.add("entropy_confidence", (label * entropy_K).sum(-1).detach()[known].cpu())
         alignment = (answers.detach() * tensor(rewards.terms["alignment"])).sum((2, 3)) / mass.detach()
@@ -214,17 +218,16 @@ class EnumeratedObjective:
         reference_rest = (1.0 - reference.exp().sum((2, 3))).clamp(min=tiny)
         return (answers * (raw_log_answers - reference)).sum((2, 3)) + rest * (rest / reference_rest).log()
 
-    def _reasoning_loss(self, log_reasoning_P_R_T: torch.Tensor, expected: torch.Tensor) -> torch.Tensor | float:
-        """Policy gradient on the sampled reasoning, whose reward is what its verdict can expect."""
-        if not self.prefix_lengths_P_R.any():
-            return 0.0
-        values = expected.detach().cpu().numpy()
-        advantages = group_advantages(values, divide_by_std=self.config.divide_by_std).values_P_G
-        advantages_P_R_T = torch.as_tensor(advantages).to(log_reasoning_P_R_T)[..., None]
+    def _reasoning_loss(
+        self, log_reasoning_P_R_T: torch.Tensor, expected: torch.Tensor
+    ) -> tuple[torch.Tensor, NDArray[np.bool_]]:
+        """Policy gradient on the sampled reasoning, whose reward is what its verdict can expect; constant groups."""
+        advantages = group_advantages(expected.detach().cpu().numpy(), divide_by_std=self.config.divide_by_std)
+        advantages_P_R_T = torch.as_tensor(advantages.values_P_G).to(log_reasoning_P_R_T)[..., None]
         surrogate, _ = clipped_surrogate(
             log_reasoning_P_R_T, log_reasoning_P_R_T.detach(), advantages_P_R_T, clip=self.config.clip
         )
-        return -surrogate.sum(-1)
+        return -surrogate.sum(-1), advantages.constant_P
 
     def _tally(
         self,
@@ -249,6 +252,9 @@ class EnumeratedObjective:
         stated = answers_P_R_K_C.sum(2)
         tally.add("confidence", np.broadcast_to(CONFIDENCES, stated.shape), stated)
         tally.add("confidence_squared", np.broadcast_to(np.square(CONFIDENCES), stated.shape), stated)
+        expected_P_R = stated @ np.array(CONFIDENCES) / stated.sum(-1)
+        tally.add("prompt_confidence", expected_P_R)
+        tally.add("prompt_confidence_squared", expected_P_R**2)
         for k, name in enumerate(LABELS):
             tally.add(f"share_{name.value}", labels_P_R_K[..., k])
         return tally

@@ -10,15 +10,16 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
 from candor.answer_scores import C, K, answer_logprobs, open_answers
-from candor.encoding import AnswerGrammar
+from candor.encoding import AnswerGrammar, decode
 from candor.engines.base import Tokens
-from candor.prompts import CONFIDENCES
+from candor.prompts import CONFIDENCES, label_position
 from candor.rewards import NO_LABEL, RewardConfig, score
 from candor.types import Rollout
 
@@ -38,6 +39,41 @@ class SampledLabel:
     label: int
     probs_K: NDArray[np.float64]
     share: float
+
+
+def spelled_as_asked(
+    tokenizer: Any,
+    grammar: AnswerGrammar,
+    group: Sequence[Rollout],
+    label_G: NDArray[np.int64],
+    end_G: NDArray[np.int64],
+) -> NDArray[np.bool_]:
+    """Whether the last token of each completion's label ends where it does in the grammar, so that its tails fit on.
+
+    A tokenizer may write a label and the line break behind it as one token or as two.
+
+    Args:
+        tokenizer: made the tokens.
+        grammar: all answers.
+        group: completions.
+        label_G: their labels, -1 for none, which is not spelled at all.
+        end_G: index of each one's first token behind the label.
+    """
+
+    def behind(text: str) -> str | None:
+        position = label_position(text)
+        return None if position is None else text[position[1] :]
+
+    asked_K = [
+        behind(decode(tokenizer, answer[:end]))
+        for answer, end in zip(grammar.answers[::C], grammar.label_end[::C], strict=True)
+    ]
+    return np.array(
+        [
+            label != NO_LABEL and behind(decode(tokenizer, rollout.tokens[:end])) == asked_K[label]
+            for rollout, label, end in zip(group, label_G, end_G, strict=True)
+        ]
+    )
 
 
 def sampled_labels(
@@ -128,13 +164,13 @@ class ExpectedConfidence:
         """Loss of the prompts ``part``, as their share of the mean over all prompts, and the entropy of each.
 
         Args:
-            token_scores: of :meth:`continuations`, shape ``[P, labels * C, T]``, 0 where masked; prompts with fewer
-                labels than others are padded.
+            token_scores: of :meth:`continuations`, shape ``[P, R, T]``, 0 where masked; R is at least C for each label
+                of the prompt that has most, and what stands behind a prompt's own rows does not count.
             part: which prompts.
         """
-        prompts, rows, length = token_scores.shape
-        widest = rows // C
-        scores = token_scores.reshape(prompts, widest, C, length)
+        prompts, _, length = token_scores.shape
+        widest = max(map(len, self.labels_P[part]))
+        scores = token_scores[:, : widest * C].reshape(prompts, widest, C, length)
         begin_P_H = np.zeros((prompts, widest), dtype=np.int64)
         last_P_H_C = np.zeros((prompts, widest, C), dtype=np.int64)
         ended_P_H_C = np.ones((prompts, widest, C), dtype=np.bool_)

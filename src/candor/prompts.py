@@ -34,7 +34,8 @@ class Template:
         separator: between evidence sentences.
         no_evidence: stands for the evidence when none is shown.
         ending: last words of the prompt; the answer follows directly.
-        answer: form of the answer, with ``{label}`` and ``{confidence}``.
+        answer: form of the answer, with ``{label}`` and ``{confidence}``, and with ``{reasoning}`` in front where a
+            model may reason first.
     """
 
     name: str
@@ -84,8 +85,8 @@ class Template:
         )
 
     def render_answer(self, label: Label, confidence: float) -> str:
-        """Return the answer that states ``label`` with ``confidence`` (two decimals), in the asked form."""
-        return self.answer.format(label=label.value, confidence=f"{confidence:.2f}")
+        """Return the answer that states ``label`` with ``confidence`` (two decimals), in the asked form, unreasoned."""
+        return self.answer.format(label=label.value, confidence=f"{confidence:.2f}", reasoning="")
 
 
 def _one_line(text: str) -> str:
@@ -142,6 +143,15 @@ _TEMPLATES: Final[dict[str, Template]] = {
             ending="Answer:\n",
             answer=_ANSWER_TWO_LINES,
         ),
+        replace(
+            _VERDICT,
+            name="verdict-reasoned",
+            instructions=_TASK + "First weigh claim and evidence in a few sentences. Then, as the last thing that you "
+            "write, give the verdict in exactly these two lines:\n"
+            "LABEL=PASS or FAIL or NA\n"
+            "CONF=a number with two decimals\n\n",
+            answer="{reasoning}" + _ANSWER_TWO_LINES,
+        ),
     )
 }
 
@@ -193,6 +203,7 @@ def _clean_pattern(form: str) -> re.Pattern[str]:
         pattern = re.escape(form)
         pattern = pattern.replace(re.escape("{label}"), f"(?P<label>{_LABEL_WORDS})")
         pattern = pattern.replace(re.escape("{confidence}"), _CLEAN_CONFIDENCE)
+        pattern = pattern.replace(re.escape("{reasoning}"), "(?s:.*)")
         # Space around the answer is not the model's doing everywhere: chat templates add some.
         _CLEAN[form] = re.compile(rf"\s*{pattern}\s*", re.ASCII)
     return _CLEAN[form]

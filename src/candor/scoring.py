@@ -27,6 +27,7 @@ class ScoredRollouts:
         answers_P_G: what could be read.
         rewards: terms of shape P G.
         label_P_G: emitted label indices, -1 for none.
+        clean_P_G: whether each is in the asked form and came to its end.
         probs_P_G_K: label probabilities where each emits its label.
         gold_P: gold label indices.
     """
@@ -34,6 +35,7 @@ class ScoredRollouts:
     answers_P_G: list[list[Answer]]
     rewards: Rewards
     label_P_G: NDArray[np.int64]
+    clean_P_G: NDArray[np.bool_]
     probs_P_G_K: NDArray[np.float64]
     gold_P: NDArray[np.int64]
 
@@ -95,7 +97,7 @@ def score_rollouts(
         probs=probs_P_G_K,
         step=step,
     )
-    return ScoredRollouts(answers_P_G, rewards, label_P_G, probs_P_G_K, gold_P)
+    return ScoredRollouts(answers_P_G, rewards, label_P_G, clean_P_G, probs_P_G_K, gold_P)
 
 
 def token_advantages(
@@ -163,11 +165,17 @@ def tally_rollouts(
     tally = Tally()
     gold_P_G = np.broadcast_to(scored.gold_P[:, None], scored.label_P_G.shape)
     tally_rewards(tally, scored.rewards.terms, (scored.label_P_G == gold_P_G).astype(float), gold_P_G)
-    tally.add("invalid", scored.label_P_G == NO_LABEL)
+    tally.add("invalid", ~scored.clean_P_G)
     tally.add("zero_variance", constant_P)
-    stated = [a.confidence for group in scored.answers_P_G for a in group if a.confidence is not None]
-    tally.add("confidence", stated)
-    tally.add("confidence_squared", np.square(stated))
+    for group in scored.answers_P_G:
+        stated = [a.confidence for a in group if a.confidence is not None]
+        tally.add("confidence", stated)
+        tally.add("confidence_squared", np.square(stated))
+        if len(stated) > 1:
+            # The mean of a few draws varies even where all prompts have one distribution: that part is taken off.
+            mean, of_the_mean = np.mean(stated), np.var(stated, ddof=1) / len(stated)
+            tally.add("prompt_confidence", mean)
+            tally.add("prompt_confidence_squared", mean**2 - of_the_mean)
     for index, label in enumerate(LABELS):
         tally.add(f"share_{label.value}", scored.label_P_G == index)
     tally.add("completion_tokens", [len(r.tokens) for group in rollouts_P_G for r in group])

@@ -13,12 +13,13 @@ from numpy.typing import NDArray
 
 from candor import prompts
 from candor.answer_scores import draw_ended, open_answers
-from candor.encoding import AnswerGrammar, EncodedPrompt, probe_site, tokens_within
+from candor.encoding import AnswerGrammar, EncodedPrompt, encode_continuation, probe_site, split_before
 from candor.engines.base import Batch, Engine, Objective, Probe, Sampling, Tokens, TokenScores
 from candor.enumerated import EnumeratedObjective, answer_probs
-from candor.expected_confidence import ExpectedConfidence, sampled_labels
+from candor.expected_confidence import ExpectedConfidence, sampled_labels, spelled_as_asked
 from candor.grpo import LabelSite, SampledObjective
 from candor.recipe import Recipe
+from candor.rewards import NO_LABEL
 from candor.scoring import (
     ScoredRollouts,
     gold_indices,
@@ -113,13 +114,16 @@ def label_sites(tokenizer: Any, completions: Sequence[Tokens]) -> list[LabelSite
 
 
 def expected_confidence(run: Prepared, batch: StepBatch, scored: ScoredRollouts, step: int) -> ExpectedConfidence:
-    """Every confidence behind every sampled label of the step."""
+    """Every confidence behind every sampled label of the step that is spelled as in the grammar."""
+    labels_P = []
     ends_P_G = label_ends(batch.rollouts_P_G, run.engine.tokenizer)
+    for group, labels, ends, probs in zip(
+        batch.rollouts_P_G, scored.label_P_G, ends_P_G, scored.probs_P_G_K, strict=True
+    ):
+        fitting = spelled_as_asked(run.engine.tokenizer, run.grammar, group, labels, ends)
+        labels_P.append(sampled_labels(group, np.where(fitting, labels, NO_LABEL), ends, probs))
     return ExpectedConfidence.of(
-        [
-            sampled_labels(*each)
-            for each in zip(batch.rollouts_P_G, scored.label_P_G, ends_P_G, scored.probs_P_G_K, strict=True)
-        ],
+        labels_P,
         run.grammar,
         draw_ended(run.recipe.objective.ends, np.random.default_rng(derive_seed(run.seed, "ends", step))),
         reward=run.recipe.reward,
@@ -167,11 +171,15 @@ def enumerated_step(run: Prepared, batch: StepBatch, step: int) -> tuple[Batch, 
 
 
 def reasoning_of(engine: Engine, rollout: Rollout) -> Tokens:
-    """A completion's own tokens before its label; all but the end token if it never comes to one."""
+    """A completion's own tokens before its label; all but the end token if it never comes to one.
+
+    A space that shares a token with the label is encoded on its own, so that the verdict behind it reads as it was.
+    """
     position = rollout.text.rfind(LABEL_PROBE.anchor)
-    if position >= 0:
-        return rollout.tokens[: tokens_within(engine.tokenizer, rollout.tokens, position)]
-    return rollout.tokens[:-1] if rollout.stopped else rollout.tokens
+    if position < 0:
+        return rollout.tokens[:-1] if rollout.stopped else rollout.tokens
+    kept, lead = split_before(engine.tokenizer, rollout.tokens, position)
+    return (*kept, *encode_continuation(engine.tokenizer, lead))
 
 
 def reference_logprobs(

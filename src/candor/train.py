@@ -109,11 +109,17 @@ def train(
 
 
 def figures(batch: StepBatch) -> dict[str, Any]:
-    """A step's means, the spread of its stated confidences, and how many tokens it saw."""
+    """A step's means, the spread of its stated confidences, and how many tokens it saw.
+
+    ``confidence_std`` is over all that is stated, ``confidence_spread`` over the prompts' expected confidences: it is 0
+    where the confidence has nothing to do with the prompt, however often it is drawn differently.
+    """
     means = dict(batch.tally.means())
-    squared = means.pop("confidence_squared", None)
-    if squared is not None:
-        means["confidence_std"] = math.sqrt(max(0.0, squared - means["confidence"] ** 2))
+    for name, spread in (("confidence", "confidence_std"), ("prompt_confidence", "confidence_spread")):
+        squared = means.pop(f"{name}_squared", None)
+        if squared is not None:
+            means[spread] = math.sqrt(max(0.0, squared - means[name] ** 2))
+    means.pop("prompt_confidence", None)
     means["tokens"] = sum(map(len, batch.prompts_P)) + sum(len(r.tokens) for g in batch.rollouts_P_G for r in g)
     return means
 
