@@ -98,6 +98,19 @@ def test_every_name_is_there(write: Write) -> None:
     assert results["base"]["template"] == "verdict"
 
 
+def test_answers_out_of_form_are_told_though_their_labels_count(write: Write) -> None:
+    rows = answers(1)
+    for number in range(3):
+        rows[number] = replace(rows[number], validity=Validity.READABLE)
+    results = plain(compare_files(write("b", answers(1)), write("t", rows), resamples=50))
+    told = [warning for warning in results["warnings"] if "form that was asked for" in warning]
+    assert told == [
+        "trained: 3 of 120 answers hold a label but are not in the form that was asked for; they are taken as they can "
+        "be read."
+    ]
+    assert results["metrics"]["trained"]["accuracy"] == results["metrics"]["base"]["accuracy"]
+
+
 def test_values_are_fractions_of_all_rows(write: Write) -> None:
     rows = answers(1)
     rows[0] = replace(rows[0], label=None, confidence=None, validity=Validity.NONE)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Final, Literal
 
@@ -21,7 +21,7 @@ from candor.metrics.views import View, bayes_view, probed_view, stated_view
 from candor.paper_conventions import CALIBRATION_FIGURES, PAIRED_FIGURES, StudyTables, study_p, study_tables
 from candor.posthoc import recalibration_rows, threshold_side
 from candor.sides import Side, Which, load_side, match_sides, provenance_warnings, shortcut_warning
-from candor.types import LABELS
+from candor.types import LABELS, Prediction, Validity
 
 SIGNIFICANCE: Final = 0.01
 """Level below which a corrected p counts as significant, the study's."""
@@ -140,6 +140,7 @@ def _by_candor(base: Side, trained: Side, allow: Collection[str], resamples: int
         *base.notes,
         *trained.notes,
         *_row_warnings(results["rows"]),
+        *_form_warnings((base, trained), (matched.base, matched.trained)),
     ]
     return results
 
@@ -198,6 +199,20 @@ def _frame(base: Side, trained: Side, views: tuple[View, View], resamples: int, 
         "allowed": [],
         "warnings": [],
     }
+
+
+def _form_warnings(sides: tuple[Side, Side], rows: tuple[Sequence[Prediction], Sequence[Prediction]]) -> list[str]:
+    """What the figures do not show: a label counts wherever in an answer it can be read."""
+    warnings = []
+    for which, side, answers in zip(SIDES, sides, rows, strict=True):
+        count = sum(row.validity is Validity.READABLE for row in answers)
+        # The study's files do not say what form was asked for.
+        if count and side.header["format"] == "candor":
+            warnings.append(
+                f"{which}: {count} of {len(answers)} answers hold a label but are not in the form that was asked for; "
+                "they are taken as they can be read."
+            )
+    return warnings
 
 
 def _row_warnings(rows: schema.Rows) -> list[str]:
