@@ -9,7 +9,7 @@ TINKER ?= .venv-tinker
 PIP := pip install --quiet --disable-pip-version-check --no-compile
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-tinker check bench experiments base-model clean
+.PHONY: help setup demo test test-tinker check bench experiments more-experiments base-model clean
 
 help:  ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 14
@@ -62,13 +62,16 @@ bench: $(READY)  ## measure what docs/performance.md claims, quickly; see benchm
 	$(BIN)/python benchmarks/bootstrap.py --turns 3 --loop-resamples 50
 	$(BIN)/python benchmarks/wiki.py --pages 5000
 
-experiments: $(INSTALLED)  ## run the sandbox experiments of docs/objective.md into runs/experiments.html (some six hours on two cores)
+experiments: $(INSTALLED)  ## run the sandbox experiments of docs/objective.md into runs/experiments.html (some five hours on two cores)
 	$(BIN)/candor run sandbox/objectives --jobs 2
 	$(BIN)/candor run sandbox/all-domains --jobs 2
 	$(BIN)/candor run sandbox/ablations --jobs 2
+	$(BIN)/candor report runs/objectives runs/all-domains runs/ablations --out runs/experiments.html
+
+more-experiments: $(INSTALLED)  ## the same for prompts without labels and for base models that lack something (some two hours more)
 	$(BIN)/candor run sandbox/unlabelled --jobs 2
 	$(BIN)/python benchmarks/base_models.py --jobs 2
-	$(BIN)/candor report runs/objectives runs/all-domains runs/ablations runs/unlabelled runs/bases --out runs/experiments.html
+	$(BIN)/candor report runs/unlabelled runs/bases --out runs/more-experiments.html
 
 base-model: $(INSTALLED)  ## make the sandbox's base model anew and pack it, after a change of what makes it (three minutes)
 	$(BIN)/python -c 'from candor import models, progress, sandbox_model; \
