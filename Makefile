@@ -12,7 +12,7 @@ PIP := pip install --quiet --disable-pip-version-check --no-compile
 .PHONY: help setup demo test test-tinker check bench experiments more-experiments base-model clean
 
 help:  ## list the targets
-	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 14
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 18
 
 setup: $(READY)  ## make the virtual environment with everything in it
 
