@@ -172,7 +172,7 @@ def fingerprint(config: BaseModelConfig = DEFAULT) -> str:
     parts = {
         "config": dataclasses.asdict(config),
         "sources": [files.sha256(source) for source in sources],
-        "prompts": [prompts.get(name).sha256 for name in prompts.names()],
+        "prompts": [prompts.get(name).sha256 for name in sandbox_tokenizer.TEMPLATES],
     }
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:16]
 

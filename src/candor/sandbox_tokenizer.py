@@ -1,6 +1,6 @@
 """The tokenizer of the sandbox's base model: byte-level BPE that encodes any text.
 
-Words of the sandbox and of candor's prompts are one token each, digits are one token each whatever stands around
+Words of the sandbox and of the prompts in ``TEMPLATES`` are one token each, digits are one token each whatever stands around
 them, and any other text falls back to parts of words and at last to bytes, so that there is no unknown token.
 """
 
@@ -18,6 +18,9 @@ from candor.types import LABELS
 
 PAD: Final = "<pad>"
 EOS: Final = "<eos>"
+
+TEMPLATES: Final = ("verdict", "verdict-rationale", "sandbox")
+"""Prompts whose words are learnt whole. With others the tokenizer would be another, and with it the base model."""
 
 _EXAMPLES_PER_DOMAIN: Final = 3000
 """Enough that every word of the world occurs; which ones occur does not change the merges of complete words."""
@@ -65,7 +68,7 @@ def _corpus() -> Iterator[str]:
             yield template.render(example)
             # By themselves too: at the start of a text a word has no space before it, and so is another token.
             yield from (example.claim, *example.evidence)
-    for name in prompts.names():
+    for name in TEMPLATES:
         template = prompts.get(name)
         yield template.render(sandbox.generate("wiki", 1, seed=0)[0])
         for label in LABELS:
