@@ -1,7 +1,7 @@
 """The tokenizer of the sandbox's base model: byte-level BPE that encodes any text.
 
-Words of the sandbox and of the prompts in ``TEMPLATES`` are one token each, digits are one token each whatever stands around
-them, and any other text falls back to parts of words and at last to bytes, so that there is no unknown token.
+Words of the sandbox and of the prompts in ``TEMPLATES`` are one token each, digits are one token each whatever stands
+around them, and any other text falls back to parts of words and at last to bytes, so that there is no unknown token.
 """
 
 from __future__ import annotations
