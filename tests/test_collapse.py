@@ -10,7 +10,7 @@ HEALTHY = {
     "share_PASS": 0.4,
     "share_FAIL": 0.3,
     "share_NA": 0.3,
-    "confidence_spread": 0.2,
+    "prompt_variance": 0.04,
     "invalid": 0.0,
     "zero_variance": 0.1,
 }

@@ -525,19 +525,36 @@ def test_reasonings_that_lead_to_one_verdict_are_groups_without_variance(tree: T
     scores = _behind_reasoning(tree, logits, -torch.ones(2, 3, 2, dtype=torch.float64), lengths)
     result = _objective(grammar, {}, prefix_lengths_P_R=lengths)(scores, slice(0, 2))
     assert result.tally.means()["zero_variance"] == 0.5
+    # Completions that all come to their verdict at once have no reasoning to tell apart.
+    at_once = np.zeros((2, 3), dtype=np.int64)
+    scores = _behind_reasoning(tree, logits[:1].expand(6, -1), torch.zeros(2, 3, 0, dtype=torch.float64), at_once)
+    result = _objective(grammar, {}, prefix_lengths_P_R=at_once)(scores, slice(0, 2))
+    assert result.tally.means()["zero_variance"] == 1.0
 
 
-def test_the_spread_over_prompts_is_not_that_of_what_is_drawn(tree: Tree, grammar: AnswerGrammar) -> None:
+def test_what_was_not_sampled_earns_nothing(tree: Tree, grammar: AnswerGrammar) -> None:
+    lengths = np.array([[3, 0, 1], [2, 2, 4]])
+    sampled = np.array([[2, 0, 1], [2, 1, 3]])
+    logits = torch.randn(6, tree.count, generator=torch.Generator().manual_seed(4), dtype=torch.float64)
+    reasoning = (-torch.rand(2, 3, 4, dtype=torch.float64)).requires_grad_()
+    objective = _objective(grammar, {}, prefix_lengths_P_R=lengths, sampled_lengths_P_R=sampled)
+    objective(_behind_reasoning(tree, logits, reasoning, lengths), slice(0, 2)).loss.backward()
+    assert np.array_equal(reasoning.grad.numpy() != 0.0, np.arange(4) < sampled[..., None])
+
+
+def test_the_variance_over_prompts_is_not_that_of_what_is_drawn(tree: Tree, grammar: AnswerGrammar) -> None:
     objective = _objective(grammar, {})
     alike = _logits(tree)[:1].expand(2, -1)
     batch = StepBatch([], [], np.array([]), 0, objective(tree.scores(alike), slice(0, 2)).tally)
     found = figures(batch)
-    assert found["confidence_spread"] == pytest.approx(0.0, abs=1e-6)
+    assert found["prompt_variance"] == pytest.approx(0.0, abs=1e-12)
     assert found["confidence_std"] > 0.2
     probs, _ = _probs(tree, _logits(tree), grammar)
     batch.tally = objective(tree.scores(_logits(tree)), slice(0, 2)).tally
     expected = (probs.sum(1) * CONFIDENCES).sum(1) / probs.sum((1, 2))
-    assert figures(batch)["confidence_spread"] == pytest.approx(expected.std())
+    assert figures(batch)["prompt_variance"] == pytest.approx(expected.var())
+    batch.tally = objective(tree.scores(alike[:1]), slice(0, 1)).tally
+    assert "prompt_variance" not in figures(batch)  # of a single prompt there is none
 
 
 def test_unlabelled_prompts_count_for_alignment_form_and_entropy_alone(tree: Tree, grammar: AnswerGrammar) -> None:

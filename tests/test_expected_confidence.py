@@ -14,7 +14,7 @@ from candor.answer_scores import C, K, draw_ended
 from candor.encoding import AnswerGrammar, ProbeSite, answer_grammar, decode
 from candor.engines.base import TokenScores
 from candor.enumerated import EnumeratedObjective, answer_probs
-from candor.expected_confidence import ExpectedConfidence, SampledLabel, sampled_labels, spelled_as_asked
+from candor.expected_confidence import ExpectedConfidence, SampledLabel, sampled_labels, written_as_asked
 from candor.grpo import LabelSite, SampledObjective
 from candor.objective import ObjectiveConfig
 from candor.rewards import RewardConfig
@@ -51,19 +51,22 @@ def test_completions_that_agree_up_to_their_label_stand_for_one() -> None:
     assert found[1].probs_K.tolist() == [0, 1, 0]
 
 
-def test_labels_spelled_otherwise_than_in_the_grammar_have_no_tails_that_fit() -> None:
+def test_labels_written_otherwise_than_in_the_grammar_have_no_tails_that_fit() -> None:
     tokenizer = byte_tokenizer(merges=("PASS\n",))
     grammar = answer_grammar(TEMPLATE, tokenizer)
     asked = grammar.answers[:1] + grammar.answers[C : C + 1]  # PASS with its line break in one token, FAIL without
-    letters = tuple(token for sign in "LABEL=PASS\nCONF=0.50" for token in tokenizer(sign)["input_ids"])
+    letters, colon, bracket = (
+        tuple(token for sign in text for token in tokenizer(sign)["input_ids"])
+        for text in ("LABEL=PASS\nCONF=0.50", "LABEL: FAIL\nCONF=0.50", "LABEL=<FAIL>\nCONF=0.50")
+    )
     group = [
         Rollout(tokens, decode(tokenizer, tokens), (), (), (0.0, 0.0, 0.0), True)
-        for tokens in (*asked, letters, letters[: len("LABEL")])
+        for tokens in (*asked, letters, letters[:5], colon, bracket, (*letters[:1], *asked[1]))
     ]
-    ends = np.array([grammar.label_end[0], grammar.label_end[C], len("LABEL=PASS"), len("LABEL")])
+    ends = np.array([grammar.label_end[0], grammar.label_end[C], 10, 5, 11, 11, 1 + grammar.label_end[C]])
     assert decode(tokenizer, asked[0][: ends[0]]) == "LABEL=PASS\n"
-    found = spelled_as_asked(tokenizer, grammar, group, np.array([0, 1, 0, -1]), ends)
-    assert found.tolist() == [True, True, False, False]
+    found = written_as_asked(tokenizer, grammar, group, np.array([0, 1, 0, -1, 1, 1, 1]), ends)
+    assert found.tolist() == [True, True, False, False, False, False, True]
 
 
 @pytest.mark.parametrize("ends", ["all", 4])

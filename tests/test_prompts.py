@@ -79,6 +79,14 @@ def test_unknown_template_names_those_there_are() -> None:
         prompts.get("verdikt")
 
 
+def test_a_place_without_room_for_reasoning_refuses_to_ask_for_it() -> None:
+    assert prompts.get_direct("verdict") is VERDICT
+    with pytest.raises(
+        PromptError, match=r"'verdict-reasoned' asks for reasoning first.*verdict, verdict-rationale, sandbox$"
+    ):
+        prompts.get_direct("verdict-reasoned")
+
+
 # ------------------------------------------------------------------------------------------------------ reading
 
 

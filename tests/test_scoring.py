@@ -10,12 +10,14 @@ import numpy as np
 import pytest
 from toy import TEMPLATE, byte_tokenizer, example, sentencepiece_tokenizer, toy_tokenizer
 
+from candor.collapse import CollapseWatch
 from candor.encoding import decode, encode_continuation
 from candor.objective import ObjectiveConfig
 from candor.rewards import RewardConfig
 from candor.scoring import gold_indices, label_probs, padded_logprobs, score_rollouts, tally_rollouts, token_advantages
-from candor.steps import reasoning_of
+from candor.steps import StepBatch, reasoning_of
 from candor.tally import Tally
+from candor.train import figures
 from candor.types import Label, Rollout
 
 TOKENIZER = toy_tokenizer()
@@ -122,16 +124,30 @@ def test_what_is_out_of_form_is_invalid_though_its_label_can_be_read() -> None:
 
 
 @pytest.mark.parametrize(("shift", "variance"), [(0.0, 0.0), (0.2, 0.04)])
-def test_the_spread_over_prompts_leaves_out_what_a_few_draws_vary_by(shift: float, variance: float) -> None:
+def test_the_variance_over_prompts_leaves_out_what_a_few_draws_vary_by(shift: float, variance: float) -> None:
     """Groups of four whose confidences are drawn from .3 and .7; with a shift one half of the prompts states more."""
     rng, tally = np.random.default_rng(0), Tally()
     for prompt in range(1000):
         stated = rng.choice([0.3, 0.7], size=4) + (shift if prompt % 2 else -shift)
         scored, group = _scored([f"LABEL=NA\nCONF={confidence:.2f}" for confidence in stated], {"preset": "candor"})
         tally.merge(tally_rollouts(scored, group, np.array([False])))
-    means = tally.means()
     # The means of four draws alone have a variance of .01 where all prompts are alike.
-    assert means["prompt_confidence_squared"] - means["prompt_confidence"] ** 2 == pytest.approx(variance, abs=0.002)
+    assert figures(StepBatch([], [], np.array([]), 0, tally))["prompt_variance"] == pytest.approx(variance, abs=0.002)
+
+
+def test_one_confidence_for_all_prompts_is_named_however_widely_it_is_drawn() -> None:
+    rng, watch = np.random.default_rng(0), CollapseWatch()
+    named = []
+    for step in range(20):
+        tally = Tally()
+        for prompt in range(32):
+            shift = 0.2 if step < 10 and prompt % 2 else 0.0
+            stated = np.round(rng.normal(0.5 + shift, 0.05, size=8).clip(0, 1), 2)
+            scored, group = _scored([f"LABEL=NA\nCONF={confidence:.2f}" for confidence in stated], {"preset": "candor"})
+            tally.merge(tally_rollouts(scored, group, np.array([False])))
+        named.append(watch.look(figures(StepBatch([], [], np.array([]), 0, tally))))
+    confidence = [step for step, words in enumerate(named) if any("one confidence" in word for word in words)]
+    assert confidence == [19]  # ten steps after it began
 
 
 def test_figures() -> None:

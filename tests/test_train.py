@@ -78,7 +78,7 @@ def test_every_step_is_logged_with_its_figures(kind: str, uninterrupted: dict[st
     rows = _rows(uninterrupted[kind])
     assert [row["step"] for row in rows] == list(range(6))
     wanted = {"loss", "grad_norm", "learning_rate", "accuracy", "reward", "reward_calibration", "invalid", "kl"}
-    wanted |= {"zero_variance", "entropy", "confidence", "confidence_std", "confidence_spread", "share_NA", "tokens"}
+    wanted |= {"zero_variance", "entropy", "confidence", "confidence_std", "prompt_variance", "share_NA", "tokens"}
     wanted |= {"seconds_rollout", "seconds_update"}
     if kind == "sampled":
         wanted |= {"ratio_mean", "ratio_clipped", "stopped", "completion_tokens"}

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
+import numpy as np
+from numpy.typing import ArrayLike
+
+from candor.tally import Tally
 from candor.types import LABELS
 
 WINDOW: Final = 10
@@ -29,13 +33,38 @@ SIGNS: Final = (
         Sign(f"one label: {label.value}", f"share_{label.value}", 0.97, True, "nearly every answer has this label")
         for label in LABELS
     ),
-    Sign("one confidence", "confidence_spread", 0.01, False, "nearly every prompt gets the same confidence"),
+    Sign("one confidence", "prompt_variance", 1e-4, False, "nearly every prompt gets the same confidence"),
     Sign("invalid answers", "invalid", 0.05, True, "answers are not in the form that was asked for"),
     Sign("zero-variance groups", "zero_variance", 0.8, True, "most groups have equal rewards and teach nothing"),
 )
-"""The bounds are ours: outside what healthy runs of the sandbox and of the published study show, except for
-zero-variance groups, of which the study's own run at temperature 0.2 has about as many. That of the confidence is a
-step of its grid."""
+"""The bounds are ours: outside what healthy runs of the sandbox show. Of zero-variance groups the study's own run at
+temperature 0.2 has about as many. The bound of the confidence is the square of a step of its grid."""
+
+
+def add_expected_confidences(tally: Tally, stated_P: Iterable[ArrayLike]) -> None:
+    """Put each prompt's expected confidence into a tally, for :func:`prompt_variance`.
+
+    Args:
+        tally: of the step.
+        stated_P: for each prompt the confidences of its completions, or what each of its reasonings leads one to
+            expect; a prompt with one alone has no variance of its own.
+    """
+    for stated in map(np.asarray, stated_P):
+        if stated.size:
+            # The mean of a few draws varies even where all prompts have one distribution: that part is taken off.
+            of_the_mean = stated.var(ddof=1) / stated.size if stated.size > 1 else 0.0
+            tally.add("prompt_confidence", stated.mean())
+            tally.add("prompt_confidence_squared", stated.mean() ** 2 - of_the_mean)
+
+
+def prompt_variance(means: Mapping[str, float]) -> float | None:
+    """Variance of the expected confidence over prompts, or ``None`` if there is none.
+
+    It is 0 where the confidence has nothing to do with the prompt, however widely each prompt's is spread. As an
+    estimate it may be below 0, and is left so: a mean over steps is then right.
+    """
+    squared = means.get("prompt_confidence_squared")
+    return None if squared is None else squared - means["prompt_confidence"] ** 2
 
 
 class CollapseWatch:

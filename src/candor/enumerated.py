@@ -15,6 +15,7 @@ import torch
 from numpy.typing import NDArray
 
 from candor.answer_scores import C, K, answer_logprobs
+from candor.collapse import add_expected_confidences
 from candor.encoding import AnswerGrammar
 from candor.engines.base import ObjectiveResult, TokenScores
 from candor.grpo import ZERO_SPREAD, clipped_surrogate, group_advantages
@@ -90,6 +91,8 @@ class EnumeratedObjective:
         ended_K_C: answers whose end token is scored.
         reference_P_R_K_C: the base model's raw log-probabilities of all answers, or ``None``.
         step: training step, for the reward's warm-up.
+        sampled_lengths_P_R: tokens of each prefix, from its first, that stand in it as they were sampled and so earn
+            what the verdict behind them can expect; ``None`` for all of them.
     """
 
     config: ObjectiveConfig
@@ -101,6 +104,7 @@ class EnumeratedObjective:
     ended_K_C: NDArray[np.bool_]
     reference_P_R_K_C: NDArray[np.float64] | None
     step: int
+    sampled_lengths_P_R: NDArray[np.int64] | None = None
 
     def __call__(self, scores: TokenScores, part: slice) -> ObjectiveResult:
         """Loss of the prompts ``part``: a mean over the batch's labelled prompts and their reasoning prefixes.
@@ -153,8 +157,8 @@ class EnumeratedObjective:
         if kl is not None and self.config.kl:
             loss = loss + self.config.kl * kl
         constant_P = None
-        if self.prefix_lengths_P_R.any():
-            reasoning_loss, constant_P = self._reasoning_loss(probs.log_reasoning_P_R_T, expected)
+        if self.prefix_lengths_P_R.shape[1] > 1:
+            reasoning_loss, constant_P = self._reasoning_loss(probs.log_reasoning_P_R_T, expected, part)
             loss = loss + reasoning_loss
 
         # Unlabelled prompts come last, and have one figure: how far the confidence is from the probe on them.
@@ -219,9 +223,13 @@ class EnumeratedObjective:
         return (answers * (raw_log_answers - reference)).sum((2, 3)) + rest * (rest / reference_rest).log()
 
     def _reasoning_loss(
-        self, log_reasoning_P_R_T: torch.Tensor, expected: torch.Tensor
+        self, log_reasoning_P_R_T: torch.Tensor, expected: torch.Tensor, part: slice
     ) -> tuple[torch.Tensor, NDArray[np.bool_]]:
         """Policy gradient on the sampled reasoning, whose reward is what its verdict can expect; constant groups."""
+        if self.sampled_lengths_P_R is not None:
+            position_T = torch.arange(log_reasoning_P_R_T.shape[-1], device=log_reasoning_P_R_T.device)
+            lengths = torch.as_tensor(self.sampled_lengths_P_R[part], device=position_T.device)
+            log_reasoning_P_R_T = log_reasoning_P_R_T * (position_T < lengths[..., None])
         advantages = group_advantages(expected.detach().cpu().numpy(), divide_by_std=self.config.divide_by_std)
         advantages_P_R_T = torch.as_tensor(advantages.values_P_G).to(log_reasoning_P_R_T)[..., None]
         surrogate, _ = clipped_surrogate(
@@ -252,9 +260,7 @@ class EnumeratedObjective:
         stated = answers_P_R_K_C.sum(2)
         tally.add("confidence", np.broadcast_to(CONFIDENCES, stated.shape), stated)
         tally.add("confidence_squared", np.broadcast_to(np.square(CONFIDENCES), stated.shape), stated)
-        expected_P_R = stated @ np.array(CONFIDENCES) / stated.sum(-1)
-        tally.add("prompt_confidence", expected_P_R)
-        tally.add("prompt_confidence_squared", expected_P_R**2)
+        add_expected_confidences(tally, stated @ np.array(CONFIDENCES) / stated.sum(-1))
         for k, name in enumerate(LABELS):
             tally.add(f"share_{name.value}", labels_P_R_K[..., k])
         return tally

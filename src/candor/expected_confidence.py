@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from candor.answer_scores import C, K, answer_logprobs, open_answers
 from candor.encoding import AnswerGrammar, decode
 from candor.engines.base import Tokens
-from candor.prompts import CONFIDENCES, label_position
+from candor.prompts import CONFIDENCES
 from candor.rewards import NO_LABEL, RewardConfig, score
 from candor.types import Rollout
 
@@ -41,37 +41,33 @@ class SampledLabel:
     share: float
 
 
-def spelled_as_asked(
+def written_as_asked(
     tokenizer: Any,
     grammar: AnswerGrammar,
     group: Sequence[Rollout],
     label_G: NDArray[np.int64],
-    end_G: NDArray[np.int64],
+    label_end_G: NDArray[np.int64],
 ) -> NDArray[np.bool_]:
-    """Whether the last token of each completion's label ends where it does in the grammar, so that its tails fit on.
+    """Whether each completion is written like the grammar's answers up to the end of its label, so that tails fit on.
 
-    A tokenizer may write a label and the line break behind it as one token or as two.
+    ``LABEL: PASS`` is not; nor is a label whose last token ends elsewhere than the grammar's, as where a tokenizer can
+    write label and line break as one token or as two.
 
     Args:
         tokenizer: made the tokens.
         grammar: all answers.
         group: completions.
-        label_G: their labels, -1 for none, which is not spelled at all.
-        end_G: index of each one's first token behind the label.
+        label_G: their labels, -1 for none, which is not written at all.
+        label_end_G: index of each one's first token behind the label.
     """
-
-    def behind(text: str) -> str | None:
-        position = label_position(text)
-        return None if position is None else text[position[1] :]
-
     asked_K = [
-        behind(decode(tokenizer, answer[:end]))
+        decode(tokenizer, answer[:end])
         for answer, end in zip(grammar.answers[::C], grammar.label_end[::C], strict=True)
     ]
     return np.array(
         [
-            label != NO_LABEL and behind(decode(tokenizer, rollout.tokens[:end])) == asked_K[label]
-            for rollout, label, end in zip(group, label_G, end_G, strict=True)
+            label != NO_LABEL and decode(tokenizer, rollout.tokens[:end]).endswith(asked_K[label])
+            for rollout, label, end in zip(group, label_G, label_end_G, strict=True)
         ]
     )
 

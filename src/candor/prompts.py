@@ -49,6 +49,11 @@ class Template:
     answer: str
 
     @property
+    def reasons(self) -> bool:
+        """Whether it asks for reasoning before the answer."""
+        return "{reasoning}" in self.answer
+
+    @property
     def sha256(self) -> str:
         """Hex SHA-256 over every part of the template but its name."""
         parts = (
@@ -171,6 +176,21 @@ def get(name: str) -> Template:
         return _TEMPLATES[name]
     except KeyError:
         raise PromptError(f"no prompt template {name!r}; there are: {', '.join(_TEMPLATES)}") from None
+
+
+def get_direct(name: str) -> Template:
+    """Return the template called ``name``, for a place where the answer is read right behind the prompt.
+
+    Raises:
+        PromptError: there is none, or it asks for reasoning first.
+    """
+    template = get(name)
+    if template.reasons:
+        direct = ", ".join(other for other in names() if not get(other).reasons)
+        raise PromptError(
+            f"prompt template {name!r} asks for reasoning first, for which there is no room here: {direct}"
+        )
+    return template
 
 
 @dataclass(frozen=True, slots=True)

@@ -169,6 +169,15 @@ class Recipe(Config):
             )
         if self.objective.kind == "sampled" and self.sampling.reasoning_tokens:
             raise ValueError("sampling.reasoning_tokens: no effect with objective.kind=sampled; use max_new_tokens")
+        if (
+            self.objective.kind == "enumerated"
+            and prompts.get(self.prompt.template).reasons
+            and not self.sampling.reasoning_tokens
+        ):
+            raise ValueError(
+                f"prompt.template: {self.prompt.template} asks for reasoning first, and the enumerated verdicts stand "
+                "right behind the prompt; set sampling.reasoning_tokens above 0, or prompt.template: verdict"
+            )
         if self.engine.kind == "tinker" and self.sampling.temperature != 1.0:
             raise ValueError(
                 f"sampling.temperature: {self.sampling.temperature:g} cannot be trained with engine.kind=tinker: "

@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from candor.collapse import add_expected_confidences
 from candor.encoding import tokens_covering
 from candor.grpo import group_advantages, label_advantages
 from candor.objective import ObjectiveConfig
@@ -167,15 +168,11 @@ def tally_rollouts(
     tally_rewards(tally, scored.rewards.terms, (scored.label_P_G == gold_P_G).astype(float), gold_P_G)
     tally.add("invalid", ~scored.clean_P_G)
     tally.add("zero_variance", constant_P)
-    for group in scored.answers_P_G:
-        stated = [a.confidence for a in group if a.confidence is not None]
-        tally.add("confidence", stated)
-        tally.add("confidence_squared", np.square(stated))
-        if len(stated) > 1:
-            # The mean of a few draws varies even where all prompts have one distribution: that part is taken off.
-            mean, of_the_mean = np.mean(stated), np.var(stated, ddof=1) / len(stated)
-            tally.add("prompt_confidence", mean)
-            tally.add("prompt_confidence_squared", mean**2 - of_the_mean)
+    stated_P = [[a.confidence for a in group if a.confidence is not None] for group in scored.answers_P_G]
+    stated = [confidence for group in stated_P for confidence in group]
+    tally.add("confidence", stated)
+    tally.add("confidence_squared", np.square(stated))
+    add_expected_confidences(tally, (group for group in stated_P if len(group) > 1))
     for index, label in enumerate(LABELS):
         tally.add(f"share_{label.value}", scored.label_P_G == index)
     tally.add("completion_tokens", [len(r.tokens) for group in rollouts_P_G for r in group])

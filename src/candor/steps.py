@@ -13,10 +13,17 @@ from numpy.typing import NDArray
 
 from candor import prompts
 from candor.answer_scores import draw_ended, open_answers
-from candor.encoding import AnswerGrammar, EncodedPrompt, encode_continuation, probe_site, split_before
+from candor.encoding import (
+    AnswerGrammar,
+    EncodedPrompt,
+    common_prefix_length,
+    encode_continuation,
+    probe_site,
+    split_before,
+)
 from candor.engines.base import Batch, Engine, Objective, Probe, Sampling, Tokens, TokenScores
 from candor.enumerated import EnumeratedObjective, answer_probs
-from candor.expected_confidence import ExpectedConfidence, sampled_labels, spelled_as_asked
+from candor.expected_confidence import ExpectedConfidence, sampled_labels, written_as_asked
 from candor.grpo import LabelSite, SampledObjective
 from candor.recipe import Recipe
 from candor.rewards import NO_LABEL
@@ -114,13 +121,14 @@ def label_sites(tokenizer: Any, completions: Sequence[Tokens]) -> list[LabelSite
 
 
 def expected_confidence(run: Prepared, batch: StepBatch, scored: ScoredRollouts, step: int) -> ExpectedConfidence:
-    """Every confidence behind every sampled label of the step that is spelled as in the grammar."""
+    """Every confidence behind every sampled label of the step that is written as in the grammar."""
     labels_P = []
     ends_P_G = label_ends(batch.rollouts_P_G, run.engine.tokenizer)
     for group, labels, ends, probs in zip(
         batch.rollouts_P_G, scored.label_P_G, ends_P_G, scored.probs_P_G_K, strict=True
     ):
-        fitting = spelled_as_asked(run.engine.tokenizer, run.grammar, group, labels, ends)
+        fitting = written_as_asked(run.engine.tokenizer, run.grammar, group, labels, ends)
+        batch.tally.add("confidence_left_out", ~fitting[labels != NO_LABEL])
         labels_P.append(sampled_labels(group, np.where(fitting, labels, NO_LABEL), ends, probs))
     return ExpectedConfidence.of(
         labels_P,
@@ -153,6 +161,14 @@ def enumerated_step(run: Prepared, batch: StepBatch, step: int) -> tuple[Batch, 
     ]
     reference = reference_logprobs(run, batch.prompts_P, answers, step)
     prefix_lengths_P_R = np.array([[len(prefix) for prefix in group] for group in prefixes_P_R])
+    sampled_lengths_P_R = None
+    if batch.rollouts_P_G:
+        sampled_lengths_P_R = np.array(
+            [
+                [common_prefix_length([prefix, rollout.tokens]) for prefix, rollout in zip(*both, strict=True)]
+                for both in zip(prefixes_P_R, batch.rollouts_P_G, strict=True)
+            ]
+        )
     if reference is not None:
         scores = TokenScores(reference, reference, torch.ones_like(reference, dtype=torch.bool))
         reference = answer_probs(scores, run.grammar, prefix_lengths_P_R, ended_K_C).raw_log_answers_P_R_K_C
@@ -166,6 +182,7 @@ def enumerated_step(run: Prepared, batch: StepBatch, step: int) -> tuple[Batch, 
         ended_K_C=ended_K_C,
         reference_P_R_K_C=None if reference is None else reference.numpy(),
         step=step,
+        sampled_lengths_P_R=sampled_lengths_P_R,
     )
     return Batch(batch.prompts_P, answers, recipe.sampling.temperature), objective
 

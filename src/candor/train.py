@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 
 from candor import prompts
+from candor.collapse import prompt_variance
 from candor.encoding import AnswerGrammar, answer_grammar, encode
 from candor.engines.base import Engine, OptimiserStep
 from candor.errors import EngineError, NumericsError, Stopped
@@ -109,17 +110,16 @@ def train(
 
 
 def figures(batch: StepBatch) -> dict[str, Any]:
-    """A step's means, the spread of its stated confidences, and how many tokens it saw.
-
-    ``confidence_std`` is over all that is stated, ``confidence_spread`` over the prompts' expected confidences: it is 0
-    where the confidence has nothing to do with the prompt, however often it is drawn differently.
-    """
+    """A step's means, the spread of its stated confidences, and how many tokens it saw."""
     means = dict(batch.tally.means())
-    for name, spread in (("confidence", "confidence_std"), ("prompt_confidence", "confidence_spread")):
-        squared = means.pop(f"{name}_squared", None)
-        if squared is not None:
-            means[spread] = math.sqrt(max(0.0, squared - means[name] ** 2))
-    means.pop("prompt_confidence", None)
+    over_prompts = prompt_variance(means)
+    if over_prompts is not None and batch.tally.weights["prompt_confidence"] > 1:
+        means["prompt_variance"] = over_prompts
+    squared = means.pop("confidence_squared", None)
+    if squared is not None:
+        means["confidence_std"] = math.sqrt(max(0.0, squared - means["confidence"] ** 2))
+    for name in ("prompt_confidence", "prompt_confidence_squared"):
+        means.pop(name, None)
     means["tokens"] = sum(map(len, batch.prompts_P)) + sum(len(r.tokens) for g in batch.rollouts_P_G for r in g)
     return means
 

@@ -136,7 +136,7 @@ class Verifier:
         Raises:
             RunError: the folder holds several runs, or a run without a trained model.
             ModelError: the model or the adapter cannot be loaded.
-            PromptError: there is no such template.
+            PromptError: there is no such template, or it asks for reasoning first.
         """
         folder = Path(source)
         quiet = reporter or Reporter(quiet=True)
@@ -156,7 +156,7 @@ class Verifier:
         engine = load_engine(model, EngineConfig(), seed=0, adapter=path or False, reporter=quiet)
         return cls(
             engine,
-            prompts.get(template or PLAIN_MODEL_TEMPLATE),
+            prompts.get_direct(template or PLAIN_MODEL_TEMPLATE),
             batch_size=batch_size,
             name=str(source) if path is None else f"{source} + {path}",
             weights_sha256=_adapter_sha256(path),

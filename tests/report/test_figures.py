@@ -130,7 +130,7 @@ def test_training_curves_of_one_arm_and_what_is_missing() -> None:
         "training-cumulative-reward",
         "training-mean-reward",
         "training-groups-without-variance",
-        "training-invalid-answers",
+        "training-answers-out-of-form",
     ]
     assert overview.missing == ("Not in the training log: validation score and divergence from the base model.",)
     assert next(drawing.title for drawing in terms.drawings) == "Accuracy term"

@@ -48,7 +48,7 @@ _PANELS = (
     _Panel("reward", "Cumulative reward", "sum of means", cumulative=True),
     _Panel("reward", "Mean reward", "reward"),
     _Panel("zero_variance", "Groups without variance", "share", percent=True),
-    _Panel("invalid", "Invalid answers", "share", percent=True),
+    _Panel("invalid", "Answers out of form", "share", percent=True),
     _Panel("validation_score", "Validation score", ""),
     _Panel("entropy", "Entropy", "nats"),
     _Panel("kl", "Divergence from the base model", "nats"),

@@ -42,7 +42,7 @@ def claims(
 
     Raises:
         DataError: the files are missing or cannot be read.
-        PromptError: there is no such template.
+        PromptError: there is no such template, or it asks for reasoning first.
     """
     import datasets
 
@@ -57,7 +57,7 @@ def claims(
             data_dir=None if data_dir is None else Path(data_dir),
         )
         found = list(dict(drawn.items())["test"][source])
-    chosen = prompts.get(template)
+    chosen = prompts.get_direct(template)  # the tasks' max_gen_toks is that of an answer alone
     return {"test": datasets.Dataset.from_list([_document(example, chosen) for example in found])}
 
 
