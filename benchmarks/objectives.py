@@ -23,7 +23,7 @@ METRICS = {
     "auroc": "AUROC",
     "brier": "Brier",
     "probe_auroc": "AUROC of p",
-    "invalid_rate": "invalid",
+    "invalid_rate": "no label",
 }
 
 Figures = dict[tuple[str, str, str], dict[str, list[float]]]
