@@ -260,7 +260,9 @@ class EnumeratedObjective:
         stated = answers_P_R_K_C.sum(2)
         tally.add("confidence", np.broadcast_to(CONFIDENCES, stated.shape), stated)
         tally.add("confidence_squared", np.broadcast_to(np.square(CONFIDENCES), stated.shape), stated)
-        add_expected_confidences(tally, stated @ np.array(CONFIDENCES) / stated.sum(-1))
+        mass_P_R = stated.sum(-1)
+        means = zip(stated @ np.array(CONFIDENCES), mass_P_R, strict=True)
+        add_expected_confidences(tally, (sums[mass > 0] / mass[mass > 0] for sums, mass in means))
         for k, name in enumerate(LABELS):
             tally.add(f"share_{name.value}", labels_P_R_K[..., k])
         return tally
