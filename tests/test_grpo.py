@@ -159,7 +159,7 @@ def test_off_policy_gradient_by_hand() -> None:
                 loss -= min(ratio * advantage, min(max(ratio, 0.8), 1.2) * advantage) / (P * G)
                 gradient[p, g, t] = 0.0 if stops else -ratio * advantage / (P * G)
     assert any(clipped)
-    assert float(result.loss) == pytest.approx(loss)
+    assert float(result.loss.detach()) == pytest.approx(loss)
     assert logprobs.grad.numpy() == pytest.approx(gradient)
     assert result.tally.means()["ratio_clipped"] == pytest.approx(np.mean(clipped))
 
