@@ -31,6 +31,15 @@ def test_each_sign_is_named_once_when_its_window_is_full(sign: object) -> None:
     assert _feed(watch, 3 * WINDOW, **bad) == []
 
 
+def test_an_estimate_that_varies_by_more_than_its_bound_names_nothing() -> None:
+    watch = CollapseWatch()
+    noisy = [watch.look({"prompt_variance": 1e-3 * (-1) ** step}) for step in range(4 * WINDOW)]
+    assert not any(noisy)
+    quiet = [words for step in range(WINDOW) for words in watch.look({"prompt_variance": 2e-5 + 1e-6 * (step % 2)})]
+    assert len(quiet) == 1
+    assert "prompt_variance 2.1e-05 over" in quiet[0]
+
+
 def test_it_is_named_again_after_it_was_over() -> None:
     watch = CollapseWatch()
     assert len(_feed(watch, WINDOW, share_NA=1.0)) == 1

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import deque
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -19,13 +20,17 @@ WINDOW: Final = 10
 
 @dataclass(frozen=True, slots=True)
 class Sign:
-    """A figure that tells a kind of collapse when its mean over the window passes a bound."""
+    """A figure that tells a kind of collapse when its mean over the window passes a bound.
+
+    Of an ``estimate``, which varies from step to step by what is drawn, the mean must pass it by two standard errors.
+    """
 
     name: str
     figure: str
     bound: float
     above: bool
     words: str
+    estimate: bool = False
 
 
 SIGNS: Final = (
@@ -33,7 +38,7 @@ SIGNS: Final = (
         Sign(f"one label: {label.value}", f"share_{label.value}", 0.97, True, "nearly every answer has this label")
         for label in LABELS
     ),
-    Sign("one confidence", "prompt_variance", 1e-4, False, "nearly every prompt gets the same confidence"),
+    Sign("one confidence", "prompt_variance", 1e-4, False, "nearly every prompt gets the same confidence", True),
     Sign("invalid answers", "invalid", 0.05, True, "answers are not in the form that was asked for"),
     Sign("zero-variance groups", "zero_variance", 0.8, True, "most groups have equal rewards and teach nothing"),
 )
@@ -84,9 +89,12 @@ class CollapseWatch:
             recent = self._recent.setdefault(sign.name, deque(maxlen=WINDOW))
             recent.append(float(row[sign.figure]))
             mean = sum(recent) / len(recent)
-            passed = len(recent) == WINDOW and (mean > sign.bound if sign.above else mean < sign.bound)
+            margin = 2.0 * float(np.std(recent)) / math.sqrt(WINDOW - 1) if sign.estimate else 0.0
+            beyond = mean - margin > sign.bound if sign.above else mean + margin < sign.bound
+            passed = len(recent) == WINDOW and beyond
             if passed and sign.name not in self._active:
-                begun.append(f"{sign.name}: {sign.words} ({sign.figure} {mean:.3f} over {WINDOW} steps)")
+                shown = f"{mean:.3f}" if round(mean, 3) or not mean else f"{mean:.1e}"
+                begun.append(f"{sign.name}: {sign.words} ({sign.figure} {shown} over {WINDOW} steps)")
             if passed:
                 self._active.add(sign.name)
             else:
