@@ -188,7 +188,7 @@ def get_direct(name: str) -> Template:
     if template.reasons:
         direct = ", ".join(other for other in names() if not get(other).reasons)
         raise PromptError(
-            f"prompt template {name!r} asks for reasoning first, for which there is no room here: {direct}"
+            f"prompt template {name!r} asks for reasoning first, and there is no room for it here; take {direct}"
         )
     return template
 
