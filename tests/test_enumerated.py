@@ -236,16 +236,22 @@ def test_gradient_is_the_mean_of_the_sampled_estimator(tree: Tree, grammar: Answ
     assert float(direction) > 0.99
 
 
-def test_a_large_group_of_real_samples_agrees_through_the_sampled_objective(tree: Tree, grammar: AnswerGrammar) -> None:
+def _in_form(
+    tree: Tree,
+    grammar: AnswerGrammar,
+    logits: torch.Tensor,
+    config: dict[str, Any],
+    reward: dict[str, Any] | None = None,
+) -> tuple[EnumeratedObjective, TokenScores, np.ndarray, np.ndarray, torch.Tensor]:
+    """Objective, scores, probabilities, probe and exact gradient for one prompt, all of whose samples are answers."""
     objective = dataclasses.replace(
-        _objective(grammar, {}),
+        _objective(grammar, config, reward),
         gold_P=np.array([0]),
         has_evidence_P=np.array([True]),
         prefix_lengths_P_R=np.zeros((1, 1), int),
     )
-    logits = _logits(tree, 1).requires_grad_()
     global INVALID_LOGIT
-    kept, INVALID_LOGIT = INVALID_LOGIT, -math.inf  # so that every sample is one of the answers
+    kept, INVALID_LOGIT = INVALID_LOGIT, -math.inf
     try:
         scores = tree.scores(logits)
         loss = objective(scores, slice(0, 1)).loss
@@ -253,6 +259,12 @@ def test_a_large_group_of_real_samples_agrees_through_the_sampled_objective(tree
     finally:
         INVALID_LOGIT = kept
     (exact,) = torch.autograd.grad(loss, logits, retain_graph=True)
+    return objective, scores, probs, probe, exact
+
+
+def test_a_large_group_of_real_samples_agrees_through_the_sampled_objective(tree: Tree, grammar: AnswerGrammar) -> None:
+    logits = _logits(tree, 1).requires_grad_()
+    objective, scores, probs, probe, exact = _in_form(tree, grammar, logits, {})
     group = 20_000
     drawn = np.random.default_rng(1).choice(K * C, group, p=probs[0].ravel() / probs[0].sum())
     given = score(
@@ -279,22 +291,8 @@ def test_a_large_group_of_real_samples_agrees_through_the_sampled_objective(tree
 def test_split_credit_is_the_mean_of_its_sampled_estimator(tree: Tree, grammar: AnswerGrammar) -> None:
     """A large group of real samples, scored and given advantages as in training, label and confidence apart."""
     terms = {"credit": "split", "confidence_weight": 2.0, "confidence_entropy": 0.06}
-    objective = dataclasses.replace(
-        _objective(grammar, terms, {"preset": "candor"}),
-        gold_P=np.array([0]),
-        has_evidence_P=np.array([True]),
-        prefix_lengths_P_R=np.zeros((1, 1), int),
-    )
     logits = _logits(tree, 1).requires_grad_()
-    global INVALID_LOGIT
-    kept, INVALID_LOGIT = INVALID_LOGIT, -math.inf
-    try:
-        scores = tree.scores(logits)
-        loss = objective(scores, slice(0, 1)).loss
-        probs, probe = _probs(tree, logits, grammar)
-    finally:
-        INVALID_LOGIT = kept
-    (exact,) = torch.autograd.grad(loss, logits, retain_graph=True)
+    objective, scores, probs, probe, exact = _in_form(tree, grammar, logits, terms, {"preset": "candor"})
     drawn = np.random.default_rng(1).choice(K * C, 6_000, p=probs[0].ravel() / probs[0].sum())
     tokenizer = toy_tokenizer()
     log_probe = tuple(np.log(probe[0]).tolist())
