@@ -262,6 +262,22 @@ def _in_form(
     return objective, scores, probs, probe, exact
 
 
+def _policy_gradient(taken: TokenScores, advantages_P_G_T: torch.Tensor, logits: torch.Tensor) -> torch.Tensor:
+    """Gradient of the sampled objective for one prompt's samples, with nothing but their advantages in it."""
+    sampled_objective = SampledObjective(
+        old_logprobs_P_G_T=taken.logprobs_P_C_T.detach(),
+        reference_P_G_T=None,
+        advantages_P_G_T=advantages_P_G_T,
+        gold_P=torch.tensor([0]),
+        sites_P=[[]],
+        clip=0.2,
+        log_gold=0.0,
+        kl=0.0,
+    )
+    (gradient,) = torch.autograd.grad(sampled_objective(taken, slice(0, 1)).loss, logits)
+    return gradient
+
+
 def test_a_large_group_of_real_samples_agrees_through_the_sampled_objective(tree: Tree, grammar: AnswerGrammar) -> None:
     logits = _logits(tree, 1).requires_grad_()
     objective, scores, probs, probe, exact = _in_form(tree, grammar, logits, {})
@@ -273,17 +289,7 @@ def test_a_large_group_of_real_samples_agrees_through_the_sampled_objective(tree
     )  # fmt: skip
     advantages = torch.from_numpy(given.total - given.total.mean())
     taken = TokenScores(*(v[:, drawn] for v in (scores.logprobs_P_C_T, scores.raw_logprobs_P_C_T, scores.mask_P_C_T)))
-    sampled_objective = SampledObjective(
-        old_logprobs_P_G_T=taken.logprobs_P_C_T.detach(),
-        reference_P_G_T=None,
-        advantages_P_G_T=advantages[None, :, None].expand(taken.mask_P_C_T.shape),
-        gold_P=torch.tensor([0]),
-        sites_P=[[]],
-        clip=0.2,
-        log_gold=0.0,
-        kl=0.0,
-    )
-    (sampled,) = torch.autograd.grad(sampled_objective(taken, slice(0, 1)).loss, logits)
+    sampled = _policy_gradient(taken, advantages[None, :, None].expand(taken.mask_P_C_T.shape), logits)
     assert float(torch.nn.functional.cosine_similarity(sampled.flatten(), exact.flatten(), dim=0)) > 0.99
     assert float(sampled.norm()) == pytest.approx(float(exact.norm()), rel=0.1)
 
@@ -311,17 +317,7 @@ def test_split_credit_is_the_mean_of_its_sampled_estimator(tree: Tree, grammar: 
     )
     config = ObjectiveConfig.model_validate({**PLAIN, **terms, "kind": "sampled"})
     taken = TokenScores(*(v[:, drawn] for v in (scores.logprobs_P_C_T, scores.raw_logprobs_P_C_T, scores.mask_P_C_T)))
-    sampled_objective = SampledObjective(
-        old_logprobs_P_G_T=taken.logprobs_P_C_T.detach(),
-        reference_P_G_T=None,
-        advantages_P_G_T=token_advantages(scored, group, config, tokenizer)[0],
-        gold_P=torch.tensor([0]),
-        sites_P=[[]],
-        clip=0.2,
-        log_gold=0.0,
-        kl=0.0,
-    )
-    (sampled,) = torch.autograd.grad(sampled_objective(taken, slice(0, 1)).loss, logits)
+    sampled = _policy_gradient(taken, token_advantages(scored, group, config, tokenizer)[0], logits)
     # The label's places and the confidence's, each on their own, so that neither drowns in the other.
     of_labels = torch.zeros(tree.count, dtype=torch.bool)
     of_labels[tree.path[:, : grammar.label_end[0]].flatten()] = True
