@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from answer_tree import FIXED_REWARD, Tree
 from toy import TEMPLATE, example, toy_tokenizer
 
 from candor.answer_scores import C, K, draw_ended, open_answers
@@ -32,56 +33,11 @@ PLAIN = {
     "log_valid": 0.0,
     "confidence_weight": 1.0,
 }
-INVALID_LOGIT = -1.0
-"""Every place of the tree has one more branch than the grammar knows, with this logit."""
 
 
 @pytest.fixture(scope="module")
 def grammar() -> AnswerGrammar:
     return answer_grammar(TEMPLATE, toy_tokenizer())
-
-
-class Tree:
-    """A policy with a logit for every branch of the answers' tree and one for leaving it."""
-
-    def __init__(self, grammar: AnswerGrammar) -> None:
-        nodes: dict[tuple[int, ...], dict[int, int]] = {}
-        self.count = 0
-        for answer in grammar.answers:
-            for end, token in enumerate(answer):
-                branches = nodes.setdefault(answer[:end], {})
-                if token not in branches:
-                    branches[token] = self.count
-                    self.count += 1
-        parents = {index: list(branches.values()) for branches in nodes.values() for index in branches.values()}
-        self.siblings = torch.zeros(self.count, max(map(len, parents.values())), dtype=torch.long)
-        self.known = torch.zeros_like(self.siblings, dtype=torch.bool)
-        for index, family in parents.items():
-            self.siblings[index, : len(family)] = torch.tensor(family)
-            self.known[index, : len(family)] = True
-        length = max(map(len, grammar.answers))
-        self.path = torch.zeros(K * C, length, dtype=torch.long)
-        self.mask = torch.zeros(K * C, length, dtype=torch.bool)
-        for row, answer in enumerate(grammar.answers):
-            for end, token in enumerate(answer):
-                self.path[row, end] = nodes[answer[:end]][token]
-                self.mask[row, end] = True
-
-    def scores(self, logits_P_N: torch.Tensor, temperature: float = 1.0) -> TokenScores:
-        """Scores of all answers behind P prompts whose places have these logits."""
-
-        def logprobs(scaled: torch.Tensor) -> torch.Tensor:
-            families = scaled[:, self.siblings].masked_fill(~self.known, -math.inf)
-            leaving = torch.full_like(families[..., :1], INVALID_LOGIT)
-            total = torch.cat([families, leaving], -1).logsumexp(-1)
-            return ((scaled - total)[:, self.path]) * self.mask
-
-        raw = logprobs(logits_P_N)
-        return TokenScores(
-            raw if temperature == 1.0 else logprobs(logits_P_N / temperature),
-            raw,
-            self.mask.expand(len(logits_P_N), -1, -1),
-        )
 
 
 @pytest.fixture(scope="module")
@@ -147,12 +103,8 @@ def _probs(tree: Tree, logits: torch.Tensor, grammar: AnswerGrammar) -> tuple[np
 
 def test_answers_and_the_rest_share_out_all_probability(tree: Tree, grammar: AnswerGrammar) -> None:
     # Without a way out of the tree the answers would have all of it.
-    global INVALID_LOGIT
-    kept, INVALID_LOGIT = INVALID_LOGIT, -math.inf
-    try:
+    with tree.without_a_way_out():
         probs, probe = _probs(tree, _logits(tree), grammar)
-    finally:
-        INVALID_LOGIT = kept
     assert probs.sum((1, 2)) == pytest.approx(1.0)
     assert probe == pytest.approx(probs.sum(2))
     probs, _ = _probs(tree, _logits(tree), grammar)
@@ -250,14 +202,10 @@ def _in_form(
         has_evidence_P=np.array([True]),
         prefix_lengths_P_R=np.zeros((1, 1), int),
     )
-    global INVALID_LOGIT
-    kept, INVALID_LOGIT = INVALID_LOGIT, -math.inf
-    try:
+    with tree.without_a_way_out():
         scores = tree.scores(logits)
         loss = objective(scores, slice(0, 1)).loss
         probs, probe = _probs(tree, logits, grammar)
-    finally:
-        INVALID_LOGIT = kept
     (exact,) = torch.autograd.grad(loss, logits, retain_graph=True)
     return objective, scores, probs, probe, exact
 
@@ -343,7 +291,6 @@ def _differences(function: Any, logits: torch.Tensor, where: list[tuple[int, int
 
 
 # Rewards that no probability enters: what is left is a function of the logits alone.
-FIXED_REWARD = {"preset": "paper", "alignment": 0.0, "shaping": 0.0, "consistency": 0.0}
 REFERENCE_SEED = 9
 
 

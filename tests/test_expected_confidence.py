@@ -7,7 +7,7 @@ import dataclasses
 import numpy as np
 import pytest
 import torch
-from test_enumerated import FIXED_REWARD, Tree
+from answer_tree import FIXED_REWARD, Tree
 from toy import TEMPLATE, byte_tokenizer, toy_tokenizer
 
 from candor.answer_scores import C, K, draw_ended

@@ -14,12 +14,12 @@ from typing import Any
 import pytest
 import yaml
 from chat_server import chat_server
+from places import DOCS
+from running import running
 from typer.testing import CliRunner
 
 from candor.cli import app
 from candor.verifier import Verifier
-
-DOCS = Path(__file__).resolve().parents[1] / "docs"
 
 
 def blocks(page: str, language: str) -> list[str]:
@@ -83,9 +83,6 @@ def test_serve(workplace: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.skipif(shutil.which("curl") is None, reason="curl is not installed")
 def test_what_serve_is_asked(workplace: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.syspath_prepend(str(Path(__file__).parent / "serve"))
-    from running import running
-
     with running(Verifier.load("runs/mine", device="cpu")) as service:
         told = []
         for line in commands("serve"):

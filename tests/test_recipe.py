@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from places import ROOT
 
 from candor.errors import RecipeError
 from candor.objective import PRESETS as OBJECTIVE_PRESETS
@@ -25,7 +26,7 @@ TWO_SOURCES = {
         "validation": {"wiki": 4},
     },
 }
-RECIPES = sorted((Path(__file__).resolve().parents[1] / "recipes").rglob("*.yaml"))
+RECIPES = sorted((ROOT / "recipes").rglob("*.yaml"))
 
 
 def _file(folder: Path, text: str) -> Path:

@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from killed import train_toy
 from toy import EXAMPLES, SAMPLED, example, save_toy_model, toy_engine, toy_recipe, with_unlabelled
 
 from candor.engines.base import Engine
@@ -163,22 +164,18 @@ def test_a_crash_behind_any_step_is_made_good(
     assert _result(tmp_path) == _result(uninterrupted["sampled"])
 
 
-def _run_to_be_killed(recipe: Recipe, out: Path) -> None:
-    _train(recipe, out)
-
-
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_killed_run_ends_with_the_same_bytes(
     folder: Path, tmp_path: Path, uninterrupted: dict[str, Path], kind: str
 ) -> None:
     """Processes are ended by SIGKILL at random moments, run after run, until one comes to its end."""
     processes = multiprocessing.get_context("forkserver")
-    processes.set_forkserver_preload(["toy", "peft", "transformers", "candor.train"])
+    processes.set_forkserver_preload(["killed", "peft", "transformers"])
     recipe = _recipe(folder, kind)
     rng = np.random.default_rng(3)
     killed = 0
     for attempt in range(60):
-        process = processes.Process(target=_run_to_be_killed, args=(recipe, tmp_path))
+        process = processes.Process(target=train_toy, args=(recipe, tmp_path))
         process.start()
         # Wait until it writes, so that the moment lies within the training and not within its imports.
         begun = time.monotonic()

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from places import DATA_FILES
 
 from candor.errors import PredictionError, RunError
 from candor.metrics.schema import check_results
@@ -15,7 +16,7 @@ from candor.metrics.seeds import combine_seeds, seed_figure
 from candor.results import read_results, run_results, write_results
 from candor.verdicts import judge
 
-EXAMPLE = Path(__file__).parent / "data_files" / "results_run.json"
+EXAMPLE = DATA_FILES / "results_run.json"
 
 
 @pytest.fixture

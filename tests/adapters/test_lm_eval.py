@@ -12,6 +12,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from places import DOCS
 from toy import TEMPLATE, save_toy_model
 
 from candor.adapters.lm_eval import include_path
@@ -73,7 +74,7 @@ def test_its_figures_are_those_of_candor(model: Path, tmp_path: Path) -> None:
 
 
 def test_the_command_of_the_docs_runs_official_files(model: Path, tmp_path: Path, shared_data: Path) -> None:
-    page = Path(__file__).resolve().parents[2] / "docs" / "lm-eval.md"
+    page = DOCS / "lm-eval.md"
     (line,) = re.findall(r"^lm_eval .*$", page.read_text(encoding="utf-8"), flags=re.MULTILINE)
     shown = subprocess.run(
         [sys.executable, "-m", "candor.adapters.lm_eval"], capture_output=True, text=True, check=True, timeout=60

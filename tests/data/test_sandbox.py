@@ -3,19 +3,19 @@ from __future__ import annotations
 import math
 import re
 from collections import Counter
-from pathlib import Path
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from places import DOCS
 
 from candor.data.sandbox import DOMAINS, Stance, generate, read
 from candor.errors import DataError
 from candor.types import LABELS
 
 MANY = {domain: generate(domain, 12_000, seed=2) for domain in DOMAINS}
-DOCS = Path(__file__).resolve().parents[2] / "docs" / "sandbox.md"
+PAGE = DOCS / "sandbox.md"
 
 
 @settings(max_examples=30, deadline=None)
@@ -169,7 +169,7 @@ def test_errors_name_the_value() -> None:
 
 
 def test_the_examples_in_the_documentation_are_generated_ones() -> None:
-    text = DOCS.read_text(encoding="utf-8")
+    text = PAGE.read_text(encoding="utf-8")
     for domain in DOMAINS:
         block = re.search(rf"<!-- example {domain} (\d+) -->\n```text\n(.*?)```", text, re.DOTALL)
         assert block is not None, domain

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import math
 import os
 import subprocess
 import sys
@@ -12,59 +11,32 @@ from typing import Any
 
 import pytest
 import torch
+from places import TESTS
 from safetensors.torch import load_file
-from toy import EXAMPLES, SAMPLED, save_toy_model, toy_engine, toy_recipe
+from toy import save_toy_model, toy_recipe
+from two_processes import KINDS, train_kind
 
 from candor.engines import parallel
-from candor.engines.base import Batch, ObjectiveResult, OptimiserStep, TokenScores
-from candor.errors import NumericsError, RunError
+from candor.errors import RunError
 from candor.experiment import run_experiment
-from candor.tally import Tally
-from candor.train import train
-
-TESTS = Path(__file__).resolve().parents[1]
-KINDS = {"sampled": SAMPLED, "enumerated": ("objective.ends=4", "engine.path=tree")}
-STEPS = "train.steps=2"
 
 SCRIPT = """
 import sys
 from pathlib import Path
-sys.path.insert(0, sys.argv[1])
 import torch.distributed
 from candor.engines import parallel
-from test_parallel import KINDS, fail_in_the_second, train_kind
+from two_processes import KINDS, fail_in_the_second, train_kind
 parallel.start()
 for kind in KINDS:
-    train_kind(kind, Path(sys.argv[2]), Path(sys.argv[3]) / kind)
+    train_kind(kind, Path(sys.argv[1]), Path(sys.argv[2]) / kind)
 if torch.distributed.get_rank() == 1:
     print("second", parallel.world_size(), parallel.share(5), parallel.is_main())
     print("gathered", parallel.gather([torch.distributed.get_rank()]))
 else:
     parallel.gather([torch.distributed.get_rank()])
-fail_in_the_second(Path(sys.argv[2]))
+fail_in_the_second(Path(sys.argv[1]))
 parallel.stop()
 """
-
-
-def fail_in_the_second(model: Path) -> None:
-    """A loss that is not a number for the last of three prompts, which the second process has."""
-    engine = toy_engine(model)
-
-    def objective(scores: TokenScores, part: slice) -> ObjectiveResult:
-        return ObjectiveResult(scores.logprobs_P_C_T.sum() * (math.nan if part.stop == 3 else 1.0), Tally())
-
-    batch = Batch([(5, 6), (5, 7), (5, 8)], [[(9, 10)]] * 3)
-    try:
-        engine.update(batch, objective, OptimiserStep(1e-3, 1.0))
-    except NumericsError as error:
-        print(f"process {torch.distributed.get_rank()} gave up: {error}\n", end="", flush=True)
-
-
-def train_kind(kind: str, model: Path, out: Path) -> None:
-    """Two steps of three prompts, so that the processes have unequal shares."""
-    recipe = toy_recipe(model, *KINDS[kind], STEPS, "train.prompts_per_step=3")
-    engine = toy_engine(model, path=recipe.engine.path)
-    train(recipe, engine, EXAMPLES, out, seed=1)
 
 
 @pytest.fixture(scope="module")
@@ -89,12 +61,12 @@ def test_two_processes_train_as_one(model: Path, tmp_path: Path) -> None:
     script.write_text(SCRIPT)
     command = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", "2", "--master-addr", "127.0.0.1"]
     command += ["--master-port", "0", "--rdzv-backend", "c10d", "--rdzv-endpoint", "127.0.0.1:0"]
-    command += [str(script), str(Path(__file__).parent), str(model), str(tmp_path / "two")]
+    command += [str(script), str(model), str(tmp_path / "two")]
     environment = {
         **os.environ,
         "OMP_NUM_THREADS": "1",
         "GLOO_SOCKET_IFNAME": "lo",
-        "PYTHONPATH": os.pathsep.join([str(TESTS), str(TESTS / "engines")]),
+        "PYTHONPATH": str(TESTS / "support"),
     }
     done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=240)
     assert done.returncode == 0, done.stderr[-3000:]

@@ -9,11 +9,13 @@ import random
 from pathlib import Path
 from typing import Any
 
+from places import DATA_FILES
+
 from candor.files import write_json, write_jsonl, write_text
 from candor.predictions import Header, write_predictions
 from candor.types import LABELS, Label, Prediction, Validity
 
-RESULTS = Path(__file__).parents[1] / "data_files" / "results_run.json"
+RESULTS = DATA_FILES / "results_run.json"
 
 HOSTILE = "</script><script>window.hacked = 1</script><img src=x onerror='window.hacked = 2'>{{ 7 * 7 }} \u2028"
 """What a claim or a model may hold. If any of it were taken as markup, ``window.hacked`` would exist."""

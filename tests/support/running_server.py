@@ -56,7 +56,7 @@ class RunningServer:
         self._folder.mkdir(parents=True, exist_ok=True)
         command = [
             sys.executable,
-            str(Path(__file__).parent / "tinker" / "skyrl_server.py"),
+            str(Path(__file__).parent / "skyrl_server.py"),
             *("--base-model", str(self.model)),
             *("--port", str(self.port)),
             *("--checkpoints-base", str(self._folder / "checkpoints")),
