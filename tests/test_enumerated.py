@@ -146,7 +146,7 @@ def test_loss_is_minus_the_expected_reward_with_the_rest_as_invalid(tree: Tree, 
     rewards, invalid_reward, invalid = _answer_rewards(objective, probs, probe)
     expected = (probs * rewards).sum((1, 2)) + invalid * invalid_reward
     assert float(result.loss) == pytest.approx(-expected.mean())
-    means = result.tally.means()
+    means = result.means.values()
     assert means["reward"] == pytest.approx(expected.mean())
     assert means["invalid"] == pytest.approx(invalid.mean())
     assert means["accuracy"] == pytest.approx((probs[0, 0].sum() + probs[1, 2].sum()) / 2)
@@ -391,9 +391,9 @@ def test_kl_is_exact_over_answers_and_the_rest(tree: Tree, grammar: AnswerGramma
     rest, base_rest = 1 - probs.sum((1, 2)), 1 - base.sum((1, 2))
     expected = (probs * np.log(probs / base)).sum((1, 2)) + rest * np.log(rest / base_rest)
     result = objective(tree.scores(logits), slice(0, 2))
-    assert result.tally.means()["kl"] == pytest.approx(expected.mean())
+    assert result.means.values()["kl"] == pytest.approx(expected.mean())
     same = _objective(grammar, {"kl": 1.0}, reference_P_R_K_C=np.log(probs)[:, None])
-    assert same(tree.scores(logits), slice(0, 2)).tally.means()["kl"] == pytest.approx(0.0, abs=1e-9)
+    assert same(tree.scores(logits), slice(0, 2)).means.values()["kl"] == pytest.approx(0.0, abs=1e-9)
 
 
 # ------------------------------------------------------------------------------------------------------ reasoning
@@ -465,12 +465,12 @@ def test_reasonings_that_lead_to_one_verdict_are_groups_without_variance(tree: T
     logits[:3] = logits[0]  # whatever the first prompt's reasoning, its verdict is the same
     scores = _behind_reasoning(tree, logits, -torch.ones(2, 3, 2, dtype=torch.float64), lengths)
     result = _objective(grammar, {}, prefix_lengths_P_R=lengths)(scores, slice(0, 2))
-    assert result.tally.means()["zero_variance"] == 0.5
+    assert result.means.values()["zero_variance"] == 0.5
     # Completions that all come to their verdict at once have no reasoning to tell apart.
     at_once = np.zeros((2, 3), dtype=np.int64)
     scores = _behind_reasoning(tree, logits[:1].expand(6, -1), torch.zeros(2, 3, 0, dtype=torch.float64), at_once)
     result = _objective(grammar, {}, prefix_lengths_P_R=at_once)(scores, slice(0, 2))
-    assert result.tally.means()["zero_variance"] == 1.0
+    assert result.means.values()["zero_variance"] == 1.0
 
 
 def test_what_was_not_sampled_earns_nothing(tree: Tree, grammar: AnswerGrammar) -> None:
@@ -486,15 +486,15 @@ def test_what_was_not_sampled_earns_nothing(tree: Tree, grammar: AnswerGrammar) 
 def test_the_variance_over_prompts_is_not_that_of_what_is_drawn(tree: Tree, grammar: AnswerGrammar) -> None:
     objective = _objective(grammar, {})
     alike = _logits(tree)[:1].expand(2, -1)
-    batch = StepBatch([], [], np.array([]), 0, objective(tree.scores(alike), slice(0, 2)).tally)
+    batch = StepBatch([], [], np.array([]), 0, objective(tree.scores(alike), slice(0, 2)).means)
     found = figures(batch)
     assert found["prompt_variance"] == pytest.approx(0.0, abs=1e-12)
     assert found["confidence_std"] > 0.2
     probs, _ = _probs(tree, _logits(tree), grammar)
-    batch.tally = objective(tree.scores(_logits(tree)), slice(0, 2)).tally
+    batch.means = objective(tree.scores(_logits(tree)), slice(0, 2)).means
     expected = (probs.sum(1) * CONFIDENCES).sum(1) / probs.sum((1, 2))
     assert figures(batch)["prompt_variance"] == pytest.approx(expected.var())
-    batch.tally = objective(tree.scores(alike[:1]), slice(0, 1)).tally
+    batch.means = objective(tree.scores(alike[:1]), slice(0, 1)).means
     assert "prompt_variance" not in figures(batch)  # of a single prompt there is none
 
 
@@ -524,10 +524,10 @@ def test_unlabelled_prompts_count_for_alignment_form_and_entropy_alone(tree: Tre
     earned = (confidence * alignment).sum(1) + 0.06 * entropy
     expected = 1.0 * (1 - mass) - 40.0 * (share * earned).sum() - 3.0 * math.log(mass)
     assert float(result.loss - alone.loss) == pytest.approx(expected)
-    means = result.tally.means()
+    means = result.means.values()
     assert means["reward_alignment_unlabelled"] == pytest.approx((probs[1] * alignment).sum() / mass)
-    assert {name: means[name] for name in alone.tally.means()} == pytest.approx(dict(alone.tally.means()))
+    assert {name: means[name] for name in alone.means.values()} == pytest.approx(dict(alone.means.values()))
     # In parts of a batch, one of them without any label, it is the same.
     parts = [both(tree.scores(logits[at : at + 1]), slice(at, at + 1)) for at in (0, 1)]
     assert float(sum(part.loss for part in parts)) == pytest.approx(float(result.loss))
-    assert set(parts[1].tally.means()) == {"reward_alignment_unlabelled"}
+    assert set(parts[1].means.values()) == {"reward_alignment_unlabelled"}

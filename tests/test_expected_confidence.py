@@ -167,8 +167,8 @@ def test_the_sampled_objective_adds_it_behind_completions_and_labels() -> None:
     both = [objective(scores, slice(0, 2)) for objective in (with_it, without)]
     assert float(both[0].loss - both[1].loss) == pytest.approx(40.0 * float(part))
     assert abs(float(part)) > 1e-3
-    assert "entropy_confidence" in both[0].tally.means()
-    assert "entropy_confidence" not in both[1].tally.means()
+    assert "entropy_confidence" in both[0].means.values()
+    assert "entropy_confidence" not in both[1].means.values()
 
 
 @pytest.mark.parametrize("in_both", [False, True])

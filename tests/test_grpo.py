@@ -136,8 +136,8 @@ def test_at_ratio_one_the_gradient_is_that_of_reinforce() -> None:
     assert float(result.loss.detach()) == pytest.approx(float(-(objective.advantages_P_G_T * mask).sum() / (P * G)))
     result.loss.backward()
     assert torch.allclose(logprobs.grad, -objective.advantages_P_G_T * mask / (P * G))
-    assert result.tally.means()["ratio_mean"] == pytest.approx(1.0)
-    assert result.tally.means()["ratio_clipped"] == 0.0
+    assert result.means.values()["ratio_mean"] == pytest.approx(1.0)
+    assert result.means.values()["ratio_clipped"] == 0.0
 
 
 def test_off_policy_gradient_by_hand() -> None:
@@ -161,7 +161,7 @@ def test_off_policy_gradient_by_hand() -> None:
     assert any(clipped)
     assert float(result.loss.detach()) == pytest.approx(loss)
     assert logprobs.grad.numpy() == pytest.approx(gradient)
-    assert result.tally.means()["ratio_clipped"] == pytest.approx(np.mean(clipped))
+    assert result.means.values()["ratio_clipped"] == pytest.approx(np.mean(clipped))
 
 
 def test_kl_is_the_k3_estimate_on_raw_logprobs() -> None:
@@ -172,7 +172,7 @@ def test_kl_is_the_k3_estimate_on_raw_logprobs() -> None:
     result = objective(_scores(objective.old_logprobs_P_G_T, raw), slice(0, P))
     difference = (reference - raw.detach()) * _mask()
     expected = float((difference.exp() - 1 - difference).sum() / (P * G))
-    assert result.tally.means()["kl"] == pytest.approx(expected)
+    assert result.means.values()["kl"] == pytest.approx(expected)
     assert float(result.loss) == pytest.approx(0.7 * expected)
     result.loss.backward()
     assert torch.allclose(raw.grad, 0.7 * (1 - difference.exp()) * _mask() / (P * G))
@@ -238,5 +238,5 @@ def test_parts_of_a_batch_add_up_even_where_they_are_shorter() -> None:
     ]
     results = [objective(part, slice(p, p + 1)) for p, part in enumerate(parts)]
     assert float(sum(r.loss for r in results)) == pytest.approx(float(whole.loss))
-    results[0].tally.merge(results[1].tally)
-    assert results[0].tally.means() == pytest.approx(whole.tally.means())
+    results[0].means.merge(results[1].means)
+    assert results[0].means.values() == pytest.approx(whole.means.values())

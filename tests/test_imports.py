@@ -15,7 +15,7 @@ SOURCE = Path(candor.__file__).parent
 
 LAYERS: tuple[tuple[str, ...], ...] = (
     # What everything may use.
-    ("__init__", "errors", "types", "config", "explain", "files", "tally", "seeding", "manifest", "run_folder"),
+    ("__init__", "errors", "types", "config", "files", "means", "seeding", "manifest", "run_folder"),
     ("data.config", "data.sources", "data.text", "data"),
     ("prompts",),
     ("sandbox_tokenizer",),

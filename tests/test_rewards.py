@@ -11,12 +11,14 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from pydantic import ValidationError
 
+from candor.means import Means
 from candor.rewards import (
     NO_LABEL,
     PRESETS,
     TERMS,
     RewardConfig,
     accuracy_term,
+    add_reward_means,
     alignment_term,
     calibration_term,
     consistency_term,
@@ -24,10 +26,8 @@ from candor.rewards import (
     format_term,
     score,
     shaping_term,
-    tally_rewards,
     warmup,
 )
-from candor.tally import Tally
 
 PASS, FAIL, NA = 0, 1, 2
 PAPER = RewardConfig.model_validate({"preset": "paper"})
@@ -239,11 +239,11 @@ def test_a_wrong_label_may_not_earn_more_than_a_right_one() -> None:
         RewardConfig.model_validate({"correct": 0.0, "wrong": 1.0})
 
 
-def test_tally_by_gold_label() -> None:
-    tally = Tally()
+def test_means_by_gold_label() -> None:
+    means = Means()
     terms = {"accuracy": np.array([2.0, -1.0, 2.0]), "format": np.array([0.0, -1.0, 0.0])}
-    tally_rewards(tally, terms, np.array([1.0, 0.0, 1.0]), np.array([PASS, PASS, FAIL]))
-    means = tally.means()
+    add_reward_means(means, terms, np.array([1.0, 0.0, 1.0]), np.array([PASS, PASS, FAIL]))
+    means = means.values()
     assert means["reward"] == pytest.approx(2 / 3)
     assert means["reward_accuracy_PASS"] == 0.5
     assert means["reward_FAIL"] == 2.0

@@ -12,11 +12,11 @@ from toy import TEMPLATE, byte_tokenizer, example, sentencepiece_tokenizer, toy_
 
 from candor.collapse import CollapseWatch
 from candor.encoding import decode, encode_continuation
+from candor.means import Means
 from candor.objective import ObjectiveConfig
 from candor.rewards import RewardConfig
-from candor.scoring import gold_indices, label_probs, padded_logprobs, score_rollouts, tally_rollouts, token_advantages
+from candor.scoring import gold_indices, label_probs, padded_logprobs, rollout_means, score_rollouts, token_advantages
 from candor.steps import StepBatch, reasoning_of
-from candor.tally import Tally
 from candor.train import figures
 from candor.types import Label, Rollout
 
@@ -112,7 +112,7 @@ def test_constant_groups_are_told() -> None:
     )
     assert constant.tolist() == [True]
     assert not advantages.any()
-    assert tally_rollouts(scored, group, constant).means()["zero_variance"] == 1.0
+    assert rollout_means(scored, group, constant).means()["zero_variance"] == 1.0
 
 
 def test_what_is_out_of_form_is_invalid_though_its_label_can_be_read() -> None:
@@ -120,39 +120,39 @@ def test_what_is_out_of_form_is_invalid_though_its_label_can_be_read() -> None:
         ["LABEL=PASS\nCONF=0.80", "LABEL=PASS\nCONF=0.80LABEL", "no", "LABEL=NA"], {"preset": "paper"}
     )
     assert scored.label_P_G.tolist() == [[0, 0, -1, 2]]
-    assert tally_rollouts(scored, group, np.array([False])).means()["invalid"] == 0.75
+    assert rollout_means(scored, group, np.array([False])).means()["invalid"] == 0.75
 
 
 @pytest.mark.parametrize(("shift", "variance"), [(0.0, 0.0), (0.2, 0.04)])
 def test_the_variance_over_prompts_leaves_out_what_a_few_draws_vary_by(shift: float, variance: float) -> None:
     """Groups of four whose confidences are drawn from .3 and .7; with a shift one half of the prompts states more."""
-    rng, tally = np.random.default_rng(0), Tally()
+    rng, means = np.random.default_rng(0), Means()
     for prompt in range(1000):
         stated = rng.choice([0.3, 0.7], size=4) + (shift if prompt % 2 else -shift)
         scored, group = _scored([f"LABEL=NA\nCONF={confidence:.2f}" for confidence in stated], {"preset": "candor"})
-        tally.merge(tally_rollouts(scored, group, np.array([False])))
+        means.merge(rollout_means(scored, group, np.array([False])))
     # The means of four draws alone have a variance of .01 where all prompts are alike.
-    assert figures(StepBatch([], [], np.array([]), 0, tally))["prompt_variance"] == pytest.approx(variance, abs=0.002)
+    assert figures(StepBatch([], [], np.array([]), 0, means))["prompt_variance"] == pytest.approx(variance, abs=0.002)
 
 
 def test_one_confidence_for_all_prompts_is_named_however_widely_it_is_drawn() -> None:
     rng, watch = np.random.default_rng(0), CollapseWatch()
     named = []
     for step in range(20):
-        tally = Tally()
+        means = Means()
         for prompt in range(32):
             shift = 0.2 if step < 10 and prompt % 2 else 0.0
             stated = np.round(rng.normal(0.5 + shift, 0.05, size=8).clip(0, 1), 2)
             scored, group = _scored([f"LABEL=NA\nCONF={confidence:.2f}" for confidence in stated], {"preset": "candor"})
-            tally.merge(tally_rollouts(scored, group, np.array([False])))
-        named.append(watch.look(figures(StepBatch([], [], np.array([]), 0, tally))))
+            means.merge(rollout_means(scored, group, np.array([False])))
+        named.append(watch.look(figures(StepBatch([], [], np.array([]), 0, means))))
     confidence = [step for step, words in enumerate(named) if any("one confidence" in word for word in words)]
     assert confidence == [19]  # ten steps after it began
 
 
 def test_figures() -> None:
     scored, group = _scored(TEXTS, {"preset": "paper"})
-    means = tally_rollouts(scored, group, np.array([False])).means()
+    means = rollout_means(scored, group, np.array([False])).means()
     assert (means["accuracy"], means["invalid"], means["zero_variance"]) == (0.5, 0.25, 0.0)
     assert (means["share_PASS"], means["share_FAIL"], means["share_NA"]) == (0.5, 0.0, 0.25)
     assert means["confidence"] == pytest.approx(0.5)

@@ -11,7 +11,7 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import ArrayLike
 
-from candor.tally import Tally
+from candor.means import Means
 from candor.types import LABELS
 
 WINDOW: Final = 10
@@ -46,11 +46,11 @@ SIGNS: Final = (
 temperature 0.2 has about as many. The bound of the confidence is the square of a step of its grid."""
 
 
-def add_expected_confidences(tally: Tally, stated_P: Iterable[ArrayLike]) -> None:
-    """Put each prompt's expected confidence into a tally, for :func:`prompt_variance`.
+def add_expected_confidences(means: Means, stated_P: Iterable[ArrayLike]) -> None:
+    """Put each prompt's expected confidence into the means, for :func:`prompt_variance`.
 
     Args:
-        tally: of the step.
+        means: of the step.
         stated_P: for each prompt the confidences of its completions, or what each of its reasonings leads one to
             expect; a prompt with one alone has no variance of its own.
     """
@@ -58,8 +58,8 @@ def add_expected_confidences(tally: Tally, stated_P: Iterable[ArrayLike]) -> Non
         if stated.size:
             # The mean of a few draws varies even where all prompts have one distribution: that part is taken off.
             of_the_mean = stated.var(ddof=1) / stated.size if stated.size > 1 else 0.0
-            tally.add("prompt_confidence", stated.mean())
-            tally.add("prompt_confidence_squared", stated.mean() ** 2 - of_the_mean)
+            means.add("prompt_confidence", stated.mean())
+            means.add("prompt_confidence_squared", stated.mean() ** 2 - of_the_mean)
 
 
 def prompt_variance(means: Mapping[str, float]) -> float | None:

@@ -19,10 +19,10 @@ from candor.collapse import add_expected_confidences
 from candor.encoding import AnswerGrammar
 from candor.engines.base import ObjectiveResult, TokenScores
 from candor.grpo import ZERO_SPREAD, clipped_surrogate, group_advantages
+from candor.means import Means
 from candor.objective import ObjectiveConfig
 from candor.prompts import CONFIDENCES
-from candor.rewards import NO_LABEL, RewardConfig, Rewards, score, tally_rewards
-from candor.tally import Tally
+from candor.rewards import NO_LABEL, RewardConfig, Rewards, add_reward_means, score
 from candor.types import LABELS
 
 
@@ -163,16 +163,16 @@ class EnumeratedObjective:
 
         # Unlabelled prompts come last, and have one figure: how far the confidence is from the probe on them.
         known = slice(0, int(labelled_P.sum()))
-        tally = self._tally(answers.detach(), invalid.detach(), rewards, invalid_rewards, gold_P, known)
+        means = self._means(answers.detach(), invalid.detach(), rewards, invalid_rewards, gold_P, known)
         without_variance = spread.detach() < ZERO_SPREAD**2 if constant_P is None else torch.from_numpy(constant_P)
-        tally.add("zero_variance", without_variance[known].double().cpu())
-        tally.add("entropy", -(answers * log_answers).sum((2, 3)).detach()[known].cpu())
-        tally.add("entropy_confidence", (label * entropy_K).sum(-1).detach()[known].cpu())
+        means.add("zero_variance", without_variance[known].double().cpu())
+        means.add("entropy", -(answers * log_answers).sum((2, 3)).detach()[known].cpu())
+        means.add("entropy_confidence", (label * entropy_K).sum(-1).detach()[known].cpu())
         alignment = (answers.detach() * tensor(rewards.terms["alignment"])).sum((2, 3)) / mass.detach()
-        tally.add("reward_alignment_unlabelled", alignment[known.stop :].cpu())
+        means.add("reward_alignment_unlabelled", alignment[known.stop :].cpu())
         if kl is not None:
-            tally.add("kl", kl.detach()[known].cpu())
-        return ObjectiveResult(loss.sum() / (len(self.gold_P) * self.prefix_lengths_P_R.shape[1]), tally)
+            means.add("kl", kl.detach()[known].cpu())
+        return ObjectiveResult(loss.sum() / (len(self.gold_P) * self.prefix_lengths_P_R.shape[1]), means)
 
     def _labels(self, part: slice) -> tuple[NDArray[np.bool_], NDArray[np.int64]]:
         """Which prompts of ``part`` have a gold label, and it; 0, which then must not count, where there is none."""
@@ -237,7 +237,7 @@ class EnumeratedObjective:
         )
         return -surrogate.sum(-1), advantages.constant_P
 
-    def _tally(
+    def _means(
         self,
         answers: torch.Tensor,
         invalid: torch.Tensor,
@@ -245,8 +245,8 @@ class EnumeratedObjective:
         invalid_rewards: Rewards,
         gold_P: NDArray[np.int64],
         known: slice,
-    ) -> Tally:
-        tally = Tally()
+    ) -> Means:
+        means = Means()
         answers_P_R_K_C, invalid_P_R = answers[known].cpu().numpy(), invalid[known].cpu().numpy()
         gold_P_R = np.broadcast_to(gold_P[known, None], invalid_P_R.shape)
         terms = {
@@ -255,14 +255,14 @@ class EnumeratedObjective:
         }
         labels_P_R_K = answers_P_R_K_C.sum(-1)
         correct_P_R = np.take_along_axis(labels_P_R_K, gold_P_R[..., None], axis=-1)[..., 0]
-        tally_rewards(tally, terms, correct_P_R, gold_P_R)
-        tally.add("invalid", invalid_P_R)
+        add_reward_means(means, terms, correct_P_R, gold_P_R)
+        means.add("invalid", invalid_P_R)
         stated = answers_P_R_K_C.sum(2)
-        tally.add("confidence", np.broadcast_to(CONFIDENCES, stated.shape), stated)
-        tally.add("confidence_squared", np.broadcast_to(np.square(CONFIDENCES), stated.shape), stated)
+        means.add("confidence", np.broadcast_to(CONFIDENCES, stated.shape), stated)
+        means.add("confidence_squared", np.broadcast_to(np.square(CONFIDENCES), stated.shape), stated)
         mass_P_R = stated.sum(-1)
-        means = zip(stated @ np.array(CONFIDENCES), mass_P_R, strict=True)
-        add_expected_confidences(tally, (sums[mass > 0] / mass[mass > 0] for sums, mass in means))
+        expected = zip(stated @ np.array(CONFIDENCES), mass_P_R, strict=True)
+        add_expected_confidences(means, (sums[mass > 0] / mass[mass > 0] for sums, mass in expected))
         for k, name in enumerate(LABELS):
-            tally.add(f"share_{name.value}", labels_P_R_K[..., k])
-        return tally
+            means.add(f"share_{name.value}", labels_P_R_K[..., k])
+        return means

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from candor.encoding import ProbeSite
 from candor.engines.base import ObjectiveResult, TokenScores
 from candor.expected_confidence import ExpectedConfidence
-from candor.tally import Tally
+from candor.means import Means
 from candor.types import LABELS
 
 ZERO_SPREAD = 1e-6
@@ -142,11 +142,11 @@ class SampledObjective:
         old = self.old_logprobs_P_G_T[part, :, :length].to(logprobs)
         surrogate, ratio = clipped_surrogate(logprobs, old, advantages, clip=self.clip)
         loss = -(surrogate * mask).sum() / (prompts * group_size)
-        tally = Tally()
+        means = Means()
         if self.reference_P_G_T is not None:
             difference = self.reference_P_G_T[part, :, :length].to(raw) - raw
             kl_P_G = ((difference.exp() - 1.0 - difference) * mask).sum(-1)
-            tally.add("kl", kl_P_G.detach().cpu())
+            means.add("kl", kl_P_G.detach().cpu())
             if self.kl:
                 loss = loss + self.kl * kl_P_G.sum() / (prompts * group_size)
         sites_P = self.sites_P[part]
@@ -157,12 +157,12 @@ class SampledObjective:
             behind = [group_size + len(LABELS) * len(sites) for sites in sites_P]
             confidence_loss, entropy_P = self.confidence.loss(_rows_from(scores.logprobs_P_C_T, behind), part)
             loss = loss + self.confidence_weight * confidence_loss
-            tally.add("entropy_confidence", entropy_P.cpu())
+            means.add("entropy_confidence", entropy_P.cpu())
         taken = ratio.detach()[mask].cpu()
-        tally.add("ratio_mean", taken)
-        tally.add("ratio_clipped", ((taken - 1.0).abs() > self.clip).double())
-        tally.add("entropy", -raw.detach().sum(-1).cpu())
-        return ObjectiveResult(loss, tally)
+        means.add("ratio_mean", taken)
+        means.add("ratio_clipped", ((taken - 1.0).abs() > self.clip).double())
+        means.add("entropy", -raw.detach().sum(-1).cpu())
+        return ObjectiveResult(loss, means)
 
     def _log_gold(
         self, scores_P_R_T: torch.Tensor, sites_P: Sequence[Sequence[LabelSite]], part: slice

@@ -19,11 +19,10 @@ import yaml
 from pydantic import Field, ValidationError, field_validator, model_validator
 
 from candor import prompts
-from candor.config import Config
+from candor.config import Config, explain
 from candor.data.config import DataConfig
 from candor.engines.config import EngineConfig, ModelConfig
 from candor.errors import PromptError, RecipeError
-from candor.explain import explain
 from candor.objective import ObjectiveConfig
 from candor.rewards import RewardConfig
 

@@ -20,7 +20,7 @@ from numpy.typing import ArrayLike, NDArray
 from pydantic import Field, model_validator
 
 from candor.config import Config
-from candor.tally import Tally
+from candor.means import Means
 from candor.types import LABELS, Label
 
 Array: TypeAlias = NDArray[np.float64]
@@ -283,11 +283,11 @@ def score(
     return Rewards({name: np.array(values) for name, values in zip(terms, broadcast, strict=True)})
 
 
-def tally_rewards(tally: Tally, terms: Mapping[str, Array], correct: Array, gold: NDArray[np.int64]) -> None:
+def add_reward_means(means: Means, terms: Mapping[str, Array], correct: Array, gold: NDArray[np.int64]) -> None:
     """Note every term's mean, the total's and the accuracy, overall and by gold label.
 
     Args:
-        tally: takes the means ``reward``, ``reward_<term>``, ``accuracy``, and each with ``_<LABEL>`` behind it.
+        means: takes the means ``reward``, ``reward_<term>``, ``accuracy``, and each with ``_<LABEL>`` behind it.
         terms: from a term's name to the values of some answers.
         correct: whether (or how probably) each answer's label is right.
         gold: gold label index of each.
@@ -295,6 +295,6 @@ def tally_rewards(tally: Tally, terms: Mapping[str, Array], correct: Array, gold
     figures = {"accuracy": correct, "reward": np.sum(list(terms.values()), axis=0)}
     figures.update({f"reward_{name}": values for name, values in terms.items()})
     for name, values in figures.items():
-        tally.add(name, values)
+        means.add(name, values)
         for index, label in enumerate(LABELS):
-            tally.add(f"{name}_{label.value}", values[gold == index])
+            means.add(f"{name}_{label.value}", values[gold == index])

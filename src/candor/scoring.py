@@ -13,10 +13,10 @@ from numpy.typing import NDArray
 from candor.collapse import add_expected_confidences
 from candor.encoding import tokens_covering
 from candor.grpo import group_advantages, label_advantages
+from candor.means import Means
 from candor.objective import ObjectiveConfig
 from candor.prompts import Answer, Template, label_position, parse
-from candor.rewards import NO_LABEL, RewardConfig, Rewards, score, tally_rewards
-from candor.tally import Tally
+from candor.rewards import NO_LABEL, RewardConfig, Rewards, add_reward_means, score
 from candor.types import LABELS, Example, Rollout, Validity
 
 
@@ -159,22 +159,22 @@ def padded_logprobs(rollouts_P_G: Sequence[Sequence[Rollout]]) -> torch.Tensor:
     return torch.from_numpy(padded)
 
 
-def tally_rollouts(
+def rollout_means(
     scored: ScoredRollouts, rollouts_P_G: Sequence[Sequence[Rollout]], constant_P: NDArray[np.bool_]
-) -> Tally:
+) -> Means:
     """Figures of the sampled completions, to log."""
-    tally = Tally()
+    means = Means()
     gold_P_G = np.broadcast_to(scored.gold_P[:, None], scored.label_P_G.shape)
-    tally_rewards(tally, scored.rewards.terms, (scored.label_P_G == gold_P_G).astype(float), gold_P_G)
-    tally.add("invalid", ~scored.clean_P_G)
-    tally.add("zero_variance", constant_P)
+    add_reward_means(means, scored.rewards.terms, (scored.label_P_G == gold_P_G).astype(float), gold_P_G)
+    means.add("invalid", ~scored.clean_P_G)
+    means.add("zero_variance", constant_P)
     stated_P = [[a.confidence for a in group if a.confidence is not None] for group in scored.answers_P_G]
     stated = [confidence for group in stated_P for confidence in group]
-    tally.add("confidence", stated)
-    tally.add("confidence_squared", np.square(stated))
-    add_expected_confidences(tally, (group for group in stated_P if len(group) > 1))
+    means.add("confidence", stated)
+    means.add("confidence_squared", np.square(stated))
+    add_expected_confidences(means, (group for group in stated_P if len(group) > 1))
     for index, label in enumerate(LABELS):
-        tally.add(f"share_{label.value}", scored.label_P_G == index)
-    tally.add("completion_tokens", [len(r.tokens) for group in rollouts_P_G for r in group])
-    tally.add("stopped", [r.stopped for group in rollouts_P_G for r in group])
-    return tally
+        means.add(f"share_{label.value}", scored.label_P_G == index)
+    means.add("completion_tokens", [len(r.tokens) for group in rollouts_P_G for r in group])
+    means.add("stopped", [r.stopped for group in rollouts_P_G for r in group])
+    return means

@@ -25,6 +25,7 @@ from candor.engines.base import Batch, Engine, Objective, Probe, Sampling, Token
 from candor.enumerated import EnumeratedObjective, answer_probs
 from candor.expected_confidence import ExpectedConfidence, sampled_labels, written_as_asked
 from candor.grpo import LabelSite, SampledObjective
+from candor.means import Means
 from candor.recipe import Recipe
 from candor.rewards import NO_LABEL
 from candor.scoring import (
@@ -32,12 +33,11 @@ from candor.scoring import (
     gold_indices,
     label_ends,
     padded_logprobs,
+    rollout_means,
     score_rollouts,
-    tally_rollouts,
     token_advantages,
 )
 from candor.seeding import derive_seed
-from candor.tally import Tally
 from candor.types import LABELS, Example, Rollout
 
 LABEL_PROBE: Final = Probe(prompts.LABEL_ANCHOR, tuple(label.value for label in LABELS))
@@ -65,7 +65,7 @@ class StepBatch:
     prompts_P: list[Tokens]
     has_evidence_P: NDArray[np.bool_]
     labelled: int
-    tally: Tally = field(default_factory=Tally)
+    means: Means = field(default_factory=Means)
     rollouts_P_G: list[list[Rollout]] = field(default_factory=list)
 
 
@@ -87,7 +87,7 @@ def sampled_step(run: Prepared, batch: StepBatch, step: int) -> tuple[Batch, Obj
         step=step,
     )
     advantages_P_G_T, constant_P = token_advantages(scored, batch.rollouts_P_G, recipe.objective, engine.tokenizer)
-    batch.tally.merge(tally_rollouts(scored, batch.rollouts_P_G, constant_P))
+    batch.means.merge(rollout_means(scored, batch.rollouts_P_G, constant_P))
     completions = [[rollout.tokens for rollout in group] for group in batch.rollouts_P_G]
     confidence = expected_confidence(run, batch, scored, step) if recipe.objective.confidence == "enumerated" else None
     sites_P: list[list[LabelSite]] = [[] for _ in completions]
@@ -128,7 +128,7 @@ def expected_confidence(run: Prepared, batch: StepBatch, scored: ScoredRollouts,
         batch.rollouts_P_G, scored.label_P_G, ends_P_G, scored.probs_P_G_K, strict=True
     ):
         fitting = written_as_asked(run.engine.tokenizer, run.grammar, group, labels, ends)
-        batch.tally.add("confidence_left_out", ~fitting[labels != NO_LABEL])
+        batch.means.add("confidence_left_out", ~fitting[labels != NO_LABEL])
         labels_P.append(sampled_labels(group, np.where(fitting, labels, NO_LABEL), ends, probs))
     return ExpectedConfidence.of(
         labels_P,

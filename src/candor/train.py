@@ -84,7 +84,7 @@ def train(
         try:
             for _ in range(recipe.train.updates_per_batch):
                 updated = engine.update(engine_batch, objective, OptimiserStep(rate, recipe.train.max_grad_norm))
-                batch.tally.merge(updated)
+                batch.means.merge(updated)
         except NumericsError as error:
             raise NumericsError(
                 f"step {step}: {error}; the step's examples were {', '.join(e.id for e in batch.examples_P[:8])}, ... "
@@ -111,9 +111,9 @@ def train(
 
 def figures(batch: StepBatch) -> dict[str, Any]:
     """A step's means, the spread of its stated confidences, and how many tokens it saw."""
-    means = dict(batch.tally.means())
+    means = dict(batch.means.values())
     over_prompts = prompt_variance(means)
-    if over_prompts is not None and batch.tally.weights["prompt_confidence"] > 1:
+    if over_prompts is not None and batch.means.weights["prompt_confidence"] > 1:
         means["prompt_variance"] = over_prompts
     squared = means.pop("confidence_squared", None)
     if squared is not None:

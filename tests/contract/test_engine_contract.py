@@ -15,8 +15,8 @@ from toy import EXAMPLES, TEMPLATE
 from candor.encoding import decode, encode, encode_continuation, probe_site
 from candor.engines.base import Batch, Engine, Objective, ObjectiveResult, OptimiserStep, Sampling, Tokens, TokenScores
 from candor.errors import EngineError, NumericsError
+from candor.means import Means
 from candor.steps import LABEL_PROBE
-from candor.tally import Tally
 from candor.types import Rollout
 
 MakeEngine = Callable[[], Engine]
@@ -38,9 +38,9 @@ def _flat(groups: list[list[Rollout]]) -> list[Rollout]:
 
 def _likelihood(scores: TokenScores, part: slice) -> ObjectiveResult:
     """Minus the sum of all log-probabilities."""
-    tally = Tally()
-    tally.add("tokens_scored", scores.mask_P_C_T.sum().item())
-    return ObjectiveResult(-scores.logprobs_P_C_T.sum(), tally)
+    means = Means()
+    means.add("tokens_scored", scores.mask_P_C_T.sum().item())
+    return ObjectiveResult(-scores.logprobs_P_C_T.sum(), means)
 
 
 def _batch(engine: Engine, temperature: float = 1.0) -> Batch:
@@ -276,7 +276,7 @@ def test_a_learning_rate_of_nothing_changes_nothing(engine: Engine) -> None:
 
 def _spoiled(value: float) -> Objective:
     def objective(scores: TokenScores, part: slice) -> ObjectiveResult:
-        return ObjectiveResult(scores.logprobs_P_C_T.sum() * value, Tally())
+        return ObjectiveResult(scores.logprobs_P_C_T.sum() * value, Means())
 
     return objective
 
@@ -284,7 +284,7 @@ def _spoiled(value: float) -> Objective:
 def _spoiled_gradient(scores: TokenScores, part: slice) -> ObjectiveResult:
     # The loss is 0, its gradient 0 * inf.
     zero = (scores.logprobs_P_C_T.sum() * 0.0).sqrt()
-    return ObjectiveResult(torch.where(zero == 0.0, zero, zero), Tally())
+    return ObjectiveResult(torch.where(zero == 0.0, zero, zero), Means())
 
 
 @pytest.mark.parametrize("objective", [_spoiled(math.nan), _spoiled(math.inf), _spoiled_gradient])

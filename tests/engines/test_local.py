@@ -15,8 +15,8 @@ from candor.engines.config import EngineConfig, LoraConfig, ModelConfig
 from candor.engines.loading import load_model, load_tokenizer
 from candor.engines.local import LocalEngine
 from candor.errors import DataError, EngineError, ModelError
+from candor.means import Means
 from candor.steps import LABEL_PROBE
-from candor.tally import Tally
 
 STEP = OptimiserStep(0.01, 1.0)
 
@@ -32,7 +32,7 @@ def _prompts(engine: LocalEngine, count: int = 5) -> list[tuple[int, ...]]:
 
 def _objective(scores: TokenScores, part: slice) -> ObjectiveResult:
     weights = torch.arange(part.start + 1, part.stop + 1)[:, None, None]
-    return ObjectiveResult(-(scores.logprobs_P_C_T.square() * weights).sum(), Tally())
+    return ObjectiveResult(-(scores.logprobs_P_C_T.square() * weights).sum(), Means())
 
 
 def _weights(engine: LocalEngine) -> torch.Tensor:
@@ -49,9 +49,9 @@ def test_micro_batches_of_any_budget_give_the_same_step(folder: Path, path: str)
         groups = engine.rollout(prompts, 3, sampling, LABEL_PROBE, for_update=True)
         completions = [[rollout.tokens for rollout in group] for group in groups]
         assert len(engine._parts([200] * 5, slice(0, 5))) == {10**6: 1, 400: 3, 200: 5, 1: 5}[budget]
-        tally = engine.update(Batch(prompts, completions), _objective, STEP).means()
+        means = engine.update(Batch(prompts, completions), _objective, STEP).means()
         probes = torch.tensor([[rollout.probe_logprobs for rollout in group] for group in groups])
-        results.append((completions, probes, torch.tensor([tally["loss"], tally["grad_norm"]]), _weights(engine)))
+        results.append((completions, probes, torch.tensor([means["loss"], means["grad_norm"]]), _weights(engine)))
     for completions, probes, figures, weights in results[1:]:
         assert completions == results[0][0]
         assert torch.allclose(probes, results[0][1], atol=1e-5)

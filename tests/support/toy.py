@@ -15,8 +15,8 @@ from candor import prompts
 from candor.engines.base import Batch, ObjectiveResult, OptimiserStep, TokenScores
 from candor.engines.config import EngineConfig, LoraConfig, ModelConfig
 from candor.engines.local import LocalEngine
+from candor.means import Means
 from candor.recipe import Recipe, recipe_from
-from candor.tally import Tally
 from candor.types import LABELS, Example, Label
 
 # Tensors this small gain nothing from threads, and where others compute too, threads that wait cost seconds.
@@ -184,7 +184,7 @@ def trained_state(folder: Path, url: str, state: Path) -> Path:
     answer = (*tokenizer(TEMPLATE.render_answer(Label.NA, 0.5))["input_ids"], tokenizer.eos_token_id)
 
     def unlikelihood(scores: TokenScores, part: slice) -> ObjectiveResult:
-        return ObjectiveResult(0.1 * scores.logprobs_P_C_T.sum(), Tally())
+        return ObjectiveResult(0.1 * scores.logprobs_P_C_T.sum(), Means())
 
     engine.update(Batch(prompts, [[answer]] * 4), unlikelihood, OptimiserStep(0.004, 1.0))
     engine.save(state)

@@ -10,7 +10,7 @@ from toy import EXAMPLES, SAMPLED, toy_engine, toy_recipe
 
 from candor.engines.base import Batch, ObjectiveResult, OptimiserStep, TokenScores
 from candor.errors import NumericsError
-from candor.tally import Tally
+from candor.means import Means
 from candor.train import train
 
 KINDS = {"sampled": SAMPLED, "enumerated": ("objective.ends=4", "engine.path=tree")}
@@ -21,7 +21,7 @@ def fail_in_the_second(model: Path) -> None:
     engine = toy_engine(model)
 
     def objective(scores: TokenScores, part: slice) -> ObjectiveResult:
-        return ObjectiveResult(scores.logprobs_P_C_T.sum() * (math.nan if part.stop == 3 else 1.0), Tally())
+        return ObjectiveResult(scores.logprobs_P_C_T.sum() * (math.nan if part.stop == 3 else 1.0), Means())
 
     batch = Batch([(5, 6), (5, 7), (5, 8)], [[(9, 10)]] * 3)
     try:

@@ -23,9 +23,9 @@ from candor.engines.tinker import TinkerEngine
 from candor.engines.tinker_losses import LOSS, Scored, training_data
 from candor.errors import EngineError, ModelError
 from candor.files import read_json, read_jsonl
+from candor.means import Means
 from candor.recipe import to_yaml
 from candor.steps import LABEL_PROBE
-from candor.tally import Tally
 from candor.train import train
 from candor.types import LABELS
 
@@ -55,7 +55,7 @@ def _uneven(scores: TokenScores, part: slice) -> ObjectiveResult:
     logprobs = scores.logprobs_P_C_T
     total = logprobs.sum(-1)
     loss = -(logprobs.exp() * scores.mask_P_C_T).sum() - 2.0 * total.log_softmax(-1)[:, 0].sum()
-    return ObjectiveResult(loss + 0.01 * (logprobs**2).sum(), Tally())
+    return ObjectiveResult(loss + 0.01 * (logprobs**2).sum(), Means())
 
 
 def test_an_update_is_that_of_the_local_engine(server: RunningServer, toy_folder: Path, tmp_path: Path) -> None:

@@ -29,7 +29,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from candor.tally import Tally
+from candor.means import Means
 from candor.types import Rollout
 
 Tokens: TypeAlias = tuple[int, ...]
@@ -84,11 +84,11 @@ class ObjectiveResult:
 
     Attributes:
         loss: scalar tensor; losses of the parts of a batch add up to the batch's loss.
-        tally: figures to log.
+        means: figures to log.
     """
 
     loss: torch.Tensor
-    tally: Tally
+    means: Means
 
 
 Objective: TypeAlias = Callable[[TokenScores, slice], ObjectiveResult]
@@ -171,8 +171,8 @@ class Engine(Protocol):
         """Per-token log-probabilities of each prompt's continuations; ``reference`` means the base model's."""
         ...
 
-    def update(self, batch: Batch, objective: Objective, optimiser: OptimiserStep) -> Tally:
-        """Take one optimiser step. Returns the objective's tally with ``loss`` and ``grad_norm`` (before clipping)."""
+    def update(self, batch: Batch, objective: Objective, optimiser: OptimiserStep) -> Means:
+        """Take one optimiser step. Returns the objective's means with ``loss`` and ``grad_norm`` (before clipping)."""
         ...
 
     def save(self, path: Path) -> None:

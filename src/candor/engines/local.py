@@ -31,7 +31,7 @@ from candor.engines.microbatch import split_by_tokens, tokens_that_fit
 from candor.engines.plain import PlainPath
 from candor.engines.prefix_tree import PrefixTreePath, unsupported_reason
 from candor.errors import EngineError, ModelError, NumericsError
-from candor.tally import Tally
+from candor.means import Means
 from candor.types import Rollout
 
 logger = logging.getLogger(__name__)
@@ -258,12 +258,12 @@ class LocalEngine:
 
     # ------------------------------------------------------------------------------------------------ training
 
-    def update(self, batch: Batch, objective: Objective, optimiser: OptimiserStep) -> Tally:
+    def update(self, batch: Batch, objective: Objective, optimiser: OptimiserStep) -> Means:
         """One AdamW step; micro-batches and processes add up to the same gradient."""
         if self._optimiser is None:
             raise EngineError("nothing to train: the model was loaded without an adapter")
         check_continuations(batch.prompts, batch.continuations)
-        tally = Tally()
+        means = Means()
         losses: list[float] = []
         self._optimiser.zero_grad(set_to_none=True)
         share = parallel.share(len(batch.prompts))
@@ -281,7 +281,7 @@ class LocalEngine:
                 raise NumericsError(
                     f"the loss of prompts {prompts.start} to {prompts.stop - 1} of the batch is {losses[-1]}"
                 )
-            tally.merge(result.tally)
+            means.merge(result.means)
             return result.loss
 
         failure = None
@@ -310,8 +310,8 @@ class LocalEngine:
         self._optimiser.zero_grad(set_to_none=True)
         self._path.refresh()
         self._step += 1
-        together = Tally()
-        for other in parallel.gather([tally]):
+        together = Means()
+        for other in parallel.gather([means]):
             together.merge(other)
         together.add("loss", sum(parallel.gather([sum(losses)])))
         together.add("grad_norm", norm)

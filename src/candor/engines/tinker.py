@@ -5,12 +5,12 @@ That is the hosted service, or a SkyRL server on one's own machine or cluster. W
 
 * Log-probabilities come at temperature 1 only. Rollouts are drawn at temperature 1 or greedily, and updates are at
   temperature 1; anything else is refused.
-* ``max_grad_norm`` is handed on; SkyRL 0.3.0 does not look at it. ``grad_norm`` is in the tally where a
+* ``max_grad_norm`` is handed on; SkyRL 0.3.0 does not look at it. ``grad_norm`` is in the means where a
   service says it.
 * A service scales adapters as it likes (SkyRL 0.3.0: alpha 32) and draws a fresh one in its own way.
 * ``save`` writes where the service keeps the state, not the state itself.
 * A service may compute in bfloat16, and sample with other kernels than it trains with: ``sampler_mismatch`` in the
-  tally is the mean difference between both log-probabilities of the same tokens.
+  figure is the mean difference between both log-probabilities of the same tokens.
 """
 
 from __future__ import annotations
@@ -37,8 +37,8 @@ from candor.engines.tinker_model import ModelCard, api_key, model_card
 from candor.engines.tinker_service import Connection, Service, Step
 from candor.errors import EngineError, ModelError, NumericsError
 from candor.files import atomic_folder, read_json, write_json
+from candor.means import Means
 from candor.seeding import derive_seed
-from candor.tally import Tally
 from candor.types import Rollout
 
 STATE_FILE: Final = "service.json"
@@ -243,7 +243,7 @@ class TinkerEngine:
 
     # ------------------------------------------------------------------------------------------------ training
 
-    def update(self, batch: Batch, objective: Objective, optimiser: OptimiserStep) -> Tally:
+    def update(self, batch: Batch, objective: Objective, optimiser: OptimiserStep) -> Means:
         """One AdamW step on any objective of log-probabilities.
 
         Those of completions that were just sampled for this update are the sampler's; others are asked for first,
@@ -277,14 +277,14 @@ class TinkerEngine:
         seen, norm = self._service.step(Step(training_data(rows, self._service.reduction()), self._adam(optimiser)))
         self._sampled = {}
         self._step += 1
-        tally = Tally()
-        tally.merge(result.tally)
-        tally.add("loss", loss)
+        means = Means()
+        means.merge(result.means)
+        means.add("loss", loss)
         if norm is not None:
-            tally.add("grad_norm", norm)
+            means.add("grad_norm", norm)
         for row, values in zip(rows, seen, strict=True):
-            tally.add("sampler_mismatch", np.abs(values[-len(row.continuation) :] - row.logprobs))
-        return tally
+            means.add("sampler_mismatch", np.abs(values[-len(row.continuation) :] - row.logprobs))
+        return means
 
     def _adam(self, optimiser: OptimiserStep) -> Any:
         from tinker import types

@@ -10,13 +10,13 @@ from numpy.typing import ArrayLike
 
 
 @dataclass(slots=True)
-class Tally:
+class Means:
     """Named means, kept as sum and weight so that parts can be put together exactly.
 
-    >>> tally = Tally()
-    >>> tally.add("accuracy", [1.0, 0.0])
-    >>> tally.add("accuracy", [1.0])
-    >>> round(tally.means()["accuracy"], 3)
+    >>> means = Means()
+    >>> means.add("accuracy", [1.0, 0.0])
+    >>> means.add("accuracy", [1.0])
+    >>> round(means.values()["accuracy"], 3)
     0.667
     """
 
@@ -31,12 +31,12 @@ class Tally:
             self.sums[name] = self.sums.get(name, 0.0) + float((values * weights).sum())
             self.weights[name] = self.weights.get(name, 0.0) + float(weights.sum())
 
-    def merge(self, other: Tally) -> None:
-        """Put another tally's parts into this one."""
+    def merge(self, other: Means) -> None:
+        """Put another means's parts into this one."""
         for name, total in other.sums.items():
             self.sums[name] = self.sums.get(name, 0.0) + total
             self.weights[name] = self.weights.get(name, 0.0) + other.weights[name]
 
-    def means(self) -> Mapping[str, float]:
+    def values(self) -> Mapping[str, float]:
         """Every mean whose weight is not 0."""
         return {name: total / self.weights[name] for name, total in self.sums.items() if self.weights[name] != 0.0}
