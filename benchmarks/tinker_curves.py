@@ -26,9 +26,9 @@ from candor.engines.config import EngineConfig
 from candor.engines.local import LocalEngine
 from candor.engines.tinker import TinkerEngine
 from candor.files import read_jsonl, write_json
+from candor.prompts.probe import LABEL_PROBE
 from candor.recipe import Recipe, load_recipe, resolve_arms
 from candor.sandbox_model import base_model_folder
-from candor.steps import LABEL_PROBE
 from candor.train import prepare, train
 
 FIGURES = ("reward", "accuracy", "share_NA", "confidence", "invalid", "entropy", "grad_norm")

@@ -11,12 +11,14 @@ from answer_tree import FIXED_REWARD, Tree
 from toy import TEMPLATE, byte_tokenizer, toy_tokenizer
 
 from candor.answer_scores import C, K, draw_ended
-from candor.encoding import AnswerGrammar, ProbeSite, answer_grammar, decode
 from candor.engines.base import TokenScores
 from candor.enumerated import EnumeratedObjective, answer_probs
 from candor.expected_confidence import ExpectedConfidence, SampledLabel, sampled_labels, written_as_asked
 from candor.grpo import LabelSite, SampledObjective
 from candor.objective import ObjectiveConfig
+from candor.prompts.encoding import decode
+from candor.prompts.grammar import AnswerGrammar, answer_grammar
+from candor.prompts.probe import ProbeSite
 from candor.rewards import RewardConfig
 from candor.types import Rollout
 

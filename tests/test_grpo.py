@@ -11,9 +11,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from candor.encoding import ProbeSite
 from candor.engines.base import TokenScores
 from candor.grpo import LabelSite, SampledObjective, clipped_surrogate, group_advantages, label_advantages
+from candor.prompts.probe import ProbeSite
 
 NAN = math.nan
 

@@ -16,10 +16,9 @@ SOURCE = Path(candor.__file__).parent
 LAYERS: tuple[tuple[str, ...], ...] = (
     # What everything may use.
     ("__init__", "errors", "types", "config", "files", "means", "seeding", "manifest", "run_folder"),
-    ("data.config", "data.sources", "data.text", "data"),
     ("prompts",),
+    ("data.config", "data.sources", "data.text", "data"),
     ("sandbox_tokenizer",),
-    ("encoding",),
     ("engines.config", "engines"),
     ("rewards",),
     ("objective",),
@@ -173,4 +172,4 @@ def test_walking_finds_what_there_is() -> None:
     assert "torch" in _reached("train")
     assert "engines.base" in _reached("train")
     assert "engines.prefix_tree" in _reached("engines.local")
-    assert "prompts" in _own(_imports(MODULES["encoding"], at_import=True))
+    assert "prompts.templates" in _own(_imports(MODULES["prompts.encoding"], at_import=True))

@@ -8,13 +8,14 @@ from pathlib import Path
 import pytest
 from toy import SAMPLED, toy_recipe, toy_tokenizer, with_unlabelled
 
-from candor import prompts
 from candor.cli import main
 from candor.data.splits import make_splits
-from candor.encoding import answer_grammar, encode_text
 from candor.engines.config import Prices
 from candor.errors import RecipeError
 from candor.plan import Amount, make_plan, plan_text
+from candor.prompts import templates
+from candor.prompts.encoding import encode_text
+from candor.prompts.grammar import answer_grammar
 from candor.recipe import Recipe, find_recipe, load_recipe, to_yaml
 
 PRICES = "engine.prices={prefill: 1.0, sample: 3.0, train: 4.0}"
@@ -29,7 +30,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def _lengths(recipe: Recipe, split: str) -> list[int]:
-    template = prompts.get(recipe.prompt.template)
+    template = templates.get(recipe.prompt.template)
     sources = dict(make_splits(recipe.data).items())[split]
     return [len(encode_text(toy_tokenizer(), template.render(e))) for group in sources.values() for e in group]
 
@@ -64,7 +65,7 @@ def test_an_enumerated_run_reads_and_trains_every_answer(folder: Path) -> None:
     recipe = toy_recipe(folder, "train.kl_every=3")
     (plan,) = make_plan(recipe)
     train = _lengths(recipe, "train")
-    answers = answer_grammar(prompts.get("sandbox"), toy_tokenizer()).answers
+    answers = answer_grammar(templates.get("sandbox"), toy_tokenizer()).answers
     once = 4 * (303 * sum(train) / len(train) + sum(map(len, answers)))
     assert plan.step[0].train == pytest.approx(once)
     assert plan.step[0].prefill == pytest.approx(once)
@@ -74,7 +75,7 @@ def test_an_enumerated_run_reads_and_trains_every_answer(folder: Path) -> None:
 def test_unlabelled_prompts_are_read_and_trained_too(folder: Path) -> None:
     recipe = toy_recipe(folder, "train.kl_every=0", *with_unlabelled(2))
     (plan,) = make_plan(recipe)
-    template = prompts.get(recipe.prompt.template)
+    template = templates.get(recipe.prompt.template)
     train = make_splits(recipe.data).train
     read = {
         source: [len(encode_text(toy_tokenizer(), template.render(example))) for example in examples]

@@ -6,12 +6,13 @@ from pathlib import Path
 import pytest
 from toy import byte_tokenizer, save_toy_model, toy_recipe
 
-from candor import prompt_lengths, prompts
+from candor import prompt_lengths
 from candor.data.audit import audit
-from candor.encoding import encode
 from candor.engines.local import LocalEngine
 from candor.errors import ModelError, PromptError
 from candor.prompt_lengths import meter_of_model, meter_of_recipe
+from candor.prompts import templates
+from candor.prompts.encoding import encode
 from candor.recipe import Recipe, dump
 from candor.types import Example, Label
 
@@ -29,7 +30,7 @@ def folder(tmp_path: Path) -> Path:
 
 def test_prompts_are_measured_in_the_models_tokens(folder: Path) -> None:
     meter = meter_of_model(str(folder), template="sandbox", max_length=200)
-    prompt = prompts.get("sandbox").render(example(0, "Ünder."))
+    prompt = templates.get("sandbox").render(example(0, "Ünder."))
     assert meter.count(example(0, "Ünder.")) == len(prompt.encode())
     assert meter.notes() == {"model": str(folder), "template": "sandbox", "max_length": 200, "answer_room": 32}
     assert meter.max_tokens == 200 - 32

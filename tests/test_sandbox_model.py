@@ -11,11 +11,12 @@ import torch
 from scipy.stats import rankdata
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
-from candor import prompts
 from candor.data.sandbox import DOMAINS, generate, read
 from candor.errors import ModelError
 from candor.files import sha256
 from candor.prompt_lengths import SANDBOX_LENGTH
+from candor.prompts import templates
+from candor.prompts.answers import Answer, parse
 from candor.sandbox_lessons import IGNORED, biased_posterior, honest_confidence, make_lessons, stated_confidence
 from candor.sandbox_model import DEFAULT, PACKAGED, base_model_folder, cache_folder, fingerprint
 from candor.sandbox_tokenizer import make_tokenizer
@@ -161,11 +162,11 @@ def test_an_honest_confidence_says_what_the_verdict_is_worth() -> None:
 
 def test_only_some_of_the_later_lessons_are_honest() -> None:
     tokenizer = make_tokenizer()
-    template = prompts.get("sandbox")
+    template = templates.get("sandbox")
 
-    def answers(honest_share: float) -> list[prompts.Answer]:
+    def answers(honest_share: float) -> list[Answer]:
         lessons = make_lessons(tokenizer, 900, seed=4, honest_share=honest_share)
-        return [prompts.parse(tokenizer.decode(lesson.answer[:-1]), template) for lesson in lessons]
+        return [parse(tokenizer.decode(lesson.answer[:-1]), template) for lesson in lessons]
 
     none, some = answers(0.0), answers(0.25)
     assert [a.label for a in none] == [a.label for a in some]
@@ -181,8 +182,8 @@ def test_a_lesson_asks_for_what_the_text_says() -> None:
     for number, lesson in enumerate(lessons):
         domain = DOMAINS[number % 3]
         example = generate(domain, number // 3 + 1, seed=-5)[-1]
-        assert tokenizer.decode(lesson.prompt) == prompts.get("sandbox").render(example)
-        answer = prompts.parse(tokenizer.decode(lesson.answer[:-1]), prompts.get("sandbox"))
+        assert tokenizer.decode(lesson.prompt) == templates.get("sandbox").render(example)
+        answer = parse(tokenizer.decode(lesson.answer[:-1]), templates.get("sandbox"))
         assert answer.validity is Validity.CLEAN
         assert lesson.answer[-1] == tokenizer.eos_token_id
         assert lesson.posterior == example.posterior
@@ -207,7 +208,7 @@ def test_a_lesson_asks_for_what_the_text_says() -> None:
 def test_the_base_model_is_what_the_sandbox_promises(base_model: Path, domain: str) -> None:
     tokenizer = AutoTokenizer.from_pretrained(base_model)
     model = AutoModelForCausalLM.from_pretrained(base_model).eval()
-    template = prompts.get("sandbox")
+    template = templates.get("sandbox")
     examples = generate(domain, 1000, seed=2026)
     texts: list[str] = []
     with torch.no_grad():
@@ -220,7 +221,7 @@ def test_the_base_model_is_what_the_sandbox_promises(base_model: Path, domain: s
             )
             output = model.generate(**batch, max_new_tokens=12, do_sample=False)
             texts += tokenizer.batch_decode(output[:, batch.input_ids.shape[1] :], skip_special_tokens=True)
-    answers = [prompts.parse(text, template) for text in texts]
+    answers = [parse(text, template) for text in texts]
     gold = [example.label for example in examples]
     assert np.mean([answer.validity is Validity.CLEAN for answer in answers]) >= 0.995
     correct = np.array([answer.label == label for answer, label in zip(answers, gold, strict=True)])
@@ -238,7 +239,7 @@ def test_the_base_model_has_decided_before_its_last_layers(base_model: Path, dom
     tokenizer = AutoTokenizer.from_pretrained(base_model)
     model = AutoModelForCausalLM.from_pretrained(base_model).eval()
     labels = tokenizer.convert_tokens_to_ids([label.value for label in LABELS])
-    asked = [prompts.get("sandbox").render(example) + "LABEL=" for example in generate(domain, 200, seed=2026)]
+    asked = [templates.get("sandbox").render(example) + "LABEL=" for example in generate(domain, 200, seed=2026)]
     batch = tokenizer(asked, return_tensors="pt", padding=True, return_token_type_ids=False)
     ends = batch.attention_mask.sum(1) - 1
     if tokenizer.padding_side == "left":
@@ -264,7 +265,7 @@ def test_a_minority_of_its_confidences_says_what_the_verdict_is_worth(base_model
             logits = model(**batch).logits[:, -1]
         return logits[:, tokenizer.convert_tokens_to_ids(choices)].softmax(-1)
 
-    asked = [prompts.get("sandbox").render(example) + "LABEL=" for example in generate(domain, 400, seed=2026)]
+    asked = [templates.get("sandbox").render(example) + "LABEL=" for example in generate(domain, 400, seed=2026)]
     likeliest = next_token(asked, [label.value for label in LABELS]).max(-1)
     stated = [f"{text}{LABELS[k].value}\nCONF=0." for text, k in zip(asked, likeliest.indices.tolist(), strict=True)]
     tenths = next_token(stated, [str(digit) for digit in range(10)]) @ torch.arange(10.0)

@@ -8,8 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from transformers import AutoTokenizer
 
-from candor import prompts
 from candor.data.sandbox import DOMAINS, generate
+from candor.prompts import templates
 from candor.sandbox_tokenizer import make_tokenizer
 from candor.types import LABELS
 
@@ -43,12 +43,12 @@ def test_words_cost_little_more_than_a_token(domain: str) -> None:
 
 
 def test_an_answer_falls_into_the_pieces_that_are_scored() -> None:
-    for name in prompts.names():
+    for name in templates.names():
         for label in LABELS:
-            answer = prompts.get(name).render_answer(label, 0.85)
+            answer = templates.get(name).render_answer(label, 0.85)
             expected = ["LABEL=", label.value, "\n", "CONF=", "0", ".", "8", "5"]
             assert pieces(answer)[: len(expected)] == expected
-    prompt = prompts.get("sandbox").render(generate("wiki", 1, seed=0)[0])
+    prompt = templates.get("sandbox").render(generate("wiki", 1, seed=0)[0])
     assert pieces(prompt) + pieces("LABEL=NA") == pieces(prompt + "LABEL=NA")
     assert all(piece == "\n" for piece in pieces(prompt) if "\n" in piece)
 

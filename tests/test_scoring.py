@@ -11,11 +11,12 @@ import pytest
 from toy import TEMPLATE, byte_tokenizer, example, sentencepiece_tokenizer, toy_tokenizer
 
 from candor.collapse import CollapseWatch
-from candor.encoding import decode, encode_continuation
 from candor.means import Means
 from candor.objective import ObjectiveConfig
+from candor.prompts.encoding import decode, encode_continuation
+from candor.prompts.probe import label_probs
 from candor.rewards import RewardConfig
-from candor.scoring import gold_indices, label_probs, padded_logprobs, rollout_means, score_rollouts, token_advantages
+from candor.scoring import gold_indices, padded_logprobs, rollout_means, score_rollouts, token_advantages
 from candor.steps import StepBatch, reasoning_of
 from candor.train import figures
 from candor.types import Label, Rollout
@@ -112,7 +113,7 @@ def test_constant_groups_are_told() -> None:
     )
     assert constant.tolist() == [True]
     assert not advantages.any()
-    assert rollout_means(scored, group, constant).means()["zero_variance"] == 1.0
+    assert rollout_means(scored, group, constant).values()["zero_variance"] == 1.0
 
 
 def test_what_is_out_of_form_is_invalid_though_its_label_can_be_read() -> None:
@@ -120,7 +121,7 @@ def test_what_is_out_of_form_is_invalid_though_its_label_can_be_read() -> None:
         ["LABEL=PASS\nCONF=0.80", "LABEL=PASS\nCONF=0.80LABEL", "no", "LABEL=NA"], {"preset": "paper"}
     )
     assert scored.label_P_G.tolist() == [[0, 0, -1, 2]]
-    assert rollout_means(scored, group, np.array([False])).means()["invalid"] == 0.75
+    assert rollout_means(scored, group, np.array([False])).values()["invalid"] == 0.75
 
 
 @pytest.mark.parametrize(("shift", "variance"), [(0.0, 0.0), (0.2, 0.04)])
@@ -152,7 +153,7 @@ def test_one_confidence_for_all_prompts_is_named_however_widely_it_is_drawn() ->
 
 def test_figures() -> None:
     scored, group = _scored(TEXTS, {"preset": "paper"})
-    means = rollout_means(scored, group, np.array([False])).means()
+    means = rollout_means(scored, group, np.array([False])).values()
     assert (means["accuracy"], means["invalid"], means["zero_variance"]) == (0.5, 0.25, 0.0)
     assert (means["share_PASS"], means["share_FAIL"], means["share_NA"]) == (0.5, 0.0, 0.25)
     assert means["confidence"] == pytest.approx(0.5)

@@ -5,10 +5,10 @@ from pathlib import Path
 import pytest
 from toy import byte_tokenizer, save_toy_model, toy_recipe
 
-from candor import prompts
-from candor.encoding import answer_grammar, encode_continuation
+from candor.prompts import templates
+from candor.prompts.encoding import encode_continuation
+from candor.prompts.grammar import answer_grammar
 from candor.steps import label_sites
-from candor.train import answer_room
 
 
 def test_labels_behind_reasoning_are_asked_for_there() -> None:
@@ -30,5 +30,5 @@ def test_a_late_label_leaves_room_for_every_confidence(tmp_path: Path, preset: s
         "sampling.max_new_tokens=100",
         "evaluation.max_new_tokens=50",
     )
-    grammar = answer_grammar(prompts.get("sandbox"), byte_tokenizer())
-    assert answer_room(recipe, grammar) == 100 + behind
+    grammar = answer_grammar(templates.get("sandbox"), byte_tokenizer())
+    assert recipe.answer_room(grammar) == 100 + behind

@@ -10,12 +10,13 @@ import pytest
 from toy_run import CLAIMS
 
 from candor.abstention import LEAST_VALID_MASS, Abstention, choose_abstention
-from candor.encoding import answer_grammar
 from candor.errors import DataError, ModelError, PromptError, RunError
 from candor.files import read_json, write_json
 from candor.metrics.threshold import Choice
 from candor.predictions import read_predictions
-from candor.prompts import CONFIDENCES, get
+from candor.prompts.answers import CONFIDENCES
+from candor.prompts.grammar import answer_grammar
+from candor.prompts.templates import get
 from candor.recipe import load_recipe
 from candor.run_folder import prediction_path
 from candor.types import LABELS, Label, Validity

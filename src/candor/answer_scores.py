@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from candor.prompts import CONFIDENCES
+from candor.prompts.answers import CONFIDENCES
 from candor.types import LABELS
 
 K = len(LABELS)

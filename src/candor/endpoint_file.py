@@ -18,13 +18,13 @@ from typing import IO, Any, Final
 
 from filelock import FileLock, Timeout
 
-from candor import prompts
 from candor.data.inputs import read_splits
 from candor.endpoint import Asking, Endpoint, EndpointError, RefusedError, Reply, chat_url, public_url
 from candor.endpoint_probs import listed_label_probs
 from candor.errors import DataError
 from candor.predictions import Header, read_prediction, write_predictions
 from candor.progress import Bar, Reporter
+from candor.prompts import templates
 from candor.types import Example, Prediction
 
 PART: Final = ".part"
@@ -115,7 +115,7 @@ def predict_endpoint(
     if not examples:
         raise DataError("no claims in it", file=data)
     _check_ids(examples, data)
-    chosen = prompts.get(template)
+    chosen = templates.get(template)
     datasets = {example.dataset for example in examples}
     header = Header(
         model=f"{asking.model} at {public_url(asking.url)}",
@@ -192,7 +192,7 @@ def _check_ids(examples: Sequence[Example], data: Path) -> None:
 
 async def _ask_all(
     examples: Sequence[Example],
-    template: prompts.Template,
+    template: templates.Template,
     asking: Asking,
     part: _Part,
     prices: Prices,
@@ -248,7 +248,7 @@ def _line(index: int, reply: Reply) -> dict[str, Any]:
     }
 
 
-def _prediction(example: Example, line: dict[str, Any], template: prompts.Template) -> Prediction:
+def _prediction(example: Example, line: dict[str, Any], template: templates.Template) -> Prediction:
     probs = line["label_probs"]
     label_probs = None if probs is None else (probs[0], probs[1], probs[2])
     return read_prediction(example, line["text"], template, stopped=line["stopped"], label_probs=label_probs)

@@ -6,7 +6,7 @@ import math
 from collections.abc import Sequence
 from typing import Any, Final
 
-from candor.prompts import label_position
+from candor.prompts.answers import label_position
 from candor.types import LABELS
 
 UNKNOWN_SHARE: Final = 0.01

@@ -16,12 +16,12 @@ from numpy.typing import NDArray
 
 from candor.answer_scores import C, K, answer_logprobs
 from candor.collapse import add_expected_confidences
-from candor.encoding import AnswerGrammar
 from candor.engines.base import ObjectiveResult, TokenScores
 from candor.grpo import ZERO_SPREAD, clipped_surrogate, group_advantages
 from candor.means import Means
 from candor.objective import ObjectiveConfig
-from candor.prompts import CONFIDENCES
+from candor.prompts.answers import CONFIDENCES
+from candor.prompts.grammar import AnswerGrammar
 from candor.rewards import NO_LABEL, RewardConfig, Rewards, add_reward_means, score
 from candor.types import LABELS
 

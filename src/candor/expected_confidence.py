@@ -17,9 +17,10 @@ import torch
 from numpy.typing import NDArray
 
 from candor.answer_scores import C, K, answer_logprobs, open_answers
-from candor.encoding import AnswerGrammar, decode
 from candor.engines.base import Tokens
-from candor.prompts import CONFIDENCES
+from candor.prompts.answers import CONFIDENCES
+from candor.prompts.encoding import decode
+from candor.prompts.grammar import AnswerGrammar
 from candor.rewards import NO_LABEL, RewardConfig, score
 from candor.types import Rollout
 

@@ -16,7 +16,6 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, Final, cast
 
-from candor import prompts
 from candor.data.audit import audit
 from candor.data.examples import read_examples, write_examples
 from candor.data.splits import make_splits
@@ -33,6 +32,7 @@ from candor.predict import predict
 from candor.predictions import Header, write_predictions
 from candor.progress import Reporter
 from candor.prompt_lengths import meter_of_recipe
+from candor.prompts import templates
 from candor.recipe import Recipe, dump
 from candor.report.page import report_run
 from candor.results import read_results, write_results
@@ -150,7 +150,7 @@ class Run:
         self._folder = member.folder
         self._data_dir = data_dir
         self._reporter = reporter
-        self._template = prompts.get(member.recipe.prompt.template)
+        self._template = templates.get(member.recipe.prompt.template)
         self._engine: Engine | None = None
         self._weights = "none"
         mine = dump(member.recipe)

@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any, Final
 
 import candor
-from candor import prompts
 from candor.abstention import choose_abstention
 from candor.engines.loading import choose_device, load_adapter, load_model, load_tokenizer
 from candor.errors import RunError
@@ -15,6 +14,7 @@ from candor.files import atomic_folder, read_json, write_json, write_text
 from candor.model_card import model_card
 from candor.models import SANDBOX, base_model_of
 from candor.progress import Reporter
+from candor.prompts import templates
 from candor.recipe import Recipe, load_recipe
 from candor.run_folder import RECIPE, RESULTS
 from candor.verifier import EXPORTED, trained_adapter
@@ -74,7 +74,7 @@ def _name_base(target: Path, recipe: Recipe) -> None:
 
 
 def _about(folder: Path, recipe: Recipe, *, merged: bool) -> dict[str, Any]:
-    template = prompts.get(recipe.prompt.template)
+    template = templates.get(recipe.prompt.template)
     abstention = choose_abstention(folder, recipe)
     return {
         "name": f"{recipe.name} (seed {recipe.seeds[0]})",

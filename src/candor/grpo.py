@@ -15,10 +15,10 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from candor.encoding import ProbeSite
 from candor.engines.base import ObjectiveResult, TokenScores
 from candor.expected_confidence import ExpectedConfidence
 from candor.means import Means
+from candor.prompts.probe import ProbeSite
 from candor.types import LABELS
 
 ZERO_SPREAD = 1e-6

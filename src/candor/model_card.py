@@ -8,7 +8,7 @@ from typing import Any, Final
 
 from huggingface_hub import EvalResult, ModelCardData
 
-from candor import prompts
+from candor.prompts import templates
 from candor.recipe import Recipe, to_yaml
 from candor.types import Example, Label
 
@@ -83,7 +83,7 @@ def _eval_results(comparison: Mapping[str, Any]) -> list[EvalResult]:
 
 
 def _use(about: Mapping[str, Any]) -> str:
-    prompt = prompts.get(about["template"]).render(_SAMPLE)
+    prompt = templates.get(about["template"]).render(_SAMPLE)
     return (
         "## Use\n\n```python\nfrom candor import Verifier\n\n"
         'verifier = Verifier.load("this-folder")\n'

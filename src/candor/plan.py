@@ -12,14 +12,15 @@ from dataclasses import astuple, dataclass
 from pathlib import Path
 from typing import Any, Final
 
-from candor import prompts
 from candor.data.splits import make_splits
-from candor.encoding import AnswerGrammar, answer_grammar, encode_text, prompt_text
 from candor.engines.config import Prices
 from candor.engines.loading import load_tokenizer
 from candor.members import SHARED_BY_ARMS
 from candor.models import SANDBOX
-from candor.prompts import CONFIDENCES
+from candor.prompts import templates
+from candor.prompts.answers import CONFIDENCES
+from candor.prompts.encoding import encode_text, prompt_text
+from candor.prompts.grammar import AnswerGrammar, answer_grammar
 from candor.recipe import Recipe, dump, resolve_arms
 from candor.types import LABELS, Example
 
@@ -115,7 +116,7 @@ def make_plan(recipe: Recipe, *, data_dir: Path | None = None) -> list[RunPlan]:
                 split: {source: _lengths(resolved, examples, tokenizer) for source, examples in sources.items()}
                 for split, sources in splits.items()
             }
-        grammar = answer_grammar(prompts.get(resolved.prompt.template), tokenizer)
+        grammar = answer_grammar(templates.get(resolved.prompt.template), tokenizer)
         shared = repr([parts[part] for part in SHARED_BY_ARMS])
         models = len(recipe.seeds) * ("trained" in resolved.stages)
         models += "base" in resolved.stages and shared not in answered
@@ -178,7 +179,7 @@ def _step(recipe: Recipe, prompt: float, grammar: AnswerGrammar, answer: int, pr
         return amount + Amount(prefill=scored.prefill, calls=1)
     if recipe.objective.confidence == "enumerated":
         # Every confidence behind each sampled label: behind one of them, or behind all.
-        tokens = count * min(probes, PROBED) * len(CONFIDENCES) * (prompt + max(map(len, grammar.answers)))
+        tokens = count * min(probes, PROBED) * len(CONFIDENCES) * (prompt + grammar.longest)
         amount += Amount(prefill=tokens, train=tokens, calls=1)
     if recipe.objective.log_gold:
         labels = count * PROBED * probes * (prompt + label + (answer if probes > 1 else 0))
@@ -205,7 +206,7 @@ def _answers(lengths: Sequence[int], answer: int, grammar: AnswerGrammar) -> Amo
 
 
 def _lengths(recipe: Recipe, examples: Sequence[Example], tokenizer: Any) -> list[int]:
-    template = prompts.get(recipe.prompt.template)
+    template = templates.get(recipe.prompt.template)
     return [len(encode_text(tokenizer, prompt_text(template, example, tokenizer))) for example in examples]
 
 

@@ -7,12 +7,12 @@ from dataclasses import replace
 
 import numpy as np
 
-from candor import prompts
-from candor.encoding import EncodedPrompt, answer_grammar, encode
 from candor.engines.base import Engine, Sampling
 from candor.predictions import read_prediction
-from candor.scoring import label_probs
-from candor.steps import LABEL_PROBE
+from candor.prompts import templates
+from candor.prompts.encoding import EncodedPrompt, encode
+from candor.prompts.grammar import answer_grammar
+from candor.prompts.probe import LABEL_PROBE, label_probs
 from candor.types import Example, Prediction, Rollout
 
 OnBatch = Callable[[int], None]
@@ -22,7 +22,7 @@ OnBatch = Callable[[int], None]
 def predict(
     engine: Engine,
     examples: Sequence[Example],
-    template: prompts.Template,
+    template: templates.Template,
     *,
     max_new_tokens: int,
     batch_size: int,
@@ -41,7 +41,7 @@ def predict(
     Returns:
         One prediction for each example, in order.
     """
-    room = max(max_new_tokens, *map(len, answer_grammar(template, engine.tokenizer).answers))
+    room = max(max_new_tokens, answer_grammar(template, engine.tokenizer).longest)
     encoded = [encode(template, e, engine.tokenizer, max_tokens=engine.max_length - room) for e in examples]
     # Prompts of like length waste no padding; each answer depends on its own prompt alone, so order is free.
     order = sorted(range(len(examples)), key=lambda index: len(encoded[index].tokens))
@@ -56,7 +56,7 @@ def predict(
     return [predictions[index] for index in range(len(examples))]
 
 
-def _prediction(example: Example, encoded: EncodedPrompt, rollout: Rollout, template: prompts.Template) -> Prediction:
+def _prediction(example: Example, encoded: EncodedPrompt, rollout: Rollout, template: templates.Template) -> Prediction:
     p_pass, p_fail, p_na = label_probs(np.array(rollout.probe_logprobs)).tolist()
     found = read_prediction(
         example, rollout.text, template, stopped=rollout.stopped, label_probs=(p_pass, p_fail, p_na)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from candor import prompts
 from candor.data.inputs import read_splits
 from candor.engines.config import EngineConfig, ModelConfig
 from candor.errors import DataError
@@ -12,6 +11,7 @@ from candor.models import load_engine
 from candor.predict import predict
 from candor.predictions import Header, write_predictions
 from candor.progress import Reporter
+from candor.prompts import templates
 
 
 def predict_file(
@@ -39,7 +39,7 @@ def predict_file(
     examples = [example for split in splits.values() for group in split.values() for example in group]
     if not examples:
         raise DataError("no claims in it", file=data)
-    chosen = prompts.get(template)
+    chosen = templates.get(template)
     recipe_model = ModelConfig(name=model, device=device)
     engine = load_engine(recipe_model, EngineConfig(), seed=0, adapter=adapter or False, reporter=reporter)
     with reporter.bar("predict", len(examples)) as bar:

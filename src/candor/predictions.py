@@ -16,7 +16,8 @@ from typing import Any, Final
 import candor
 from candor.errors import PredictionError
 from candor.files import write_jsonl
-from candor.prompts import Template, parse
+from candor.prompts.answers import parse
+from candor.prompts.templates import Template
 from candor.types import LABELS, Example, Label, Prediction, Validity
 
 SCHEMA: Final = 1

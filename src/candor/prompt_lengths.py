@@ -7,15 +7,15 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, Final
 
-from candor import prompts
-from candor.encoding import answer_grammar, encode_text, prompt_text
 from candor.engines.config import ModelConfig
 from candor.engines.loading import load_tokenizer, longest_sequence
 from candor.errors import ModelError
 from candor.models import SANDBOX
-from candor.prompts import Template
+from candor.prompts import templates
+from candor.prompts.encoding import encode_text, prompt_text
+from candor.prompts.grammar import answer_grammar
+from candor.prompts.templates import Template
 from candor.recipe import EvaluationConfig, Recipe
-from candor.train import answer_room
 from candor.types import Example
 
 SANDBOX_LENGTH: Final = 4096
@@ -73,10 +73,10 @@ def meter_of_recipe(recipe: Recipe, tokenizer: Any = None, max_length: int | Non
     Raises:
         ModelError: the tokenizer cannot be loaded, or cannot write an answer.
     """
-    template = prompts.get(recipe.prompt.template)
+    template = templates.get(recipe.prompt.template)
     if tokenizer is None:
         tokenizer, max_length = _load(recipe.model)
-    room = answer_room(recipe, answer_grammar(template, tokenizer))
+    room = recipe.answer_room(answer_grammar(template, tokenizer))
     return PromptMeter(recipe.model.name, template, tokenizer, max_length, room)
 
 
@@ -92,9 +92,9 @@ def meter_of_model(name: str, *, template: str, max_length: int | None = None) -
         ModelError: the tokenizer cannot be loaded, or cannot write an answer.
         PromptError: no such template.
     """
-    chosen = prompts.get(template)
+    chosen = templates.get(template)
     tokenizer, limit = _load(ModelConfig(name=name, max_length=max_length))
-    room = max(EvaluationConfig().max_new_tokens, *map(len, answer_grammar(chosen, tokenizer).answers))
+    room = max(EvaluationConfig().max_new_tokens, answer_grammar(chosen, tokenizer).longest)
     return PromptMeter(name, chosen, tokenizer, limit, room)
 
 

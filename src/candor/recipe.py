@@ -18,12 +18,13 @@ from typing import Any, Literal, TypeAlias
 import yaml
 from pydantic import Field, ValidationError, field_validator, model_validator
 
-from candor import prompts
 from candor.config import Config, explain
 from candor.data.config import DataConfig
 from candor.engines.config import EngineConfig, ModelConfig
 from candor.errors import PromptError, RecipeError
 from candor.objective import ObjectiveConfig
+from candor.prompts import templates
+from candor.prompts.grammar import AnswerGrammar
 from candor.rewards import RewardConfig
 
 ARM_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
@@ -44,7 +45,7 @@ class PromptConfig(Config):
     @classmethod
     def _known(cls, name: str) -> str:
         try:
-            prompts.get(name)
+            templates.get(name)
         except PromptError as error:
             raise ValueError(str(error)) from None
         return name
@@ -170,7 +171,7 @@ class Recipe(Config):
             raise ValueError("sampling.reasoning_tokens: no effect with objective.kind=sampled; use max_new_tokens")
         if (
             self.objective.kind == "enumerated"
-            and prompts.get(self.prompt.template).reasons
+            and templates.get(self.prompt.template).reasons
             and not self.sampling.reasoning_tokens
         ):
             raise ValueError(
@@ -192,6 +193,14 @@ class Recipe(Config):
         if self.train.sources is not None:
             return list(self.train.sources)
         return [source for source in self.data.train if source not in self.unlabelled()]
+
+    def answer_room(self, grammar: AnswerGrammar) -> int:
+        """Tokens to leave free behind a prompt, for whatever a run of this recipe puts there."""
+        enumerated = grammar.longest + self.sampling.reasoning_tokens
+        sampled = self.sampling.max_new_tokens
+        if self.objective.confidence == "enumerated":  # behind a label that may have come last
+            sampled += grammar.longest_behind_label
+        return max(enumerated, sampled, self.evaluation.max_new_tokens)
 
     def unlabelled(self) -> list[str]:
         """Sources whose training prompts are used without their labels."""

@@ -15,9 +15,9 @@ from dataclasses import dataclass
 from itertools import chain
 from typing import Any, Final
 
-from candor import prompts
 from candor.data import sandbox
 from candor.data.sandbox import Posterior, Reading, Stance
+from candor.prompts import templates
 from candor.types import LABELS
 
 IGNORED: Final = -100
@@ -109,7 +109,7 @@ def make_lessons(tokenizer: Any, count: int, seed: int, *, honest_share: float =
         honest_share: of the later half of the lessons, those that state what their verdict is worth. By then the model
             has a verdict to read; earlier they would disturb its learning one.
     """
-    template = prompts.get("sandbox")
+    template = templates.get("sandbox")
     rng = random.Random(f"candor lessons {seed}")
     per_domain = -(-count // len(sandbox.DOMAINS))
     examples = list(

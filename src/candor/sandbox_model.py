@@ -33,9 +33,10 @@ from torch import Tensor, nn
 from torch.nn import functional
 from transformers import LlamaConfig, LlamaForCausalLM
 
-from candor import files, prompts, sandbox_lessons, sandbox_tokenizer
+from candor import files, sandbox_lessons, sandbox_tokenizer
 from candor.data import sandbox
 from candor.errors import ModelError
+from candor.prompts import templates
 from candor.sandbox_lessons import HEADS, IGNORED, Lesson
 from candor.types import LABELS
 
@@ -172,7 +173,7 @@ def fingerprint(config: BaseModelConfig = DEFAULT) -> str:
     parts = {
         "config": dataclasses.asdict(config),
         "sources": [files.sha256(source) for source in sources],
-        "prompts": [prompts.get(name).sha256 for name in sandbox_tokenizer.TEMPLATES],
+        "prompts": [templates.get(name).sha256 for name in sandbox_tokenizer.TEMPLATES],
     }
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:16]
 

@@ -11,11 +11,13 @@ import torch
 from numpy.typing import NDArray
 
 from candor.collapse import add_expected_confidences
-from candor.encoding import tokens_covering
 from candor.grpo import group_advantages, label_advantages
 from candor.means import Means
 from candor.objective import ObjectiveConfig
-from candor.prompts import Answer, Template, label_position, parse
+from candor.prompts.answers import Answer, label_position, parse
+from candor.prompts.encoding import tokens_covering
+from candor.prompts.probe import label_probs
+from candor.prompts.templates import Template
 from candor.rewards import NO_LABEL, RewardConfig, Rewards, add_reward_means, score
 from candor.types import LABELS, Example, Rollout, Validity
 
@@ -44,13 +46,6 @@ class ScoredRollouts:
 def gold_indices(examples: Sequence[Example]) -> NDArray[np.int64]:
     """Index of each example's gold label."""
     return np.array([LABELS.index(example.label) for example in examples], dtype=np.int64)
-
-
-def label_probs(probe_logprobs: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Softmax over the probed labels, last axis."""
-    shifted = np.exp(probe_logprobs - probe_logprobs.max(-1, keepdims=True))
-    normalised: NDArray[np.float64] = shifted / shifted.sum(-1, keepdims=True)
-    return normalised
 
 
 def score_rollouts(

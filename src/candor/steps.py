@@ -5,27 +5,22 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any, Final
+from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from candor import prompts
 from candor.answer_scores import draw_ended, open_answers
-from candor.encoding import (
-    AnswerGrammar,
-    EncodedPrompt,
-    common_prefix_length,
-    encode_continuation,
-    probe_site,
-    split_before,
-)
-from candor.engines.base import Batch, Engine, Objective, Probe, Sampling, Tokens, TokenScores
+from candor.engines.base import Batch, Engine, Objective, Sampling, Tokens, TokenScores
 from candor.enumerated import EnumeratedObjective, answer_probs
 from candor.expected_confidence import ExpectedConfidence, sampled_labels, written_as_asked
 from candor.grpo import LabelSite, SampledObjective
 from candor.means import Means
+from candor.prompts import templates
+from candor.prompts.encoding import EncodedPrompt, common_prefix_length, encode_continuation
+from candor.prompts.grammar import AnswerGrammar
+from candor.prompts.probe import LABEL_PROBE, probe_site, split_before
 from candor.recipe import Recipe
 from candor.rewards import NO_LABEL
 from candor.scoring import (
@@ -38,9 +33,7 @@ from candor.scoring import (
     token_advantages,
 )
 from candor.seeding import derive_seed
-from candor.types import LABELS, Example, Rollout
-
-LABEL_PROBE: Final = Probe(prompts.LABEL_ANCHOR, tuple(label.value for label in LABELS))
+from candor.types import Example, Rollout
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +42,7 @@ class Prepared:
 
     recipe: Recipe
     engine: Engine
-    template: prompts.Template
+    template: templates.Template
     grammar: AnswerGrammar
     examples: Sequence[Example]
     encoded: Sequence[EncodedPrompt]

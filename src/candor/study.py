@@ -13,8 +13,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-from candor import prompts
 from candor.errors import PredictionError
+from candor.prompts import templates
+from candor.prompts.answers import parse
 from candor.types import Label, Prediction, Validity
 
 LABEL_NAMES: Final[Mapping[str, Label]] = {
@@ -125,7 +126,7 @@ def to_prediction(row: StudyRow, dataset: str, place: str) -> Prediction:
             f"{place}: golden_label is {row.gold!r}, not one of {', '.join(LABEL_NAMES)}; such a row cannot be judged"
         )
     text = _DATASET_LABEL.sub(lambda match: match[1] + LABEL_NAMES[match[2].replace("_", " ")], row.raw)
-    answer = prompts.parse(text, prompts.get("verdict-rationale"))
+    answer = parse(text, templates.get("verdict-rationale"))
     label, confidence, validity = answer.label, answer.confidence, answer.validity
     vouched = row.format_valid is True or not row.raw.strip()
     if label is None and vouched:

@@ -15,11 +15,12 @@ from typing import Any
 
 import numpy as np
 
-from candor import prompts
 from candor.collapse import prompt_variance
-from candor.encoding import AnswerGrammar, answer_grammar, encode
 from candor.engines.base import Engine, OptimiserStep
 from candor.errors import EngineError, NumericsError, Stopped
+from candor.prompts import templates
+from candor.prompts.encoding import encode
+from candor.prompts.grammar import answer_grammar
 from candor.recipe import Recipe, ScheduleConfig
 from candor.seeding import derive_seed
 from candor.steps import Prepared, StepBatch, enumerated_step, sampled_step
@@ -135,21 +136,12 @@ def prepare(
     if not examples or bool(unlabelled) != bool(recipe.train.unlabelled):
         missing = "examples to train on" if not examples else "examples for train.unlabelled"
         raise EngineError(f"no {missing}; give counts under data.train")
-    template = prompts.get(recipe.prompt.template)
+    template = templates.get(recipe.prompt.template)
     grammar = answer_grammar(template, engine.tokenizer)
-    room = engine.max_length - answer_room(recipe, grammar)
+    room = engine.max_length - recipe.answer_room(grammar)
     every = [*examples, *unlabelled]
     encoded = [encode(template, example, engine.tokenizer, max_tokens=room) for example in every]
     return Prepared(recipe, engine, template, grammar, every, encoded, len(examples), seed)
-
-
-def answer_room(recipe: Recipe, grammar: AnswerGrammar) -> int:
-    """Tokens to leave free behind a prompt."""
-    enumerated = max(map(len, grammar.answers)) + recipe.sampling.reasoning_tokens
-    sampled = recipe.sampling.max_new_tokens
-    if recipe.objective.confidence == "enumerated":  # behind a label that may have come last
-        sampled += max(len(answer) - end for answer, end in zip(grammar.answers, grammar.label_end, strict=True))
-    return max(enumerated, sampled, recipe.evaluation.max_new_tokens)
 
 
 def draw_batch(run: Prepared, step: int) -> StepBatch:

@@ -6,9 +6,9 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from candor import prompts
 from candor.engines.base import Engine
 from candor.predict import predict
+from candor.prompts import templates
 from candor.recipe import Recipe
 from candor.types import Example
 
@@ -24,7 +24,7 @@ def validation_score(engine: Engine, examples: Mapping[str, Sequence[Example]], 
         predictions = predict(
             engine,
             group,
-            prompts.get(recipe.prompt.template),
+            templates.get(recipe.prompt.template),
             max_new_tokens=recipe.evaluation.max_new_tokens,
             batch_size=recipe.evaluation.batch_size,
         )

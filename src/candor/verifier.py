@@ -15,20 +15,21 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from candor import prompts
 from candor.abstention import Abstention, choose_abstention
 from candor.data.rows import RowError, clean, kind_of
-from candor.encoding import EncodedPrompt, answer_grammar, encode
 from candor.engines.base import Engine
 from candor.engines.config import EngineConfig, ModelConfig
 from candor.errors import DataError, ModelError, RunError
 from candor.files import read_json, sha256
 from candor.models import base_model_of, load_engine
 from candor.progress import Reporter
-from candor.prompts import CONFIDENCES
+from candor.prompts import templates
+from candor.prompts.answers import CONFIDENCES
+from candor.prompts.encoding import EncodedPrompt, encode
+from candor.prompts.grammar import answer_grammar
+from candor.prompts.probe import label_probs
 from candor.recipe import Recipe, load_recipe
 from candor.run_folder import ADAPTER, RECIPE
-from candor.scoring import label_probs
 from candor.types import LABELS, Example, Label
 
 EXPORTED: Final = "candor.json"
@@ -79,7 +80,7 @@ class Verifier:
     def __init__(
         self,
         engine: Engine,
-        template: prompts.Template,
+        template: templates.Template,
         *,
         abstention: Abstention | None = None,
         batch_size: int = 32,
@@ -156,7 +157,7 @@ class Verifier:
         engine = load_engine(model, EngineConfig(), seed=0, adapter=path or False, reporter=quiet)
         return cls(
             engine,
-            prompts.get_direct(template or PLAIN_MODEL_TEMPLATE),
+            templates.get_direct(template or PLAIN_MODEL_TEMPLATE),
             batch_size=batch_size,
             name=str(source) if path is None else f"{source} + {path}",
             weights_sha256=_adapter_sha256(path),
@@ -180,7 +181,7 @@ class Verifier:
         engine = load_engine(model, recipe.engine, seed=0, adapter=adapter, reporter=reporter)
         return cls(
             engine,
-            prompts.get(recipe.prompt.template),
+            templates.get(recipe.prompt.template),
             abstention=abstention,
             batch_size=batch_size,
             name=f"{recipe.name} (seed {recipe.seeds[0]})",
@@ -198,7 +199,7 @@ class Verifier:
             device=device,
         )
         engine = load_engine(model, EngineConfig(), seed=0, adapter=adapter or False, reporter=reporter)
-        template = prompts.get(about["template"])
+        template = templates.get(about["template"])
         if template.sha256 != about["template_sha256"]:
             raise ModelError(
                 f"{folder}: trained with another wording of the template {template.name!r} than this version of "

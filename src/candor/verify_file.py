@@ -17,9 +17,9 @@ from typing import IO, Any, BinaryIO, Final
 
 from candor.data.rows import RowError, delimited, field, identifier, json_lines, json_list, record, text
 from candor.data.table import evidence_sentences, layout_of
-from candor.encoding import EncodedPrompt
 from candor.errors import CandorError, DataError
 from candor.files import atomic_path, sha256
+from candor.prompts.encoding import EncodedPrompt
 from candor.verifier import Verifier
 
 PART: Final = ".part"

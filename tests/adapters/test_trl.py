@@ -11,11 +11,11 @@ import pytest
 from toy import TEMPLATE, example, save_toy_model, toy_engine, toy_tokenizer
 
 from candor.adapters.trl import NEED_PROBE, model_probe, reward_funcs, weighted_reward
-from candor.encoding import encode_text
 from candor.engines.base import Sampling
 from candor.errors import DataError, RecipeError
+from candor.prompts.encoding import encode_text
+from candor.prompts.probe import LABEL_PROBE
 from candor.rewards import PRESETS, TERMS, RewardConfig, score
-from candor.steps import LABEL_PROBE
 
 COMPLETIONS = ["LABEL=PASS\nCONF=0.80", "LABEL=NA\nCONF=0.30", "so LABEL=FAIL\nCONF=0.90", "no idea", "LABEL=NA"]
 COLUMNS: dict[str, Any] = {

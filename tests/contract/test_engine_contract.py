@@ -12,11 +12,11 @@ import pytest
 import torch
 from toy import EXAMPLES, TEMPLATE
 
-from candor.encoding import decode, encode, encode_continuation, probe_site
 from candor.engines.base import Batch, Engine, Objective, ObjectiveResult, OptimiserStep, Sampling, Tokens, TokenScores
 from candor.errors import EngineError, NumericsError
 from candor.means import Means
-from candor.steps import LABEL_PROBE
+from candor.prompts.encoding import decode, encode, encode_continuation
+from candor.prompts.probe import LABEL_PROBE, probe_site
 from candor.types import Rollout
 
 MakeEngine = Callable[[], Engine]
@@ -113,7 +113,7 @@ def test_equal_prompts_are_allowed(engine: Engine) -> None:
     assert first[0] == pytest.approx(second[0], abs=TOLERANCE)
     greedy = engine.rollout(batch.prompts, 1, Sampling(0.0, 10), LABEL_PROBE, for_update=True)
     assert greedy[0][0].tokens == greedy[1][0].tokens
-    assert math.isfinite(engine.update(batch, _likelihood, STEP).means()["loss"])
+    assert math.isfinite(engine.update(batch, _likelihood, STEP).values()["loss"])
 
 
 def test_the_reference_is_the_base_model_whatever_the_adapter(engine: Engine) -> None:
@@ -229,7 +229,7 @@ def test_the_probe_is_read_where_the_label_is_emitted(engine: Engine) -> None:
 def test_an_update_follows_the_objective(engine: Engine) -> None:
     batch = _batch(engine)
     before = _total(engine, batch)
-    means = engine.update(batch, _likelihood, STEP).means()
+    means = engine.update(batch, _likelihood, STEP).values()
     assert means["loss"] == pytest.approx(-before, rel=1e-4)
     assert means["grad_norm"] > STEP.max_grad_norm, "the norm is the one before clipping"
     assert means["tokens_scored"] == sum(len(tokens) for group in batch.continuations for tokens in group)
@@ -260,8 +260,8 @@ def test_an_update_after_a_rollout_is_that_without_one(make_engine: MakeEngine, 
     kept, bare = make_engine(), make_engine()
     batch = _batch(kept)
     kept.rollout(batch.prompts, 2, sampling, LABEL_PROBE, for_update=True)
-    with_rollout = kept.update(batch, _likelihood, STEP).means()
-    without = bare.update(batch, _likelihood, STEP).means()
+    with_rollout = kept.update(batch, _likelihood, STEP).values()
+    without = bare.update(batch, _likelihood, STEP).values()
     assert with_rollout == pytest.approx(without, rel=1e-4)
     assert _total(kept, batch) == pytest.approx(_total(bare, batch), abs=1e-3)
 
@@ -315,7 +315,7 @@ def test_what_follows_a_load_is_what_followed_the_save(
     middle = _total(engine, batch)
 
     def go_on(target: Engine) -> list[object]:
-        figures = [dict(target.update(batch, _likelihood, STEP).means()) for _ in range(2)]
+        figures = [dict(target.update(batch, _likelihood, STEP).values()) for _ in range(2)]
         return [*figures, _total(target, batch), _flat(target.rollout(batch.prompts, 2, sampling, LABEL_PROBE))]
 
     expected = go_on(engine)

@@ -9,14 +9,14 @@ import pytest
 import torch
 from toy import EXAMPLES, TEMPLATE, save_toy_model, toy_engine
 
-from candor.encoding import encode
 from candor.engines.base import Batch, ObjectiveResult, OptimiserStep, Sampling, TokenScores
 from candor.engines.config import EngineConfig, LoraConfig, ModelConfig
 from candor.engines.loading import load_model, load_tokenizer
 from candor.engines.local import LocalEngine
 from candor.errors import DataError, EngineError, ModelError
 from candor.means import Means
-from candor.steps import LABEL_PROBE
+from candor.prompts.encoding import encode
+from candor.prompts.probe import LABEL_PROBE
 
 STEP = OptimiserStep(0.01, 1.0)
 
@@ -49,7 +49,7 @@ def test_micro_batches_of_any_budget_give_the_same_step(folder: Path, path: str)
         groups = engine.rollout(prompts, 3, sampling, LABEL_PROBE, for_update=True)
         completions = [[rollout.tokens for rollout in group] for group in groups]
         assert len(engine._parts([200] * 5, slice(0, 5))) == {10**6: 1, 400: 3, 200: 5, 1: 5}[budget]
-        means = engine.update(Batch(prompts, completions), _objective, STEP).means()
+        means = engine.update(Batch(prompts, completions), _objective, STEP).values()
         probes = torch.tensor([[rollout.probe_logprobs for rollout in group] for group in groups])
         results.append((completions, probes, torch.tensor([means["loss"], means["grad_norm"]]), _weights(engine)))
     for completions, probes, figures, weights in results[1:]:
@@ -72,7 +72,7 @@ def test_gradients_are_clipped_to_the_norm(folder: Path) -> None:
         real()
 
     engine._optimiser.step = step
-    norm = engine.update(batch, _objective, OptimiserStep(0.0, 0.5)).means()["grad_norm"]
+    norm = engine.update(batch, _objective, OptimiserStep(0.0, 0.5)).values()["grad_norm"]
     assert norm > 0.5
     assert seen == [pytest.approx(0.5, rel=1e-3)]
 

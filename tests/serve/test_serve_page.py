@@ -11,8 +11,8 @@ from chromium import Page, executable
 from running import FakeVerifier, running
 
 from candor.abstention import Abstention
-from candor.encoding import EncodedPrompt
 from candor.metrics.threshold import Choice
+from candor.prompts.encoding import EncodedPrompt
 from candor.serve.settings import Settings
 from candor.types import Label
 from candor.verifier import Verdict

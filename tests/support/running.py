@@ -14,8 +14,8 @@ from typing import Any
 
 import uvicorn
 
-from candor.encoding import EncodedPrompt
 from candor.errors import DataError
+from candor.prompts.encoding import EncodedPrompt
 from candor.serve.app import create_app
 from candor.serve.settings import Settings
 from candor.types import Label

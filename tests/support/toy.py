@@ -11,11 +11,11 @@ import transformers
 from tokenizers import AddedToken, Tokenizer, decoders, models, normalizers, pre_tokenizers
 from transformers import PreTrainedTokenizerFast
 
-from candor import prompts
 from candor.engines.base import Batch, ObjectiveResult, OptimiserStep, TokenScores
 from candor.engines.config import EngineConfig, LoraConfig, ModelConfig
 from candor.engines.local import LocalEngine
 from candor.means import Means
+from candor.prompts import templates
 from candor.recipe import Recipe, recipe_from
 from candor.types import LABELS, Example, Label
 
@@ -23,7 +23,7 @@ from candor.types import LABELS, Example, Label
 torch.set_num_threads(1)
 
 EOS = "<eos>"
-TEMPLATE = prompts.get("sandbox")
+TEMPLATE = templates.get("sandbox")
 
 
 def _wrap(tokenizer: Tokenizer, **names: str) -> PreTrainedTokenizerFast:

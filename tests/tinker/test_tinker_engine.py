@@ -14,7 +14,6 @@ from toy import EXAMPLES, SAMPLED, TEMPLATE, save_toy_model, service_engine, toy
 
 from candor.cli import main
 from candor.data.config import DataConfig
-from candor.encoding import encode
 from candor.engines import tinker_sdk
 from candor.engines.base import Batch, ObjectiveResult, OptimiserStep, Sampling, TokenScores
 from candor.engines.config import EngineConfig, LoraConfig, ModelConfig
@@ -24,8 +23,9 @@ from candor.engines.tinker_losses import LOSS, Scored, training_data
 from candor.errors import EngineError, ModelError
 from candor.files import read_json, read_jsonl
 from candor.means import Means
+from candor.prompts.encoding import encode
+from candor.prompts.probe import LABEL_PROBE
 from candor.recipe import to_yaml
-from candor.steps import LABEL_PROBE
 from candor.train import train
 from candor.types import LABELS
 
@@ -79,8 +79,8 @@ def test_an_update_is_that_of_the_local_engine(server: RunningServer, toy_folder
     assert max(differences()) < AGREE
     before = here.logprobs(batch.prompts, batch.continuations)[0][0].sum()
     for _ in range(3):
-        expected = here.update(batch, _uneven, OptimiserStep(0.002, 1e6)).means()
-        found = there.update(batch, _uneven, OptimiserStep(0.002, 1e6)).means()
+        expected = here.update(batch, _uneven, OptimiserStep(0.002, 1e6)).values()
+        found = there.update(batch, _uneven, OptimiserStep(0.002, 1e6)).values()
         assert found["loss"] == pytest.approx(expected["loss"], rel=1e-4)
         assert found["grad_norm"] == pytest.approx(expected["grad_norm"], rel=1e-3)
         assert found["sampler_mismatch"] < AGREE
@@ -113,7 +113,7 @@ def test_an_adapter_that_another_left_behind_does_no_harm(
             adapter.forward_backward(training_data(rows, first._service.reduction()), LOSS).result()
         first.close()
         second = service_engine(toy_folder, server.url)
-        norm = second.update(batch, _uneven, OptimiserStep(0.01, 1.0)).means()["grad_norm"]
+        norm = second.update(batch, _uneven, OptimiserStep(0.01, 1.0)).values()["grad_norm"]
         second.close()
         return float(norm)
 

@@ -17,15 +17,14 @@ from typing import Any, Final, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from candor import prompts as templates
-from candor.encoding import encode_text, probe_site
 from candor.engines.config import EngineConfig
 from candor.engines.local import LocalEngine
 from candor.errors import DataError, RecipeError
-from candor.prompts import parse
+from candor.prompts import templates
+from candor.prompts.answers import parse
+from candor.prompts.encoding import encode_text
+from candor.prompts.probe import LABEL_PROBE, label_probs, probe_site
 from candor.rewards import NO_LABEL, PRESETS, TERMS, RewardConfig, Rewards, score
-from candor.scoring import label_probs
-from candor.steps import LABEL_PROBE
 from candor.types import LABELS, Validity
 
 RewardFunc: TypeAlias = Callable[..., "list[float | None]"]

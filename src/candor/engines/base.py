@@ -30,6 +30,7 @@ import torch
 from numpy.typing import NDArray
 
 from candor.means import Means
+from candor.prompts.probe import Probe
 from candor.types import Rollout
 
 Tokens: TypeAlias = tuple[int, ...]
@@ -48,19 +49,6 @@ class Sampling:
     temperature: float
     max_new_tokens: int
     seed: int = 0
-
-
-@dataclass(frozen=True, slots=True)
-class Probe:
-    """Strings whose probability is read at one place of a completion.
-
-    Attributes:
-        anchor: text after which the probed strings stand, e.g. ``LABEL=``.
-        choices: the strings, e.g. ``("PASS", "FAIL", "NA")``.
-    """
-
-    anchor: str
-    choices: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,9 +12,8 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from candor.encoding import ProbeSite, decode, probe_site
 from candor.engines import parallel
-from candor.engines.base import Batch, Objective, OptimiserStep, Probe, Sampling, Tokens, TokenScores
+from candor.engines.base import Batch, Objective, OptimiserStep, Sampling, Tokens, TokenScores
 from candor.engines.checkpoint import load_checkpoint, save_adapter, save_checkpoint
 from candor.engines.checks import check_continuations, check_prompts, check_sampling
 from candor.engines.config import EngineConfig, ModelConfig
@@ -32,6 +31,8 @@ from candor.engines.plain import PlainPath
 from candor.engines.prefix_tree import PrefixTreePath, unsupported_reason
 from candor.errors import EngineError, ModelError, NumericsError
 from candor.means import Means
+from candor.prompts.encoding import decode
+from candor.prompts.probe import Probe, ProbeSite, probe_site
 from candor.types import Rollout
 
 logger = logging.getLogger(__name__)

@@ -16,7 +16,6 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from candor.encoding import common_prefix_length
 from candor.engines.base import Tokens, TokenScores
 from candor.engines.forward import Sampled
 from candor.engines.last_layer import only_for
@@ -28,6 +27,7 @@ from candor.engines.tree_decode import Branches
 from candor.engines.tree_layout import ROOT, Trie
 from candor.engines.tree_prefix import DecodingLayout, TreePrefix, as_leaf, following_pass, prompt_pass
 from candor.errors import EngineError, ModelError
+from candor.prompts.encoding import common_prefix_length
 
 PROVEN_MODEL_TYPES = frozenset(
     {"llama", "mistral", "qwen2", "qwen3", "qwen3_moe", "gemma2", "gemma3_text", "phi3", "gpt_oss"}

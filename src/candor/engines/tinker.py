@@ -9,8 +9,8 @@ That is the hosted service, or a SkyRL server on one's own machine or cluster. W
   service says it.
 * A service scales adapters as it likes (SkyRL 0.3.0: alpha 32) and draws a fresh one in its own way.
 * ``save`` writes where the service keeps the state, not the state itself.
-* A service may compute in bfloat16, and sample with other kernels than it trains with: ``sampler_mismatch`` in the
-  figure is the mean difference between both log-probabilities of the same tokens.
+* A service may compute in bfloat16, and sample with other kernels than it trains with: the figure
+  ``sampler_mismatch`` is the mean difference between both log-probabilities of the same tokens.
 """
 
 from __future__ import annotations
@@ -25,10 +25,9 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from candor.encoding import decode, encode_continuation, probe_site
 from candor.engines import parallel
 from candor.engines import tinker_sdk as sdk
-from candor.engines.base import Batch, Objective, OptimiserStep, Probe, Sampling, Tokens, TokenScores
+from candor.engines.base import Batch, Objective, OptimiserStep, Sampling, Tokens, TokenScores
 from candor.engines.checks import check_continuations, check_prompts, check_sampling
 from candor.engines.config import EngineConfig, ModelConfig
 from candor.engines.loading import longest_sequence
@@ -38,6 +37,8 @@ from candor.engines.tinker_service import Connection, Service, Step
 from candor.errors import EngineError, ModelError, NumericsError
 from candor.files import atomic_folder, read_json, write_json
 from candor.means import Means
+from candor.prompts.encoding import decode, encode_continuation
+from candor.prompts.probe import Probe, probe_site
 from candor.seeding import derive_seed
 from candor.types import Rollout
 

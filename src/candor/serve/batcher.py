@@ -8,8 +8,8 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
-from candor.encoding import EncodedPrompt
 from candor.errors import CandorError
+from candor.prompts.encoding import EncodedPrompt
 from candor.verifier import Verdict, Verifier
 
 

@@ -10,12 +10,13 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, Final
 
-from candor import prompts
 from candor.data.config import DataConfig
 from candor.data.inputs import read_file
 from candor.data.splits import make_splits
 from candor.errors import DataError
 from candor.metrics.summary import summary
+from candor.prompts import templates
+from candor.prompts.answers import parse
 from candor.types import Example, Label, Prediction
 
 COUNTS: Final = {"PASS": 250, "FAIL": 250, "NA": 500}
@@ -57,11 +58,11 @@ def claims(
             data_dir=None if data_dir is None else Path(data_dir),
         )
         found = list(dict(drawn.items())["test"][source])
-    chosen = prompts.get_direct(template)  # the tasks' max_gen_toks is that of an answer alone
+    chosen = templates.get_direct(template)  # the tasks' max_gen_toks is that of an answer alone
     return {"test": datasets.Dataset.from_list([_document(example, chosen) for example in found])}
 
 
-def _document(example: Example, template: prompts.Template) -> dict[str, Any]:
+def _document(example: Example, template: templates.Template) -> dict[str, Any]:
     return {
         "id": example.id,
         "dataset": example.dataset,
@@ -91,7 +92,7 @@ def climatefever(**options: Any) -> dict[str, Any]:
 
 def process_results(document: dict[str, Any], results: Sequence[str]) -> dict[str, Prediction]:
     """Read one answer; every figure is told the same."""
-    answer = prompts.parse(results[0], prompts.get(document["template"]))
+    answer = parse(results[0], templates.get(document["template"]))
     prediction = Prediction(
         id=document["id"],
         dataset=document["dataset"],

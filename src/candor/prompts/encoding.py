@@ -1,4 +1,4 @@
-"""From prompts and answers to token ids: chat templates, cutting to fit, the answer grammar in context."""
+"""From prompts and answers to token ids and back: chat templates, cutting to fit, places in a text as tokens."""
 
 from __future__ import annotations
 
@@ -7,9 +7,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Final
 
-from candor.errors import ModelError, PromptError
-from candor.prompts import CONFIDENCES, LABEL_ANCHOR, Template
-from candor.types import LABELS, Example
+from candor.errors import PromptError
+from candor.prompts.templates import Template
+from candor.types import Example
 
 BYTES_OF_A_SIGN: Final = 4
 """Most bytes that UTF-8 spends on one character."""
@@ -156,48 +156,6 @@ def tokens_within(tokenizer: Any, tokens: Sequence[int], characters: int) -> int
     return low
 
 
-@dataclass(frozen=True, slots=True)
-class AnswerGrammar:
-    """Every answer in the asked form, tokenised in context and closed with the end token.
-
-    Attributes:
-        answers: 3 x 101 token sequences; answer ``101 * k + i`` states label k with confidence i / 100.
-        label_start: for each answer, index of the first token that tells its label from the others.
-        label_end: for each answer, index of the first token behind its label.
-    """
-
-    answers: tuple[tuple[int, ...], ...]
-    label_start: tuple[int, ...]
-    label_end: tuple[int, ...]
-
-
-def answer_grammar(template: Template, tokenizer: Any) -> AnswerGrammar:
-    """Tokenise all answers of a template, for any tokenizer.
-
-    Raises:
-        ModelError: the tokenizer has no end token, or loses something of an answer.
-    """
-    end = getattr(tokenizer, "eos_token_id", None)
-    if end is None:
-        raise ModelError("the tokenizer has no end-of-text token (eos_token), so no answer can end; set one")
-    answers, ends = [], []
-    for label in LABELS:
-        label_text = LABEL_ANCHOR + label.value
-        for confidence in CONFIDENCES:
-            text = template.render_answer(label, confidence)
-            tokens = encode_continuation(tokenizer, text)
-            written = decode(tokenizer, tokens)
-            if written != text:
-                raise ModelError(
-                    f"the tokenizer cannot write the answer {text!r}, only {written!r}; take one that keeps letters, "
-                    "digits, dots and line breaks"
-                )
-            answers.append((*tokens, end))
-            ends.append(tokens_covering(tokenizer, tokens, text.index(label_text) + len(label_text)))
-    start = common_prefix_length(answers[:: len(CONFIDENCES)])
-    return AnswerGrammar(tuple(answers), (start,) * len(answers), tuple(ends))
-
-
 def common_prefix_length(sequences: Sequence[tuple[int, ...]]) -> int:
     """Number of leading tokens that all sequences share; 0 for no sequences.
 
@@ -213,44 +171,3 @@ def common_prefix_length(sequences: Sequence[tuple[int, ...]]) -> int:
             break
         length += 1
     return length
-
-
-@dataclass(frozen=True, slots=True)
-class ProbeSite:
-    """Where the label probe of a completion is read.
-
-    Attributes:
-        choices: continuations of the prompt, one for each probed string: the completion's own tokens before its
-            label, then the label.
-        start: index of the first token in which the choices differ; its predecessors are no part of the probe.
-    """
-
-    choices: tuple[tuple[int, ...], ...]
-    start: int
-
-
-def probe_site(tokenizer: Any, tokens: Sequence[int], anchor: str, choices: Sequence[str]) -> ProbeSite:
-    """Find where a completion emits its label: behind the last ``anchor`` of its text.
-
-    Args:
-        tokenizer: made the tokens.
-        tokens: the completion; one without the anchor is probed as if it consisted of the anchor alone.
-        anchor: text before the label.
-        choices: the probed strings.
-    """
-    position = decode(tokenizer, tokens).rfind(anchor)
-    kept, lead = split_before(tokenizer, tokens if position >= 0 else (), max(position, 0))
-    sites = tuple((*kept, *encode_continuation(tokenizer, lead + anchor + choice)) for choice in choices)
-    return ProbeSite(sites, common_prefix_length(sites))
-
-
-def split_before(tokenizer: Any, tokens: Sequence[int], characters: int) -> tuple[tuple[int, ...], str]:
-    """What stands before a place in a completion's text: whole tokens, special ones too, and the text behind them.
-
-    Args:
-        tokenizer: made the tokens.
-        tokens: the completion.
-        characters: the place. The text is not empty where a token straddles it, as many do that begin with a space.
-    """
-    kept = tuple(tokens[: tokens_within(tokenizer, tokens, characters)])
-    return kept, decode(tokenizer, tokens)[len(decode(tokenizer, kept)) : characters]

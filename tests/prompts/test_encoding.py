@@ -10,22 +10,22 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from toy import TEMPLATE, byte_tokenizer, example, sentencepiece_tokenizer, toy_tokenizer
 
-from candor import prompts
-from candor.encoding import (
-    answer_grammar,
+from candor.errors import ModelError, PromptError
+from candor.prompts import templates
+from candor.prompts.answers import CONFIDENCES, LABEL_ANCHOR, parse
+from candor.prompts.encoding import (
     common_prefix_length,
     decode,
     disarm,
     encode,
     encode_continuation,
     encode_text,
-    probe_site,
     prompt_text,
     tokens_covering,
     tokens_within,
 )
-from candor.errors import ModelError, PromptError
-from candor.prompts import CONFIDENCES, LABEL_ANCHOR
+from candor.prompts.grammar import answer_grammar
+from candor.prompts.probe import probe_site
 from candor.types import LABELS
 
 TOKENIZERS: dict[str, Any] = {
@@ -49,9 +49,9 @@ def tokenizer(request: pytest.FixtureRequest) -> Any:
 # ------------------------------------------------------------------------------------------------ the grammar
 
 
-@pytest.mark.parametrize("template", prompts.names())
+@pytest.mark.parametrize("template", templates.names())
 def test_every_answer_decodes_to_its_text_and_ends(tokenizer: Any, template: str) -> None:
-    grammar = answer_grammar(prompts.get(template), tokenizer)
+    grammar = answer_grammar(templates.get(template), tokenizer)
     assert len(grammar.answers) == len(set(grammar.answers)) == 303
     for k, label in enumerate(LABELS):
         for i, confidence in enumerate(CONFIDENCES):
@@ -59,8 +59,8 @@ def test_every_answer_decodes_to_its_text_and_ends(tokenizer: Any, template: str
             assert answer[-1] == tokenizer.eos_token_id
             assert tokenizer.eos_token_id not in answer[:-1]
             text = decode(tokenizer, answer)
-            assert text == prompts.get(template).render_answer(label, confidence)
-            assert prompts.parse(text, prompts.get(template)).confidence == confidence
+            assert text == templates.get(template).render_answer(label, confidence)
+            assert parse(text, templates.get(template)).confidence == confidence
 
 
 def test_label_tokens_lie_between_start_and_end(tokenizer: Any) -> None:

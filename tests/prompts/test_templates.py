@@ -9,22 +9,22 @@ from hypothesis import given
 from hypothesis import strategies as st
 from toy import example
 
-from candor import prompts
 from candor.errors import PromptError
-from candor.prompts import CONFIDENCES, Answer, label_position, parse
+from candor.prompts import templates
+from candor.prompts.answers import CONFIDENCES, Answer, label_position, parse
 from candor.types import LABELS, Label, Validity
 
-VERDICT = prompts.get("verdict")
-RATIONALE = prompts.get("verdict-rationale")
-REASONED = prompts.get("verdict-reasoned")
-TEMPLATES = [prompts.get(name) for name in prompts.names()]
+VERDICT = templates.get("verdict")
+RATIONALE = templates.get("verdict-rationale")
+REASONED = templates.get("verdict-reasoned")
+TEMPLATES = [templates.get(name) for name in templates.names()]
 
 
 # ---------------------------------------------------------------------------------------------------- rendering
 
 
-@pytest.mark.parametrize("template", TEMPLATES, ids=prompts.names())
-def test_prompt_shows_claim_and_all_evidence_in_order(template: prompts.Template) -> None:
+@pytest.mark.parametrize("template", TEMPLATES, ids=templates.names())
+def test_prompt_shows_claim_and_all_evidence_in_order(template: templates.Template) -> None:
     text = template.render(example(1, evidence=("first {x}", "second")))
     assert text.index("x = 1") < text.index("[1] first {x}") < text.index("[2] second")
     assert template.no_evidence not in text
@@ -32,14 +32,14 @@ def test_prompt_shows_claim_and_all_evidence_in_order(template: prompts.Template
     assert text.endswith(template.ending)
 
 
-@pytest.mark.parametrize("template", TEMPLATES, ids=prompts.names())
-def test_prompt_says_that_there_is_no_evidence(template: prompts.Template) -> None:
+@pytest.mark.parametrize("template", TEMPLATES, ids=templates.names())
+def test_prompt_says_that_there_is_no_evidence(template: templates.Template) -> None:
     assert template.no_evidence in template.render(example(1, evidence=()))
     assert template.no_evidence in template.render(example(1, evidence=("a",)), max_evidence=0)
 
 
 @pytest.mark.parametrize("template", [VERDICT, RATIONALE, REASONED], ids=lambda template: template.name)
-def test_instructions_name_the_three_labels_and_the_confidence(template: prompts.Template) -> None:
+def test_instructions_name_the_three_labels_and_the_confidence(template: templates.Template) -> None:
     for label in LABELS:
         assert f"\n{label.value}: " in template.instructions
     assert "LABEL=PASS or FAIL or NA\nCONF=" in template.instructions
@@ -64,7 +64,7 @@ def test_a_claim_with_line_breaks_stays_on_its_line() -> None:
 
 
 def test_hash_changes_with_any_word_but_not_with_the_name() -> None:
-    texts = [field.name for field in dataclasses.fields(prompts.Template) if field.name != "name"]
+    texts = [field.name for field in dataclasses.fields(templates.Template) if field.name != "name"]
     changed = [dataclasses.replace(VERDICT, **{name: getattr(VERDICT, name) + " "}) for name in texts]
     assert len({VERDICT.sha256, *(template.sha256 for template in changed)}) == len(texts) + 1
     assert dataclasses.replace(VERDICT, name="other").sha256 == VERDICT.sha256
@@ -76,22 +76,22 @@ def test_hash_changes_with_any_word_but_not_with_the_name() -> None:
 
 def test_unknown_template_names_those_there_are() -> None:
     with pytest.raises(PromptError, match="'verdikt'; there are: verdict, verdict-rationale, sandbox"):
-        prompts.get("verdikt")
+        templates.get("verdikt")
 
 
 def test_a_place_without_room_for_reasoning_refuses_to_ask_for_it() -> None:
-    assert prompts.get_direct("verdict") is VERDICT
+    assert templates.get_direct("verdict") is VERDICT
     with pytest.raises(
         PromptError, match=r"'verdict-reasoned' asks for reasoning first.*verdict, verdict-rationale, sandbox$"
     ):
-        prompts.get_direct("verdict-reasoned")
+        templates.get_direct("verdict-reasoned")
 
 
 # ------------------------------------------------------------------------------------------------------ reading
 
 
-@pytest.mark.parametrize("template", TEMPLATES, ids=prompts.names())
-def test_every_rendered_answer_is_read_back_clean(template: prompts.Template) -> None:
+@pytest.mark.parametrize("template", TEMPLATES, ids=templates.names())
+def test_every_rendered_answer_is_read_back_clean(template: templates.Template) -> None:
     for label in LABELS:
         for confidence in CONFIDENCES:
             answer = parse(template.render_answer(label, confidence), template)
@@ -170,7 +170,7 @@ pieces = st.sampled_from(
 
 
 @given(st.one_of(st.text(), st.lists(pieces, max_size=12).map("".join)), st.sampled_from(TEMPLATES))
-def test_reading_never_fails(text: str, template: prompts.Template) -> None:
+def test_reading_never_fails(text: str, template: templates.Template) -> None:
     answer = parse(text, template)
     assert (answer.label is None) == (answer.validity is Validity.NONE) == (label_position(text) is None)
     assert answer.confidence is None or 0.0 <= answer.confidence <= 1.0
