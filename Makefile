@@ -74,8 +74,8 @@ more-experiments: $(INSTALLED)  ## the same for prompts without labels and for b
 	$(BIN)/candor report runs/unlabelled runs/bases --out runs/more-experiments.html
 
 base-model: $(INSTALLED)  ## make the sandbox's base model anew and pack it, after a change of what makes it (three minutes)
-	$(BIN)/python -c 'from candor import models, progress, sandbox_model; \
-	  print(models.sandbox_model(progress.Reporter(), sandbox_model.PACKAGED))'
+	$(BIN)/python -c 'from candor import models, progress; from candor.sandbox import model; \
+	  print(models.sandbox_model(progress.Reporter(), model.PACKAGED))'
 	@echo "remove the folders beside it, which earlier code made"
 
 clean:  ## remove the virtual environments and caches, not the runs

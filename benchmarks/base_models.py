@@ -20,7 +20,7 @@ from candor.experiment import run_experiment
 from candor.progress import Reporter
 from candor.recipe import find_recipe, load_recipe
 from candor.report.page import report_run
-from candor.sandbox_model import DEFAULT, base_model_folder
+from candor.sandbox.model import DEFAULT, base_model_folder
 
 LACKING: dict[str, dict[str, Any]] = {
     "complete": {},

@@ -28,7 +28,7 @@ from candor.engines.tinker import TinkerEngine
 from candor.files import read_jsonl, write_json
 from candor.prompts.probe import LABEL_PROBE
 from candor.recipe import Recipe, load_recipe, resolve_arms
-from candor.sandbox_model import base_model_folder
+from candor.sandbox.model import base_model_folder
 from candor.train import prepare, train
 
 FIGURES = ("reward", "accuracy", "share_NA", "confidence", "invalid", "entropy", "grad_norm")

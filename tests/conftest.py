@@ -23,7 +23,7 @@ def shared_data() -> Path:
 @pytest.fixture(scope="session")
 def sandbox_base_model() -> Path:
     """The folder of the sandbox's base model that comes with candor."""
-    from candor.sandbox_model import base_model_folder  # here, so that tests without a model need not load torch
+    from candor.sandbox.model import base_model_folder  # here, so that tests without a model need not load torch
 
     return base_model_folder()
 

@@ -50,7 +50,7 @@ def sandbox_model(reporter: Reporter, cache_dir: Path | None = None) -> Path:
         reporter: told while it is made.
         cache_dir: where to look and to keep it; by default where it came with candor, then the user's cache.
     """
-    from candor.sandbox_model import base_model_folder
+    from candor.sandbox.model import base_model_folder
 
     with contextlib.ExitStack() as stack:
         bars: list[Bar] = []

@@ -212,7 +212,7 @@ def _lengths(recipe: Recipe, examples: Sequence[Example], tokenizer: Any) -> lis
 
 def _tokenizer(recipe: Recipe) -> Any:
     if recipe.model.name == SANDBOX:
-        from candor.sandbox_tokenizer import make_tokenizer
+        from candor.sandbox.tokenizer import make_tokenizer
 
         return make_tokenizer()
     return load_tokenizer(recipe.model.name, revision=recipe.model.revision)

@@ -101,7 +101,7 @@ def meter_of_model(name: str, *, template: str, max_length: int | None = None) -
 def _load(model: ModelConfig) -> tuple[Any, int | None]:
     """A model's tokenizer, and its longest sequence where model or tokenizer names one."""
     if model.name == SANDBOX:
-        from candor.sandbox_tokenizer import make_tokenizer
+        from candor.sandbox.tokenizer import make_tokenizer
 
         return make_tokenizer(), min(model.max_length or SANDBOX_LENGTH, SANDBOX_LENGTH)
     from transformers import AutoConfig

@@ -19,12 +19,12 @@ from candor.data.download import find_official
 from candor.data.inputs import NAMED_SOURCES, load_named, read_splits
 from candor.data.loaded import LoadedSource, kept_sha256
 from candor.data.official import OFFICIAL_DATASETS, OFFICIAL_FILES, OfficialFile, default_data_dir
-from candor.data.sandbox import DOMAINS
 from candor.data.splits import Split, make_splits
 from candor.errors import CandorError, DataError, ModelError
 from candor.files import write_json
 from candor.recipe import Recipe, dump, find_recipe, load_recipe, resolve_arms
 from candor.run_folder import RECIPE
+from candor.sandbox.world import DOMAINS
 from candor.types import LABELS, Example
 
 if TYPE_CHECKING:

@@ -22,11 +22,11 @@ from candor.data.examples import parse_example
 from candor.data.loaded import LoadedSource, Loading
 from candor.data.official import OFFICIAL_DATASETS, DataPath
 from candor.data.rows import OFFICIAL_LABELS, BadRows, json_lines, json_list
-from candor.data.sandbox import DOMAINS
 from candor.data.sources import load_source
 from candor.data.splits import Progress, Split
 from candor.data.table import layout_of, row_parser
 from candor.errors import DataError
+from candor.sandbox.world import DOMAINS
 from candor.types import Example
 
 SANDBOX_EXAMPLES = 3000

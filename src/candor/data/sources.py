@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from candor.data import climatefever, fever, sandbox, table, vitaminc
+from candor.data import climatefever, fever, table, vitaminc
 from candor.data.config import (
     ClimatefeverSource,
     OnBadRow,
@@ -20,6 +20,7 @@ from candor.data.loaded import LoadedSource
 from candor.data.official import default_data_dir
 from candor.data.rows import BadRows
 from candor.errors import DataError
+from candor.sandbox import world
 
 
 def load_source(
@@ -78,7 +79,7 @@ def _load_sandbox(name: str, config: SandboxSource, seed: int, count: int | None
     domain = config.domain or name
     examples = tuple(
         dataclasses.replace(example, dataset=name, group=f"sandbox/{domain}:{example.group}")
-        for example in sandbox.generate(domain, count, seed)
+        for example in world.generate(domain, count, seed)
     )
     settings = {"kind": config.kind, "domain": domain, "seed": seed}
     return LoadedSource(name, examples, seconds=time.perf_counter() - started, settings=settings)

@@ -58,6 +58,7 @@ def parse(text: str, template: Template) -> Answer:
     In an answer that is not clean the last ``LABEL=`` counts (a model that reasons first may mention others before
     its verdict), and the first ``CONF=`` after it; a confidence outside [0, 1] or in per cent is none.
 
+    >>> from candor.prompts.templates import get
     >>> parse("LABEL=NA\nCONF=0.40", get("verdict"))
     Answer(label=<Label.NA: 'NA'>, confidence=0.4, validity=<Validity.CLEAN: 'clean'>)
     >>> parse("I think LABEL = PASS", get("verdict")).validity

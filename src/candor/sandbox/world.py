@@ -24,9 +24,9 @@ import difflib
 import random
 from collections.abc import Sequence
 
-from candor.data.sandbox import climate, revision, wiki
-from candor.data.sandbox.reading import NO_EVIDENCE, OFF_TOPIC, UNDECIDED_FROM, Domain, Posterior, Reading, Stance
 from candor.errors import DataError
+from candor.sandbox import climate, revision, wiki
+from candor.sandbox.reading import NO_EVIDENCE, OFF_TOPIC, UNDECIDED_FROM, Domain, Posterior, Reading, Stance
 from candor.types import LABELS, Example
 
 __all__ = ["DOMAINS", "Posterior", "Reading", "Stance", "generate", "read"]
@@ -40,7 +40,7 @@ def generate(domain: str, count: int, seed: int) -> list[Example]:
     """Make ``count`` examples of a domain.
 
     The first k of ``generate(domain, n, seed)`` are ``generate(domain, k, seed)``. Other seeds make other examples,
-    but claims recur: a split must go by ``group``. Negative seeds are the base model's (``candor.sandbox_model``).
+    but claims recur: a split must go by ``group``. Negative seeds are the base model's (``candor.sandbox.model``).
 
     Args:
         domain: one of :data:`DOMAINS`.

@@ -12,8 +12,8 @@ from typing import Final
 from tokenizers import Regex, Tokenizer, decoders, models, pre_tokenizers, trainers
 from transformers import PreTrainedTokenizerFast
 
-from candor.data import sandbox
 from candor.prompts import templates
+from candor.sandbox import world
 from candor.types import LABELS
 
 PAD: Final = "<pad>"
@@ -63,14 +63,14 @@ def make_tokenizer() -> PreTrainedTokenizerFast:
 
 def _corpus() -> Iterator[str]:
     template = templates.get("sandbox")
-    for domain in sandbox.DOMAINS:
-        for example in sandbox.generate(domain, _EXAMPLES_PER_DOMAIN, seed=0):
+    for domain in world.DOMAINS:
+        for example in world.generate(domain, _EXAMPLES_PER_DOMAIN, seed=0):
             yield template.render(example)
             # By themselves too: at the start of a text a word has no space before it, and so is another token.
             yield from (example.claim, *example.evidence)
     for name in TEMPLATES:
         template = templates.get(name)
-        yield template.render(sandbox.generate("wiki", 1, seed=0)[0])
+        yield template.render(world.generate("wiki", 1, seed=0)[0])
         for label in LABELS:
             yield template.render_answer(label, 0.5)
     yield "".join(f" {digit}" for digit in range(10))

@@ -8,9 +8,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from transformers import AutoTokenizer
 
-from candor.data.sandbox import DOMAINS, generate
 from candor.prompts import templates
-from candor.sandbox_tokenizer import make_tokenizer
+from candor.sandbox.tokenizer import make_tokenizer
+from candor.sandbox.world import DOMAINS, generate
 from candor.types import LABELS
 
 TOKENIZER = make_tokenizer()

@@ -7,7 +7,7 @@ import random
 import re
 from collections.abc import Sequence
 
-from candor.data.sandbox.reading import (
+from candor.sandbox.reading import (
     UNRELIABLE,
     Domain,
     Posterior,

@@ -6,18 +6,8 @@ import random
 import re
 from collections.abc import Sequence
 
-from candor.data.sandbox.reading import (
-    BALANCED,
-    P_NO_EVIDENCE,
-    Domain,
-    Posterior,
-    Sentence,
-    Text,
-    match,
-    oriented,
-    other,
-)
 from candor.errors import DataError
+from candor.sandbox.reading import BALANCED, P_NO_EVIDENCE, Domain, Posterior, Sentence, Text, match, oriented, other
 
 _REGIONS = (
     "Alpine",

@@ -10,8 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from places import DOCS
 
-from candor.data.sandbox import DOMAINS, Stance, generate, read
 from candor.errors import DataError
+from candor.sandbox.world import DOMAINS, Stance, generate, read
 from candor.types import LABELS
 
 MANY = {domain: generate(domain, 12_000, seed=2) for domain in DOMAINS}

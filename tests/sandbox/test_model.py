@@ -11,15 +11,15 @@ import torch
 from scipy.stats import rankdata
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
-from candor.data.sandbox import DOMAINS, generate, read
 from candor.errors import ModelError
 from candor.files import sha256
 from candor.prompt_lengths import SANDBOX_LENGTH
 from candor.prompts import templates
 from candor.prompts.answers import Answer, parse
-from candor.sandbox_lessons import IGNORED, biased_posterior, honest_confidence, make_lessons, stated_confidence
-from candor.sandbox_model import DEFAULT, PACKAGED, base_model_folder, cache_folder, fingerprint
-from candor.sandbox_tokenizer import make_tokenizer
+from candor.sandbox.lessons import IGNORED, biased_posterior, honest_confidence, make_lessons, stated_confidence
+from candor.sandbox.model import DEFAULT, PACKAGED, base_model_folder, cache_folder, fingerprint
+from candor.sandbox.tokenizer import make_tokenizer
+from candor.sandbox.world import DOMAINS, generate, read
 from candor.types import LABELS, Label, Validity
 
 TINY = dataclasses.replace(DEFAULT, steps=5, batch_size=6, hidden_size=16, intermediate_size=24, window=2)

@@ -15,9 +15,9 @@ from dataclasses import dataclass
 from itertools import chain
 from typing import Any, Final
 
-from candor.data import sandbox
-from candor.data.sandbox import Posterior, Reading, Stance
 from candor.prompts import templates
+from candor.sandbox import world
+from candor.sandbox.world import Posterior, Reading, Stance
 from candor.types import LABELS
 
 IGNORED: Final = -100
@@ -111,11 +111,11 @@ def make_lessons(tokenizer: Any, count: int, seed: int, *, honest_share: float =
     """
     template = templates.get("sandbox")
     rng = random.Random(f"candor lessons {seed}")
-    per_domain = -(-count // len(sandbox.DOMAINS))
+    per_domain = -(-count // len(world.DOMAINS))
     examples = list(
-        chain.from_iterable(zip(*(sandbox.generate(d, per_domain, -1 - seed) for d in sandbox.DOMAINS), strict=True))
+        chain.from_iterable(zip(*(world.generate(d, per_domain, -1 - seed) for d in world.DOMAINS), strict=True))
     )[:count]
-    readings = [sandbox.read(example.claim, example.evidence) for example in examples]
+    readings = [world.read(example.claim, example.evidence) for example in examples]
     biased = [biased_posterior(reading) for reading in readings]
     honest = random.Random(f"candor honest {seed}")
     answers = []

@@ -1,6 +1,6 @@
 """The sandbox's base model: how it is made, the same bits each time, and where it lies.
 
-A small Llama is warm-started on lessons (:mod:`candor.sandbox_lessons`): it learns the answer's form, the biased
+A small Llama is warm-started on lessons (:mod:`candor.sandbox.lessons`): it learns the answer's form, the biased
 verdict and the all but empty confidence, while auxiliary heads on its hidden states make it work out what a verdict
 needs. The heads are thrown away. Deterministic: one thread, fixed seeds, deterministic kernels; the caller's random
 state and torch settings are restored.
@@ -33,11 +33,11 @@ from torch import Tensor, nn
 from torch.nn import functional
 from transformers import LlamaConfig, LlamaForCausalLM
 
-from candor import files, sandbox_lessons, sandbox_tokenizer
-from candor.data import sandbox
+from candor import files
 from candor.errors import ModelError
 from candor.prompts import templates
-from candor.sandbox_lessons import HEADS, IGNORED, Lesson
+from candor.sandbox.lessons import HEADS, IGNORED, Lesson, make_lessons
+from candor.sandbox.tokenizer import TEMPLATES, make_tokenizer
 from candor.types import LABELS
 
 Progress: TypeAlias = Callable[[int, int, float], None]
@@ -150,7 +150,7 @@ def base_model_folder(
             "can be written"
         ) from error
     try:
-        tokenizer = sandbox_tokenizer.make_tokenizer()
+        tokenizer = make_tokenizer()
         model = train_base_model(tokenizer, config, progress)
         tokenizer.save_pretrained(building)
         transformers.utils.logging.disable_progress_bar()  # one small file; the caller shows progress of its own
@@ -168,21 +168,17 @@ def base_model_folder(
 
 def fingerprint(config: BaseModelConfig = DEFAULT) -> str:
     """Hash of what makes the base model: configuration, the code that makes it, prompts."""
-    world = sorted(Path(sandbox.__file__).parent.glob("*.py"))
-    sources: list[Path | str] = [*world, sandbox_tokenizer.__file__, sandbox_lessons.__file__, __file__]
     parts = {
         "config": dataclasses.asdict(config),
-        "sources": [files.sha256(source) for source in sources],
-        "prompts": [templates.get(name).sha256 for name in sandbox_tokenizer.TEMPLATES],
+        "sources": [files.sha256(source) for source in sorted(Path(__file__).parent.glob("*.py"))],
+        "prompts": [templates.get(name).sha256 for name in TEMPLATES],
     }
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:16]
 
 
 def train_base_model(tokenizer: Any, config: BaseModelConfig, progress: Progress | None = None) -> LlamaForCausalLM:
     """Train the base model. The same arguments give the same weights on the same machine, bit for bit."""
-    lessons = sandbox_lessons.make_lessons(
-        tokenizer, config.steps * config.batch_size, config.seed, honest_share=config.honest_share
-    )
+    lessons = make_lessons(tokenizer, config.steps * config.batch_size, config.seed, honest_share=config.honest_share)
     with _deterministic(config.seed), torch.enable_grad():
         model = LlamaForCausalLM(
             LlamaConfig(
