@@ -18,7 +18,7 @@ from objectives import read_runs, table
 
 from candor.experiment import run_experiment
 from candor.progress import Reporter
-from candor.recipe import find_recipe, load_recipe
+from candor.recipe.recipe import find_recipe, load_recipe
 from candor.report.page import report_run
 from candor.sandbox.model import DEFAULT, base_model_folder
 

@@ -27,10 +27,10 @@ from peft import LoraConfig, get_peft_model
 from tokenizers import Tokenizer, models, pre_tokenizers
 
 from candor.engines.base import Tokens
-from candor.engines.config import EngineConfig
 from candor.engines.local import LocalEngine
 from candor.prompts.encoding import common_prefix_length
 from candor.prompts.probe import Probe
+from candor.recipe.engine import EngineConfig
 
 ROOT = Path(__file__).resolve().parent.parent
 RESULTS = ROOT / "docs" / "performance"

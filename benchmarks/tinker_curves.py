@@ -22,12 +22,12 @@ from running_server import RunningServer
 
 from candor.data.splits import make_splits
 from candor.engines.base import Engine, Sampling
-from candor.engines.config import EngineConfig
 from candor.engines.local import LocalEngine
 from candor.engines.tinker import TinkerEngine
 from candor.files import read_jsonl, write_json
 from candor.prompts.probe import LABEL_PROBE
-from candor.recipe import Recipe, load_recipe, resolve_arms
+from candor.recipe.engine import EngineConfig
+from candor.recipe.recipe import Recipe, load_recipe, resolve_arms
 from candor.sandbox.model import base_model_folder
 from candor.train import prepare, train
 

@@ -16,7 +16,7 @@ import yaml
 from toy import save_toy_model, toy_recipe
 
 from candor.cli import main
-from candor.recipe import dump
+from candor.recipe.recipe import dump
 from candor.run_folder import working_in
 
 

@@ -16,11 +16,12 @@ from candor.answer_scores import C, K, draw_ended, open_answers
 from candor.engines.base import TokenScores
 from candor.enumerated import EnumeratedObjective, answer_probs
 from candor.grpo import SampledObjective
-from candor.objective import ObjectiveConfig
 from candor.prompts.answers import CONFIDENCES
 from candor.prompts.encoding import decode
 from candor.prompts.grammar import AnswerGrammar, answer_grammar
-from candor.rewards import NO_LABEL, RewardConfig, score
+from candor.recipe.objective import ObjectiveConfig
+from candor.recipe.reward import RewardConfig
+from candor.rewards import NO_LABEL, score
 from candor.scoring import score_rollouts, token_advantages
 from candor.steps import StepBatch
 from candor.train import figures

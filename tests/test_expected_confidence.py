@@ -15,11 +15,11 @@ from candor.engines.base import TokenScores
 from candor.enumerated import EnumeratedObjective, answer_probs
 from candor.expected_confidence import ExpectedConfidence, SampledLabel, sampled_labels, written_as_asked
 from candor.grpo import LabelSite, SampledObjective
-from candor.objective import ObjectiveConfig
 from candor.prompts.encoding import decode
 from candor.prompts.grammar import AnswerGrammar, answer_grammar
 from candor.prompts.probe import ProbeSite
-from candor.rewards import RewardConfig
+from candor.recipe.objective import ObjectiveConfig
+from candor.recipe.reward import RewardConfig
 from candor.types import Rollout
 
 GRAMMAR = answer_grammar(TEMPLATE, toy_tokenizer())

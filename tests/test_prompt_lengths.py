@@ -13,7 +13,7 @@ from candor.errors import ModelError, PromptError
 from candor.prompt_lengths import meter_of_model, meter_of_recipe
 from candor.prompts import templates
 from candor.prompts.encoding import encode
-from candor.recipe import Recipe, dump
+from candor.recipe.recipe import Recipe, dump
 from candor.types import Example, Label
 
 

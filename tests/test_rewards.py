@@ -12,11 +12,10 @@ from hypothesis.extra.numpy import arrays
 from pydantic import ValidationError
 
 from candor.means import Means
+from candor.recipe.reward import PRESETS, RewardConfig
 from candor.rewards import (
     NO_LABEL,
-    PRESETS,
     TERMS,
-    RewardConfig,
     accuracy_term,
     add_reward_means,
     alignment_term,

@@ -12,10 +12,10 @@ from toy import TEMPLATE, byte_tokenizer, example, sentencepiece_tokenizer, toy_
 
 from candor.collapse import CollapseWatch
 from candor.means import Means
-from candor.objective import ObjectiveConfig
 from candor.prompts.encoding import decode, encode_continuation
 from candor.prompts.probe import label_probs
-from candor.rewards import RewardConfig
+from candor.recipe.objective import ObjectiveConfig
+from candor.recipe.reward import RewardConfig
 from candor.scoring import gold_indices, padded_logprobs, rollout_means, score_rollouts, token_advantages
 from candor.steps import StepBatch, reasoning_of
 from candor.train import figures

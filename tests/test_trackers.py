@@ -16,7 +16,7 @@ from candor.cli import main
 from candor.errors import CandorError, Stopped
 from candor.experiment import run_experiment
 from candor.progress import Reporter
-from candor.recipe import Recipe
+from candor.recipe.recipe import Recipe
 from candor.trackers import Trackers, check_trackers
 
 STEPS = 4

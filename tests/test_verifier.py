@@ -17,7 +17,7 @@ from candor.predictions import read_predictions
 from candor.prompts.answers import CONFIDENCES
 from candor.prompts.grammar import answer_grammar
 from candor.prompts.templates import get
-from candor.recipe import load_recipe
+from candor.recipe.recipe import load_recipe
 from candor.run_folder import prediction_path
 from candor.types import LABELS, Label, Validity
 from candor.verifier import Verdict, Verifier, greedy_answer

@@ -13,7 +13,7 @@ from candor.errors import RunError
 from candor.metrics.threshold import Choice, choose_threshold
 from candor.metrics.views import stated_view
 from candor.predictions import read_predictions
-from candor.recipe import Recipe
+from candor.recipe.recipe import Recipe
 from candor.run_folder import prediction_path
 from candor.types import Prediction
 

@@ -112,7 +112,7 @@ def run(
 
     candor run paper-fever --data-dir data -o engine.kind=tinker -o sampling.temperature=1.0 --plan
     """
-    from candor.recipe import find_recipe, load_recipe, resolve_arms
+    from candor.recipe.recipe import find_recipe, load_recipe, resolve_arms
 
     loaded = load_recipe(find_recipe(recipe), overrides or [])
     folder = out or Path("runs") / loaded.name

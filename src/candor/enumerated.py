@@ -19,10 +19,11 @@ from candor.collapse import add_expected_confidences
 from candor.engines.base import ObjectiveResult, TokenScores
 from candor.grpo import ZERO_SPREAD, clipped_surrogate, group_advantages
 from candor.means import Means
-from candor.objective import ObjectiveConfig
 from candor.prompts.answers import CONFIDENCES
 from candor.prompts.grammar import AnswerGrammar
-from candor.rewards import NO_LABEL, RewardConfig, Rewards, add_reward_means, score
+from candor.recipe.objective import ObjectiveConfig
+from candor.recipe.reward import RewardConfig
+from candor.rewards import NO_LABEL, Rewards, add_reward_means, score
 from candor.types import LABELS
 
 

@@ -21,7 +21,8 @@ from candor.engines.base import Tokens
 from candor.prompts.answers import CONFIDENCES
 from candor.prompts.encoding import decode
 from candor.prompts.grammar import AnswerGrammar
-from candor.rewards import NO_LABEL, RewardConfig, score
+from candor.recipe.reward import RewardConfig
+from candor.rewards import NO_LABEL, score
 from candor.types import Rollout
 
 

@@ -33,7 +33,7 @@ from candor.predictions import Header, write_predictions
 from candor.progress import Reporter
 from candor.prompt_lengths import meter_of_recipe
 from candor.prompts import templates
-from candor.recipe import Recipe, dump
+from candor.recipe.recipe import Recipe, dump
 from candor.report.page import report_run
 from candor.results import read_results, write_results
 from candor.run_folder import (

@@ -15,7 +15,7 @@ from candor.model_card import model_card
 from candor.models import SANDBOX, base_model_of
 from candor.progress import Reporter
 from candor.prompts import templates
-from candor.recipe import Recipe, load_recipe
+from candor.recipe.recipe import Recipe, load_recipe
 from candor.run_folder import RECIPE, RESULTS
 from candor.verifier import EXPORTED, trained_adapter
 

@@ -10,7 +10,7 @@ from typing import Any, Final
 from candor.engines import parallel
 from candor.errors import RunError
 from candor.files import write_text
-from candor.recipe import Recipe, dump, load_recipe, resolve_arms, to_yaml
+from candor.recipe.recipe import Recipe, dump, load_recipe, resolve_arms, to_yaml
 from candor.run_folder import RECIPE
 
 SHARED_BY_ARMS: Final = ("model", "engine", "prompt", "data", "evaluation")

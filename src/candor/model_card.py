@@ -9,7 +9,7 @@ from typing import Any, Final
 from huggingface_hub import EvalResult, ModelCardData
 
 from candor.prompts import templates
-from candor.recipe import Recipe, to_yaml
+from candor.recipe.recipe import Recipe, to_yaml
 from candor.types import Example, Label
 
 METRICS: Final = {

@@ -7,11 +7,11 @@ from pathlib import Path
 from typing import Final
 
 from candor.engines.base import Engine
-from candor.engines.config import EngineConfig, ModelConfig
 from candor.engines.local import LocalEngine
 from candor.errors import ModelError
 from candor.files import read_json
 from candor.progress import Bar, Reporter
+from candor.recipe.engine import EngineConfig, ModelConfig
 
 SANDBOX: Final = "sandbox"
 """What recipes call the sandbox's base model."""

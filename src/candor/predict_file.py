@@ -5,13 +5,13 @@ from __future__ import annotations
 from pathlib import Path
 
 from candor.data.inputs import read_splits
-from candor.engines.config import EngineConfig, ModelConfig
 from candor.errors import DataError
 from candor.models import load_engine
 from candor.predict import predict
 from candor.predictions import Header, write_predictions
 from candor.progress import Reporter
 from candor.prompts import templates
+from candor.recipe.engine import EngineConfig, ModelConfig
 
 
 def predict_file(

@@ -7,7 +7,6 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, Final
 
-from candor.engines.config import ModelConfig
 from candor.engines.loading import load_tokenizer, longest_sequence
 from candor.errors import ModelError
 from candor.models import SANDBOX
@@ -15,7 +14,8 @@ from candor.prompts import templates
 from candor.prompts.encoding import encode_text, prompt_text
 from candor.prompts.grammar import answer_grammar
 from candor.prompts.templates import Template
-from candor.recipe import EvaluationConfig, Recipe
+from candor.recipe.engine import ModelConfig
+from candor.recipe.recipe import EvaluationConfig, Recipe
 from candor.types import Example
 
 SANDBOX_LENGTH: Final = 4096

@@ -1,4 +1,4 @@
-"""The reward of an answer: seven terms, pure functions on arrays, and their named presets.
+"""The reward of an answer: seven terms, pure functions on arrays.
 
 Every function broadcasts: ``label`` holds indices into :data:`candor.types.LABELS` (-1: no label could be read),
 ``confidence`` numbers in [0, 1] (NaN: none could be read), ``gold`` label indices, ``probs`` the probed p(label)
@@ -6,21 +6,20 @@ with the label axis last. What the study left open is settled by one rule, so th
 every term an answer without a label earns the least that any label could earn there, and an answer without a
 confidence the least that any confidence could earn with its label.
 
-The terms and the values of preset ``paper`` are those of the study (see ``recipes/README.md``).
+The terms are those of the study (see ``recipes/README.md``).
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Final, Literal, TypeAlias
+from typing import Final, Literal, TypeAlias
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from pydantic import Field, model_validator
 
-from candor.config import Config
 from candor.means import Means
+from candor.recipe.reward import RewardConfig
 from candor.types import LABELS, Label
 
 Array: TypeAlias = NDArray[np.float64]
@@ -30,81 +29,6 @@ _NA: Final = LABELS.index(Label.NA)
 
 TERMS: Final = ("accuracy", "shaping", "calibration", "alignment", "false_na", "consistency", "format")
 """Names of the terms, as logged."""
-
-PRESETS: Final[dict[str, dict[str, Any]]] = {
-    # The study's values.
-    "paper": {
-        "correct": 2.0,
-        "wrong": -1.0,
-        "shaping": 0.1,
-        "calibration": 0.25,
-        "alignment": 0.15,
-        "alignment_form": "absolute",
-        "false_na": 2.0,
-        "consistency": 0.25,
-        "format": 0.25,
-        "warmup_steps": 50,
-    },
-    # Correctness plus Brier score of the stated confidence (RLCR, arXiv 2507.16806), and its format reward.
-    "rlcr": {
-        "correct": 1.0,
-        "wrong": 0.0,
-        "shaping": 0.0,
-        "calibration": 1.0,
-        "alignment": 0.0,
-        "alignment_form": "absolute",
-        "false_na": 0.0,
-        "consistency": 0.0,
-        "format": 1.0,
-        "warmup_steps": 0,
-    },
-    # Ours: proper scores only. False NA and consistency would move the best answer away from the likeliest label,
-    # an absolute alignment would make p the best confidence whether or not p is right.
-    "candor": {
-        "correct": 2.0,
-        "wrong": -1.0,
-        "shaping": 0.0,
-        "calibration": 1.0,
-        "alignment": 1.0,
-        "alignment_form": "quadratic",
-        "false_na": 0.0,
-        "consistency": 0.0,
-        "format": 1.0,
-        "warmup_steps": 0,
-    },
-}
-
-
-class RewardConfig(Config):
-    """Values of the terms. ``preset`` fills in what is not given; the resolved recipe spells out everything."""
-
-    preset: Literal["paper", "rlcr", "candor"] = "candor"
-    correct: float = Field(ge=-100, le=100, description="accuracy term of a right label")
-    wrong: float = Field(ge=-100, le=100, description="accuracy term of a wrong label or none")
-    shaping: float = Field(ge=0, le=100, description="times log p(gold)")
-    calibration: float = Field(ge=0, le=100, description="times minus (confidence - correct)^2")
-    alignment: float = Field(ge=0, le=100, description="times minus the distance of confidence and p(label)")
-    alignment_form: Literal["absolute", "quadratic"] = Field(description="distance: |c - p| or (c - p)^2")
-    false_na: float = Field(ge=0, le=100, description="cost of NA where gold is not NA and evidence is shown")
-    consistency: float = Field(ge=0, le=100, description="cost of a label that is not the likeliest by the probe")
-    format: float = Field(ge=0, le=100, description="cost of an answer that is not in the asked form")
-    warmup_steps: int = Field(ge=0, description="steps over which calibration and alignment ramp up from 0")
-
-    @model_validator(mode="before")
-    @classmethod
-    def _fill_from_preset(cls, values: Any) -> Any:
-        if isinstance(values, Mapping):
-            preset = PRESETS.get(values.get("preset", "candor"), {})
-            return {**preset, **values}
-        return values
-
-    @model_validator(mode="after")
-    def _right_is_best(self) -> RewardConfig:
-        if self.wrong > self.correct:
-            raise ValueError(
-                f"wrong: {self.wrong:g} is more than correct ({self.correct:g}), so that being wrong would pay"
-            )
-        return self
 
 
 def warmup(step: int, warmup_steps: int) -> float:

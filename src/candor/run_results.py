@@ -8,7 +8,7 @@ from candor.compare import compare_files
 from candor.errors import PredictionError
 from candor.files import read_json
 from candor.metrics import schema
-from candor.recipe import Recipe, load_recipe
+from candor.recipe.recipe import Recipe, load_recipe
 from candor.results import run_results
 from candor.run_folder import AUDIT, MANIFEST, RECIPE, prediction_path
 

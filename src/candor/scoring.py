@@ -13,12 +13,13 @@ from numpy.typing import NDArray
 from candor.collapse import add_expected_confidences
 from candor.grpo import group_advantages, label_advantages
 from candor.means import Means
-from candor.objective import ObjectiveConfig
 from candor.prompts.answers import Answer, label_position, parse
 from candor.prompts.encoding import tokens_covering
 from candor.prompts.probe import label_probs
 from candor.prompts.templates import Template
-from candor.rewards import NO_LABEL, RewardConfig, Rewards, add_reward_means, score
+from candor.recipe.objective import ObjectiveConfig
+from candor.recipe.reward import RewardConfig
+from candor.rewards import NO_LABEL, Rewards, add_reward_means, score
 from candor.types import LABELS, Example, Rollout, Validity
 
 

@@ -21,7 +21,7 @@ from candor.prompts import templates
 from candor.prompts.encoding import EncodedPrompt, common_prefix_length, encode_continuation
 from candor.prompts.grammar import AnswerGrammar
 from candor.prompts.probe import LABEL_PROBE, probe_site, split_before
-from candor.recipe import Recipe
+from candor.recipe.recipe import Recipe
 from candor.rewards import NO_LABEL
 from candor.scoring import (
     ScoredRollouts,

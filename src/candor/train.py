@@ -21,7 +21,7 @@ from candor.errors import EngineError, NumericsError, Stopped
 from candor.prompts import templates
 from candor.prompts.encoding import encode
 from candor.prompts.grammar import answer_grammar
-from candor.recipe import Recipe, ScheduleConfig
+from candor.recipe.recipe import Recipe, ScheduleConfig
 from candor.seeding import derive_seed
 from candor.steps import Prepared, StepBatch, enumerated_step, sampled_step
 from candor.training_log import TrainingLog

@@ -9,7 +9,7 @@ import numpy as np
 from candor.engines.base import Engine
 from candor.predict import predict
 from candor.prompts import templates
-from candor.recipe import Recipe
+from candor.recipe.recipe import Recipe
 from candor.types import Example
 
 

@@ -18,7 +18,6 @@ from numpy.typing import NDArray
 from candor.abstention import Abstention, choose_abstention
 from candor.data.rows import RowError, clean, kind_of
 from candor.engines.base import Engine
-from candor.engines.config import EngineConfig, ModelConfig
 from candor.errors import DataError, ModelError, RunError
 from candor.files import read_json, sha256
 from candor.models import base_model_of, load_engine
@@ -28,7 +27,8 @@ from candor.prompts.answers import CONFIDENCES
 from candor.prompts.encoding import EncodedPrompt, encode
 from candor.prompts.grammar import answer_grammar
 from candor.prompts.probe import label_probs
-from candor.recipe import Recipe, load_recipe
+from candor.recipe.engine import EngineConfig, ModelConfig
+from candor.recipe.recipe import Recipe, load_recipe
 from candor.run_folder import ADAPTER, RECIPE
 from candor.types import LABELS, Example, Label
 

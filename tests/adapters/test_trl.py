@@ -15,7 +15,8 @@ from candor.engines.base import Sampling
 from candor.errors import DataError, RecipeError
 from candor.prompts.encoding import encode_text
 from candor.prompts.probe import LABEL_PROBE
-from candor.rewards import PRESETS, TERMS, RewardConfig, score
+from candor.recipe.reward import PRESETS, RewardConfig
+from candor.rewards import TERMS, score
 
 COMPLETIONS = ["LABEL=PASS\nCONF=0.80", "LABEL=NA\nCONF=0.30", "so LABEL=FAIL\nCONF=0.90", "no idea", "LABEL=NA"]
 COLUMNS: dict[str, Any] = {

@@ -16,13 +16,13 @@ from typing import Any
 import pytest
 from fever_files import CLAIMS, PAGES, claim, page, write_dump, write_fever
 
-from candor.data.config import DataConfig, FeverSource
 from candor.data.loaded import LoadedSource
 from candor.data.retrieval import Retriever, words
 from candor.data.sources import load_source
 from candor.data.splits import make_splits
 from candor.data.wiki import WikiIndex, build_wiki_index
 from candor.errors import DataError
+from candor.recipe.data import DataConfig, FeverSource
 from candor.types import Label
 
 

@@ -12,11 +12,11 @@ from fever_files import claim, write_fever
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from candor.data.config import SPLITS, DataConfig
 from candor.data.splits import Splits, check_disjoint, make_splits
 from candor.data.text import normalise_claim
 from candor.errors import SplitError
-from candor.recipe import find_recipe, load_recipe
+from candor.recipe.data import SPLITS, DataConfig
+from candor.recipe.recipe import find_recipe, load_recipe
 from candor.types import Example, Label
 
 LABEL_NAMES = ("PASS", "FAIL", "NA")

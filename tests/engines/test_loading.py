@@ -9,7 +9,6 @@ import pytest
 import torch
 from toy import save_toy_model
 
-from candor.engines.config import LoraConfig, ModelConfig
 from candor.engines.loading import (
     add_adapter,
     choose_device,
@@ -20,6 +19,7 @@ from candor.engines.loading import (
     longest_sequence,
 )
 from candor.errors import ModelError
+from candor.recipe.engine import LoraConfig, ModelConfig
 
 CPU = torch.device("cpu")
 

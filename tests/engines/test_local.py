@@ -10,13 +10,13 @@ import torch
 from toy import EXAMPLES, TEMPLATE, save_toy_model, toy_engine
 
 from candor.engines.base import Batch, ObjectiveResult, OptimiserStep, Sampling, TokenScores
-from candor.engines.config import EngineConfig, LoraConfig, ModelConfig
 from candor.engines.loading import load_model, load_tokenizer
 from candor.engines.local import LocalEngine
 from candor.errors import DataError, EngineError, ModelError
 from candor.means import Means
 from candor.prompts.encoding import encode
 from candor.prompts.probe import LABEL_PROBE
+from candor.recipe.engine import EngineConfig, LoraConfig, ModelConfig
 
 STEP = OptimiserStep(0.01, 1.0)
 

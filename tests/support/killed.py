@@ -6,7 +6,7 @@ from pathlib import Path
 
 from toy import EXAMPLES, toy_engine
 
-from candor.recipe import Recipe
+from candor.recipe.recipe import Recipe
 from candor.train import train
 
 

@@ -12,11 +12,11 @@ from tokenizers import AddedToken, Tokenizer, decoders, models, normalizers, pre
 from transformers import PreTrainedTokenizerFast
 
 from candor.engines.base import Batch, ObjectiveResult, OptimiserStep, TokenScores
-from candor.engines.config import EngineConfig, LoraConfig, ModelConfig
 from candor.engines.local import LocalEngine
 from candor.means import Means
 from candor.prompts import templates
-from candor.recipe import Recipe, recipe_from
+from candor.recipe.engine import EngineConfig, LoraConfig, ModelConfig
+from candor.recipe.recipe import Recipe, recipe_from
 from candor.types import LABELS, Example, Label
 
 # Tensors this small gain nothing from threads, and where others compute too, threads that wait cost seconds.

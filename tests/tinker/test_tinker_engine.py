@@ -13,10 +13,8 @@ from safetensors.numpy import load_file
 from toy import EXAMPLES, SAMPLED, TEMPLATE, save_toy_model, service_engine, toy_recipe
 
 from candor.cli import main
-from candor.data.config import DataConfig
 from candor.engines import tinker_sdk
 from candor.engines.base import Batch, ObjectiveResult, OptimiserStep, Sampling, TokenScores
-from candor.engines.config import EngineConfig, LoraConfig, ModelConfig
 from candor.engines.local import LocalEngine
 from candor.engines.tinker import TinkerEngine
 from candor.engines.tinker_losses import LOSS, Scored, training_data
@@ -25,7 +23,9 @@ from candor.files import read_json, read_jsonl
 from candor.means import Means
 from candor.prompts.encoding import encode
 from candor.prompts.probe import LABEL_PROBE
-from candor.recipe import to_yaml
+from candor.recipe.data import DataConfig
+from candor.recipe.engine import EngineConfig, LoraConfig, ModelConfig
+from candor.recipe.recipe import to_yaml
 from candor.train import train
 from candor.types import LABELS
 

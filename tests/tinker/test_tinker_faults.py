@@ -15,7 +15,7 @@ from toy import EXAMPLES, SAMPLED, service_engine, toy_recipe
 from candor.engines import tinker_service
 from candor.errors import EngineError, Stopped
 from candor.files import read_jsonl
-from candor.recipe import Recipe
+from candor.recipe.recipe import Recipe
 from candor.train import train
 
 if _reason := why_no_server():

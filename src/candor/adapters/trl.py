@@ -17,14 +17,15 @@ from typing import Any, Final, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from candor.engines.config import EngineConfig
 from candor.engines.local import LocalEngine
 from candor.errors import DataError, RecipeError
 from candor.prompts import templates
 from candor.prompts.answers import parse
 from candor.prompts.encoding import encode_text
 from candor.prompts.probe import LABEL_PROBE, label_probs, probe_site
-from candor.rewards import NO_LABEL, PRESETS, TERMS, RewardConfig, Rewards, score
+from candor.recipe.engine import EngineConfig
+from candor.recipe.reward import PRESETS, RewardConfig
+from candor.rewards import NO_LABEL, TERMS, Rewards, score
 from candor.types import LABELS, Validity
 
 RewardFunc: TypeAlias = Callable[..., "list[float | None]"]

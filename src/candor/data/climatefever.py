@@ -5,11 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from candor.data.config import ClimatefeverSource
 from candor.data.loaded import LoadedSource, Loading
 from candor.data.official import require
 from candor.data.rows import OFFICIAL_LABELS, BadRows, RowError, field, identifier, kind_of, label, record, text
 from candor.data.text import claim_group, display_title
+from candor.recipe.data import ClimatefeverSource
 from candor.types import Example, Label
 
 

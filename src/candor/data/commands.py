@@ -13,7 +13,6 @@ from rich.markup import escape
 from rich.table import Column, Table
 
 from candor.data.audit import audit
-from candor.data.config import OnBadRow
 from candor.data.download import fetch as fetch_files
 from candor.data.download import find_official
 from candor.data.inputs import NAMED_SOURCES, load_named, read_splits
@@ -22,7 +21,8 @@ from candor.data.official import OFFICIAL_DATASETS, OFFICIAL_FILES, OfficialFile
 from candor.data.splits import Split, make_splits
 from candor.errors import CandorError, DataError, ModelError
 from candor.files import write_json
-from candor.recipe import Recipe, dump, find_recipe, load_recipe, resolve_arms
+from candor.recipe.data import OnBadRow
+from candor.recipe.recipe import Recipe, dump, find_recipe, load_recipe, resolve_arms
 from candor.run_folder import RECIPE
 from candor.sandbox.world import DOMAINS
 from candor.types import LABELS, Example

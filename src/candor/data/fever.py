@@ -13,7 +13,6 @@ from typing import Any, TypeAlias
 
 import pooch
 
-from candor.data.config import FeverSource
 from candor.data.loaded import MAX_LISTED, Completion, LoadedSource, Loading
 from candor.data.official import find_dump, require
 from candor.data.retrieval import Retriever
@@ -32,6 +31,7 @@ from candor.data.rows import (
 from candor.data.text import claim_group, digest, display_title, normalise_claim, page_group
 from candor.data.wiki import Sentence, WikiIndex, build_wiki_index, dump_identity
 from candor.errors import DataError
+from candor.recipe.data import FeverSource
 from candor.types import Example, Label
 
 _FILES = {"train": "train.jsonl", "dev": "shared_task_dev.jsonl"}

@@ -7,7 +7,15 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
-from candor.data.config import (
+from candor.data.examples import parse_example
+from candor.data.loaded import LoadedSource, Loading
+from candor.data.official import OFFICIAL_DATASETS, DataPath
+from candor.data.rows import OFFICIAL_LABELS, BadRows, json_lines, json_list
+from candor.data.sources import load_source
+from candor.data.splits import Progress, Split
+from candor.data.table import layout_of, row_parser
+from candor.errors import DataError
+from candor.recipe.data import (
     SPLITS,
     ClimatefeverSource,
     Columns,
@@ -18,14 +26,6 @@ from candor.data.config import (
     TableSource,
     VitamincSource,
 )
-from candor.data.examples import parse_example
-from candor.data.loaded import LoadedSource, Loading
-from candor.data.official import OFFICIAL_DATASETS, DataPath
-from candor.data.rows import OFFICIAL_LABELS, BadRows, json_lines, json_list
-from candor.data.sources import load_source
-from candor.data.splits import Progress, Split
-from candor.data.table import layout_of, row_parser
-from candor.errors import DataError
 from candor.sandbox.world import DOMAINS
 from candor.types import Example
 

@@ -8,8 +8,8 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, BinaryIO
 
-from candor.data.config import OnBadRow
 from candor.errors import DataError
+from candor.recipe.data import OnBadRow
 from candor.types import Label
 
 MAX_LINE_BYTES = 16 * 2**20

@@ -8,18 +8,11 @@ from collections.abc import Callable
 from pathlib import Path
 
 from candor.data import climatefever, fever, table, vitaminc
-from candor.data.config import (
-    ClimatefeverSource,
-    OnBadRow,
-    SandboxSource,
-    SourceConfig,
-    TableSource,
-    VitamincSource,
-)
 from candor.data.loaded import LoadedSource
 from candor.data.official import default_data_dir
 from candor.data.rows import BadRows
 from candor.errors import DataError
+from candor.recipe.data import ClimatefeverSource, OnBadRow, SandboxSource, SourceConfig, TableSource, VitamincSource
 from candor.sandbox import world
 
 
@@ -38,7 +31,7 @@ def load_source(
 
     Args:
         name: becomes the examples' ``dataset``.
-        config: one of the source models of :mod:`candor.data.config`.
+        config: one of the source models of :mod:`candor.recipe.data`.
         data_dir: where official files lie, and tables may; else ``data`` here or in the user's cache folder.
         on_bad_row: ``error`` or ``skip``.
         seed: decides what a sandbox generates and which pages fill ``na_evidence: random``.

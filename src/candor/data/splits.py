@@ -9,12 +9,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeAlias
 
-from candor.data.config import SPLITS, Counts, DataConfig, SandboxSource
 from candor.data.loaded import LoadedSource
 from candor.data.rows import SkippedRow
 from candor.data.sources import load_source
 from candor.data.text import digest, normalise_claim
 from candor.errors import SplitError
+from candor.recipe.data import SPLITS, Counts, DataConfig, SandboxSource
 from candor.types import LABELS, Example, Label
 
 Progress: TypeAlias = Callable[[str], None]

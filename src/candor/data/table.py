@@ -7,7 +7,6 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from candor.data.config import Columns, TableSource
 from candor.data.loaded import LoadedSource, Loading
 from candor.data.official import DataPath
 from candor.data.rows import (
@@ -24,6 +23,7 @@ from candor.data.rows import (
 )
 from candor.data.text import claim_group, digest
 from candor.errors import DataError
+from candor.recipe.data import Columns, TableSource
 from candor.types import Example, Label
 
 _FORMATS = {".jsonl": "jsonl", ".ndjson": "jsonl", ".json": "json", ".csv": "csv", ".tsv": "tsv"}

@@ -5,11 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from candor.data.config import VitamincSource
 from candor.data.loaded import LoadedSource, Loading
 from candor.data.official import find, require
 from candor.data.rows import OFFICIAL_LABELS, BadRows, RowError, field, identifier, label, record, text
 from candor.data.text import page_group
+from candor.recipe.data import VitamincSource
 from candor.types import Example
 
 _PARTS = ("train", "dev", "test")

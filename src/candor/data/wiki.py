@@ -21,11 +21,11 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from candor.data.config import OnBadRow
 from candor.data.official import DataPath, zip_members
 from candor.data.rows import BadRows, RowError, field, json_lines, kind_of, record
 from candor.data.text import canonical_title, digest, display_title, unescape
 from candor.errors import DataError
+from candor.recipe.data import OnBadRow
 
 SCHEMA_VERSION = "1"
 SENTENCE_BITS = 16

@@ -12,8 +12,8 @@ from typing import Any, Final
 import torch
 from safetensors import SafetensorError
 
-from candor.engines.config import LoraConfig, ModelConfig
 from candor.errors import ModelError
+from candor.recipe.engine import LoraConfig, ModelConfig
 
 logger = logging.getLogger(__name__)
 

@@ -16,7 +16,6 @@ from candor.engines import parallel
 from candor.engines.base import Batch, Objective, OptimiserStep, Sampling, Tokens, TokenScores
 from candor.engines.checkpoint import load_checkpoint, save_adapter, save_checkpoint
 from candor.engines.checks import check_continuations, check_prompts, check_sampling
-from candor.engines.config import EngineConfig, ModelConfig
 from candor.engines.forward import ForwardPath, Sampled
 from candor.engines.loading import (
     add_adapter,
@@ -33,6 +32,7 @@ from candor.errors import EngineError, ModelError, NumericsError
 from candor.means import Means
 from candor.prompts.encoding import decode
 from candor.prompts.probe import Probe, ProbeSite, probe_site
+from candor.recipe.engine import EngineConfig, ModelConfig
 from candor.types import Rollout
 
 logger = logging.getLogger(__name__)

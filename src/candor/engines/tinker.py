@@ -29,7 +29,6 @@ from candor.engines import parallel
 from candor.engines import tinker_sdk as sdk
 from candor.engines.base import Batch, Objective, OptimiserStep, Sampling, Tokens, TokenScores
 from candor.engines.checks import check_continuations, check_prompts, check_sampling
-from candor.engines.config import EngineConfig, ModelConfig
 from candor.engines.loading import longest_sequence
 from candor.engines.tinker_losses import Reduction, Scored, datum, training_data
 from candor.engines.tinker_model import ModelCard, api_key, model_card
@@ -39,6 +38,7 @@ from candor.files import atomic_folder, read_json, write_json
 from candor.means import Means
 from candor.prompts.encoding import decode, encode_continuation
 from candor.prompts.probe import Probe, probe_site
+from candor.recipe.engine import EngineConfig, ModelConfig
 from candor.seeding import derive_seed
 from candor.types import Rollout
 

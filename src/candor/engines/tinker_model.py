@@ -7,10 +7,10 @@ import os
 from dataclasses import dataclass
 from typing import Any, Final
 
-from candor.engines.config import EngineConfig, ModelConfig
 from candor.engines.loading import load_tokenizer
 from candor.engines.tinker_sdk import NO_KEY
 from candor.errors import ModelError
+from candor.recipe.engine import EngineConfig, ModelConfig
 
 logger = logging.getLogger(__name__)
 

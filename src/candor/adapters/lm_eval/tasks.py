@@ -10,13 +10,13 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, Final
 
-from candor.data.config import DataConfig
 from candor.data.inputs import read_file
 from candor.data.splits import make_splits
 from candor.errors import DataError
 from candor.metrics.summary import summary
 from candor.prompts import templates
 from candor.prompts.answers import parse
+from candor.recipe.data import DataConfig
 from candor.types import Example, Label, Prediction
 
 COUNTS: Final = {"PASS": 250, "FAIL": 250, "NA": 500}

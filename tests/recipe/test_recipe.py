@@ -9,9 +9,9 @@ import pytest
 from places import ROOT
 
 from candor.errors import RecipeError
-from candor.objective import PRESETS as OBJECTIVE_PRESETS
-from candor.recipe import deep_merge, dump, find_recipe, load_recipe, recipe_from, resolve_arms, to_yaml
-from candor.rewards import PRESETS as REWARD_PRESETS
+from candor.recipe.objective import PRESETS as OBJECTIVE_PRESETS
+from candor.recipe.recipe import deep_merge, dump, find_recipe, load_recipe, recipe_from, resolve_arms, to_yaml
+from candor.recipe.reward import PRESETS as REWARD_PRESETS
 
 VALUES: dict[str, Any] = {
     "name": "small",

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from candor.objective import PRESETS, ObjectiveConfig
+from candor.recipe.objective import PRESETS, ObjectiveConfig
 
 
 @pytest.mark.parametrize("preset", PRESETS)

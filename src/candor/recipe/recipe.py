@@ -19,13 +19,13 @@ import yaml
 from pydantic import Field, ValidationError, field_validator, model_validator
 
 from candor.config import Config, explain
-from candor.data.config import DataConfig
-from candor.engines.config import EngineConfig, ModelConfig
 from candor.errors import PromptError, RecipeError
-from candor.objective import ObjectiveConfig
 from candor.prompts import templates
 from candor.prompts.grammar import AnswerGrammar
-from candor.rewards import RewardConfig
+from candor.recipe.data import DataConfig
+from candor.recipe.engine import EngineConfig, ModelConfig
+from candor.recipe.objective import ObjectiveConfig
+from candor.recipe.reward import RewardConfig
 
 ARM_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 
@@ -238,7 +238,7 @@ def find_recipe(name: str) -> Path:
     path = Path(name)
     if path.is_file():
         return path
-    package = Path(__file__).resolve().parent
+    package = Path(__file__).resolve().parents[1]
     for folder in (package / "recipes", package.parents[1] / "recipes"):
         if (folder / f"{name}.yaml").is_file():
             return folder / f"{name}.yaml"

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Annotated, Any, Final, Literal
+from typing import Annotated, Any, ClassVar, Final, Literal
 
 from pydantic import Field, model_validator
 
-from candor.config import Config
+from candor.recipe.preset import WithPreset
 
 PRESETS: Final[dict[str, dict[str, Any]]] = {
     "paper": {
@@ -38,8 +37,10 @@ PRESETS["rlcr"] = PRESETS["paper"]
 PRESETS["candor-sampled"] = {**PRESETS["candor"], "kind": "sampled", "confidence": "enumerated", "log_valid": 0.0}
 
 
-class ObjectiveConfig(Config):
+class ObjectiveConfig(WithPreset):
     """How rewards become a gradient. ``preset`` fills in what is not given; ``docs/objective.md`` has the formulas."""
+
+    presets: ClassVar = PRESETS
 
     preset: Literal["paper", "rlcr", "candor", "candor-sampled"] = "candor"
     kind: Literal["sampled", "enumerated"] = Field(
@@ -74,13 +75,6 @@ class ObjectiveConfig(Config):
     log_gold: float = Field(ge=0, le=100, description="weight of the differentiable log p(gold label)")
     log_valid: float = Field(ge=0, le=100, description="weight of log(probability of all answers in form) (enumerated)")
     kl: float = Field(ge=0, le=100, description="weight of the divergence from the base model")
-
-    @model_validator(mode="before")
-    @classmethod
-    def _fill_from_preset(cls, values: Any) -> Any:
-        if isinstance(values, Mapping):
-            return {**PRESETS.get(values.get("preset", "candor"), {}), **values}
-        return values
 
     @model_validator(mode="after")
     def _terms_that_act(self) -> ObjectiveConfig:

@@ -1,0 +1,1 @@
+"""All that people write: recipes and their parts, checked and explained."""

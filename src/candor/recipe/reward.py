@@ -1,0 +1,81 @@
+"""The ``reward`` part of a recipe: the weights of its terms, and its presets.
+
+The values of preset ``paper`` are those of the study (see ``recipes/README.md``).
+"""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar, Final, Literal
+
+from pydantic import Field, model_validator
+
+from candor.recipe.preset import WithPreset
+
+PRESETS: Final[dict[str, dict[str, Any]]] = {
+    # The study's values.
+    "paper": {
+        "correct": 2.0,
+        "wrong": -1.0,
+        "shaping": 0.1,
+        "calibration": 0.25,
+        "alignment": 0.15,
+        "alignment_form": "absolute",
+        "false_na": 2.0,
+        "consistency": 0.25,
+        "format": 0.25,
+        "warmup_steps": 50,
+    },
+    # Correctness plus Brier score of the stated confidence (RLCR, arXiv 2507.16806), and its format reward.
+    "rlcr": {
+        "correct": 1.0,
+        "wrong": 0.0,
+        "shaping": 0.0,
+        "calibration": 1.0,
+        "alignment": 0.0,
+        "alignment_form": "absolute",
+        "false_na": 0.0,
+        "consistency": 0.0,
+        "format": 1.0,
+        "warmup_steps": 0,
+    },
+    # Ours: proper scores only. False NA and consistency would move the best answer away from the likeliest label,
+    # an absolute alignment would make p the best confidence whether or not p is right.
+    "candor": {
+        "correct": 2.0,
+        "wrong": -1.0,
+        "shaping": 0.0,
+        "calibration": 1.0,
+        "alignment": 1.0,
+        "alignment_form": "quadratic",
+        "false_na": 0.0,
+        "consistency": 0.0,
+        "format": 1.0,
+        "warmup_steps": 0,
+    },
+}
+
+
+class RewardConfig(WithPreset):
+    """Values of the terms. ``preset`` fills in what is not given; the resolved recipe spells out everything."""
+
+    presets: ClassVar = PRESETS
+
+    preset: Literal["paper", "rlcr", "candor"] = "candor"
+    correct: float = Field(ge=-100, le=100, description="accuracy term of a right label")
+    wrong: float = Field(ge=-100, le=100, description="accuracy term of a wrong label or none")
+    shaping: float = Field(ge=0, le=100, description="times log p(gold)")
+    calibration: float = Field(ge=0, le=100, description="times minus (confidence - correct)^2")
+    alignment: float = Field(ge=0, le=100, description="times minus the distance of confidence and p(label)")
+    alignment_form: Literal["absolute", "quadratic"] = Field(description="distance: |c - p| or (c - p)^2")
+    false_na: float = Field(ge=0, le=100, description="cost of NA where gold is not NA and evidence is shown")
+    consistency: float = Field(ge=0, le=100, description="cost of a label that is not the likeliest by the probe")
+    format: float = Field(ge=0, le=100, description="cost of an answer that is not in the asked form")
+    warmup_steps: int = Field(ge=0, description="steps over which calibration and alignment ramp up from 0")
+
+    @model_validator(mode="after")
+    def _right_is_best(self) -> RewardConfig:
+        if self.wrong > self.correct:
+            raise ValueError(
+                f"wrong: {self.wrong:g} is more than correct ({self.correct:g}), so that being wrong would pay"
+            )
+        return self
