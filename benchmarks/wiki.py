@@ -26,8 +26,8 @@ from typing import Any
 
 import numpy as np
 
-from candor.data.retrieval import Retriever
-from candor.data.wiki import WikiIndex, build_wiki_index
+from candor.data.wiki.index import WikiIndex, build_wiki_index
+from candor.data.wiki.retrieval import Retriever
 
 WORDS = 300_000
 """Different words of a synthetic dump."""

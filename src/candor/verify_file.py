@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import IO, Any, BinaryIO, Final
 
 from candor.data.rows import RowError, delimited, field, identifier, json_lines, json_list, record, text
-from candor.data.table import evidence_sentences, layout_of
+from candor.data.sources.table import evidence_sentences, layout_of
 from candor.errors import CandorError, DataError
 from candor.files import atomic_path, sha256
 from candor.prompts.encoding import EncodedPrompt

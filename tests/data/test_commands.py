@@ -9,8 +9,8 @@ from fever_files import write_fever
 from typer.testing import CliRunner, Result
 
 from candor.data import commands
-from candor.data.download import Fetched
-from candor.data.official import OFFICIAL_FILES, DataPath
+from candor.data.official.download import Fetched
+from candor.data.official.files import OFFICIAL_FILES, DataPath
 from candor.errors import DataError, ModelError, PromptError
 
 app = typer.Typer()

@@ -13,7 +13,7 @@ from candor.data import rows
 from candor.data.examples import read_examples, write_examples
 from candor.data.inputs import load_named, read_splits
 from candor.data.loaded import LoadedSource
-from candor.data.sources import load_source
+from candor.data.sources.load import load_source
 from candor.errors import DataError
 from candor.recipe.data import ClimatefeverSource, DataConfig, TableSource, VitamincSource
 from candor.types import Example, Label

@@ -13,11 +13,11 @@ from rich.markup import escape
 from rich.table import Column, Table
 
 from candor.data.audit import audit
-from candor.data.download import fetch as fetch_files
-from candor.data.download import find_official
 from candor.data.inputs import NAMED_SOURCES, load_named, read_splits
 from candor.data.loaded import LoadedSource, kept_sha256
-from candor.data.official import OFFICIAL_DATASETS, OFFICIAL_FILES, OfficialFile, default_data_dir
+from candor.data.official.download import fetch as fetch_files
+from candor.data.official.download import find_official
+from candor.data.official.files import OFFICIAL_DATASETS, OFFICIAL_FILES, OfficialFile, default_data_dir
 from candor.data.splits import Split, make_splits
 from candor.errors import CandorError, DataError, ModelError
 from candor.files import write_json

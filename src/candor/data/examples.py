@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from candor.data.official import DataPath
+from candor.data.official.files import DataPath
 from candor.data.rows import BadRows, RowError, clean, field, json_lines, kind_of, label, record, text
 from candor.files import write_jsonl
 from candor.types import LABELS, Example

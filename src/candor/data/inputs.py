@@ -9,11 +9,11 @@ from typing import Any
 
 from candor.data.examples import parse_example
 from candor.data.loaded import LoadedSource, Loading
-from candor.data.official import OFFICIAL_DATASETS, DataPath
+from candor.data.official.files import OFFICIAL_DATASETS, DataPath
 from candor.data.rows import OFFICIAL_LABELS, BadRows, json_lines, json_list
-from candor.data.sources import load_source
+from candor.data.sources.load import load_source
+from candor.data.sources.table import layout_of, row_parser
 from candor.data.splits import Progress, Split
-from candor.data.table import layout_of, row_parser
 from candor.errors import DataError
 from candor.recipe.data import (
     SPLITS,

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol, TypeAlias
 
-from candor.data.official import DataPath
+from candor.data.official.files import DataPath
 from candor.data.rows import BadRows, SkippedRow, delimited, json_lines, json_list
 from candor.errors import DataError
 from candor.files import sha256

@@ -11,7 +11,7 @@ from typing import Any, TypeAlias
 
 from candor.data.loaded import LoadedSource
 from candor.data.rows import SkippedRow
-from candor.data.sources import load_source
+from candor.data.sources.load import load_source
 from candor.data.text import digest, normalise_claim
 from candor.errors import SplitError
 from candor.recipe.data import SPLITS, Counts, DataConfig, SandboxSource

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from candor.data.loaded import LoadedSource, Loading
-from candor.data.official import find, require
+from candor.data.official.files import find, require
 from candor.data.rows import OFFICIAL_LABELS, BadRows, RowError, field, identifier, label, record, text
 from candor.data.text import page_group
 from candor.recipe.data import VitamincSource

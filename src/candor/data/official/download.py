@@ -17,7 +17,7 @@ import requests
 from tqdm import tqdm
 
 from candor.data.loaded import checked_sha256, checksum_path
-from candor.data.official import OFFICIAL_DATASETS, OFFICIAL_FILES, DataPath, OfficialFile, find, find_dump
+from candor.data.official.files import OFFICIAL_DATASETS, OFFICIAL_FILES, DataPath, OfficialFile, find, find_dump
 from candor.errors import FetchError
 from candor.files import write_text
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from candor.data.loaded import LoadedSource, Loading
-from candor.data.official import DataPath
+from candor.data.official.files import DataPath
 from candor.data.rows import (
     OFFICIAL_LABELS,
     BadRows,

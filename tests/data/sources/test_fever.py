@@ -17,10 +17,10 @@ import pytest
 from fever_files import CLAIMS, PAGES, claim, page, write_dump, write_fever
 
 from candor.data.loaded import LoadedSource
-from candor.data.retrieval import Retriever, words
-from candor.data.sources import load_source
+from candor.data.sources.load import load_source
 from candor.data.splits import make_splits
-from candor.data.wiki import WikiIndex, build_wiki_index
+from candor.data.wiki.index import WikiIndex, build_wiki_index
+from candor.data.wiki.retrieval import Retriever, words
 from candor.errors import DataError
 from candor.recipe.data import DataConfig, FeverSource
 from candor.types import Label
@@ -278,7 +278,7 @@ def test_killed_build_goes_on_to_the_same_index(tmp_path: Path) -> None:
     build_wiki_index(dump, tmp_path / "whole.sqlite")
     killed = tmp_path / "killed.sqlite"
     script = (
-        "import sys, time; from pathlib import Path; from candor.data.wiki import build_wiki_index\n"
+        "import sys, time; from pathlib import Path; from candor.data.wiki.index import build_wiki_index\n"
         "def say(words): print(words, flush=True); time.sleep(0.01)\n"
         f"build_wiki_index(Path({str(dump)!r}), Path({str(killed)!r}), progress=say)"
     )

@@ -12,7 +12,7 @@ import re
 import unicodedata
 
 from candor.data.text import display_title
-from candor.data.wiki import Sentence, WikiIndex
+from candor.data.wiki.index import Sentence, WikiIndex
 
 MATCH_BUDGET = 20_000
 """Matches that a query may score; ``benchmarks/wiki.py`` measures what a query then takes, about 15 ms."""

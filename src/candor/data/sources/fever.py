@@ -14,8 +14,7 @@ from typing import Any, TypeAlias
 import pooch
 
 from candor.data.loaded import MAX_LISTED, Completion, LoadedSource, Loading
-from candor.data.official import find_dump, require
-from candor.data.retrieval import Retriever
+from candor.data.official.files import find_dump, require
 from candor.data.rows import (
     OFFICIAL_LABELS,
     BadRows,
@@ -29,7 +28,8 @@ from candor.data.rows import (
     text,
 )
 from candor.data.text import claim_group, digest, display_title, normalise_claim, page_group
-from candor.data.wiki import Sentence, WikiIndex, build_wiki_index, dump_identity
+from candor.data.wiki.index import Sentence, WikiIndex, build_wiki_index, dump_identity
+from candor.data.wiki.retrieval import Retriever
 from candor.errors import DataError
 from candor.recipe.data import FeverSource
 from candor.types import Example, Label

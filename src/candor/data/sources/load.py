@@ -7,10 +7,10 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from candor.data import climatefever, fever, table, vitaminc
 from candor.data.loaded import LoadedSource
-from candor.data.official import default_data_dir
+from candor.data.official.files import default_data_dir
 from candor.data.rows import BadRows
+from candor.data.sources import climatefever, fever, table, vitaminc
 from candor.errors import DataError
 from candor.recipe.data import ClimatefeverSource, OnBadRow, SandboxSource, SourceConfig, TableSource, VitamincSource
 from candor.sandbox import world

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from candor.data.loaded import LoadedSource, Loading
-from candor.data.official import require
+from candor.data.official.files import require
 from candor.data.rows import OFFICIAL_LABELS, BadRows, RowError, field, identifier, kind_of, label, record, text
 from candor.data.text import claim_group, display_title
 from candor.recipe.data import ClimatefeverSource

@@ -13,9 +13,9 @@ from typing import Any, ClassVar
 
 import pytest
 
-from candor.data import download
-from candor.data.download import ATTEMPTS, fetch
-from candor.data.official import OfficialFile
+from candor.data.official import download
+from candor.data.official.download import ATTEMPTS, fetch
+from candor.data.official.files import OfficialFile
 from candor.errors import DataError, FetchError
 
 CONTENT = bytes(range(256)) * 4096  # 1 MiB

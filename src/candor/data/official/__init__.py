@@ -1,0 +1,1 @@
+"""Official files: which there are, where they lie, and how they are fetched."""
