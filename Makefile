@@ -33,17 +33,17 @@ test: $(READY)  ## run the tests
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest
 
 test-tinker: $(TINKER)/.ready  ## test the Tinker engine against a real SkyRL server, in an environment of its own
-	PYTHONPATH=$(TINKER)/newest $(TINKER)/bin/python -m pytest -q tests/tinker/test_tinker_sdk.py & newest=$$!; \
-	  OMP_NUM_THREADS=1 $(TINKER)/bin/python -m pytest -n 2 --maxschedchunk 1 tests/tinker tests/contract -k tinker && \
+	PYTHONPATH=$(TINKER)/newest $(TINKER)/bin/python -m pytest -q tests/engines/tinker/test_sdk.py & newest=$$!; \
+	  OMP_NUM_THREADS=1 $(TINKER)/bin/python -m pytest -n 2 --maxschedchunk 1 tests/engines/tinker tests/contract -k tinker && \
 	  wait $$newest
 
 # SkyRL asks for older versions of transformers and peft than candor, and for much that its server never loads: it comes
-# without its own requirements, which tests/tinker/requirements.txt names. The newest SDK, which does not speak with that
+# without its own requirements, which tests/engines/tinker/requirements.txt names. The newest SDK, which does not speak with that
 # server, lies apart: its names and types alone are tested.
-$(TINKER)/.ready: pyproject.toml constraints.txt tests/tinker/requirements.txt
+$(TINKER)/.ready: pyproject.toml constraints.txt tests/engines/tinker/requirements.txt
 	$(PYTHON) -m venv $(TINKER)
 	$(TINKER)/bin/$(PIP) --no-deps --upgrade --target $(TINKER)/newest tinker==0.38.0 & newest=$$!; \
-	  $(TINKER)/bin/$(PIP) -c constraints.txt torch pytest -r tests/tinker/requirements.txt -e . && \
+	  $(TINKER)/bin/$(PIP) -c constraints.txt torch pytest -r tests/engines/tinker/requirements.txt -e . && \
 	  $(TINKER)/bin/$(PIP) --no-deps skyrl==0.3.0 && \
 	  wait $$newest
 	touch $(TINKER)/.ready
@@ -74,8 +74,8 @@ more-experiments: $(INSTALLED)  ## the same for prompts without labels and for b
 	$(BIN)/candor report runs/unlabelled runs/bases --out runs/more-experiments.html
 
 base-model: $(INSTALLED)  ## make the sandbox's base model anew and pack it, after a change of what makes it (three minutes)
-	$(BIN)/python -c 'from candor import models, progress; from candor.sandbox import model; \
-	  print(models.sandbox_model(progress.Reporter(), model.PACKAGED))'
+	$(BIN)/python -c 'from candor import progress; from candor.engines import load; from candor.sandbox import model; \
+	  print(load.sandbox_model(progress.Reporter(), model.PACKAGED))'
 	@echo "remove the folders beside it, which earlier code made"
 
 clean:  ## remove the virtual environments and caches, not the runs

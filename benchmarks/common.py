@@ -27,7 +27,7 @@ from peft import LoraConfig, get_peft_model
 from tokenizers import Tokenizer, models, pre_tokenizers
 
 from candor.engines.base import Tokens
-from candor.engines.local import LocalEngine
+from candor.engines.local.engine import LocalEngine
 from candor.prompts.encoding import common_prefix_length
 from candor.prompts.probe import Probe
 from candor.recipe.engine import EngineConfig

@@ -37,7 +37,7 @@ from common import (
 )
 
 from candor.engines.base import Sampling, Tokens
-from candor.engines.local import LocalEngine
+from candor.engines.local.engine import LocalEngine
 
 QUICK = Shape(prompts=32, header=60, own=(20, 40))
 FULL = Shape(prompts=256)

@@ -47,8 +47,8 @@ from common import (
 )
 
 from candor.engines.base import Batch, OptimiserStep, Sampling, Tokens
-from candor.engines.local import LocalEngine
-from candor.engines.merged_lora import MergedLora
+from candor.engines.local.engine import LocalEngine
+from candor.engines.tree.merged_lora import MergedLora
 from candor.grpo import SampledObjective, group_advantages
 
 QUICK = Shape(prompts=8, group_size=4, header=60, own=(20, 40))

@@ -22,8 +22,8 @@ from running_server import RunningServer
 
 from candor.data.splits import make_splits
 from candor.engines.base import Engine, Sampling
-from candor.engines.local import LocalEngine
-from candor.engines.tinker import TinkerEngine
+from candor.engines.local.engine import LocalEngine
+from candor.engines.tinker.engine import TinkerEngine
 from candor.files import read_jsonl, write_json
 from candor.prompts.probe import LABEL_PROBE
 from candor.recipe.engine import EngineConfig

@@ -118,7 +118,7 @@ def test_the_sandbox_goes_by_its_name_not_by_a_place_of_this_machine(
     trained_run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # The toy model stands for the sandbox's, which takes a minute and a half to make.
-    monkeypatch.setattr("candor.models.sandbox_model", lambda reporter: trained_run.parent / "model")
+    monkeypatch.setattr("candor.engines.load.sandbox_model", lambda reporter: trained_run.parent / "model")
     run = tmp_path / "run"
     shutil.copytree(trained_run, run, ignore=shutil.ignore_patterns("checkpoints"))
     text = (run / "recipe.yaml").read_text()

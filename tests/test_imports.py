@@ -29,7 +29,6 @@ LAYERS = (
 
 MOVING = {
     "manifest": 0,
-    "models": 3,
     "train": 4,
     "steps": 4,
     "enumerated": 4,
@@ -174,7 +173,7 @@ def test_what_reads_files_needs_no_model(module: str) -> None:
 def test_the_command_line_answers_without_torch() -> None:
     code = (
         "import sys, candor.cli, candor.compare, candor.report.page, candor.metrics.summary;"
-        "print([m for m in ('torch', 'transformers', 'peft', 'candor.engines.local') if m in sys.modules])"
+        "print([m for m in ('torch', 'transformers', 'peft', 'candor.engines.local.engine') if m in sys.modules])"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=120)
     assert done.stdout.strip() == "[]"
@@ -183,5 +182,5 @@ def test_the_command_line_answers_without_torch() -> None:
 def test_walking_finds_what_there_is() -> None:
     assert "torch" in _reached("train")
     assert "engines.base" in _reached("train")
-    assert "engines.prefix_tree" in _reached("engines.local")
+    assert "engines.tree.path" in _reached("engines.local.engine")
     assert "prompts.templates" in _own(_imports(MODULES["prompts.encoding"], at_import=True))

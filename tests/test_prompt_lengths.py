@@ -8,7 +8,7 @@ from toy import byte_tokenizer, save_toy_model, toy_recipe
 
 from candor import prompt_lengths
 from candor.data.audit import audit
-from candor.engines.local import LocalEngine
+from candor.engines.local.engine import LocalEngine
 from candor.errors import ModelError, PromptError
 from candor.prompt_lengths import meter_of_model, meter_of_recipe
 from candor.prompts import templates

@@ -226,7 +226,7 @@ def test_an_adapter_needs_its_own_sandbox_model(
     settings = read_json(run / "adapter" / "adapter_config.json")
     assert Verifier.load(run, device="cpu").describe()["model"] == settings["base_model_name_or_path"]
     write_json(run / "adapter" / "adapter_config.json", settings | {"base_model_name_or_path": "/gone/sandbox-base-1"})
-    monkeypatch.setattr("candor.models.sandbox_model", lambda reporter: tmp_path / "sandbox-base-2")
+    monkeypatch.setattr("candor.engines.load.sandbox_model", lambda reporter: tmp_path / "sandbox-base-2")
     with pytest.raises(ModelError, match="sandbox-base-1, which is not there any more"):
         Verifier.load(run)
 

@@ -21,13 +21,13 @@ from candor.data.examples import read_examples, write_examples
 from candor.data.splits import make_splits
 from candor.engines import parallel
 from candor.engines.base import Engine
+from candor.engines.load import SANDBOX, load_engine, sandbox_model
 from candor.errors import DataError, RunError
 from candor.files import atomic_path, read_json, write_json
 from candor.manifest import environment
 from candor.members import SHARED_BY_ARMS, Member, claim_folder, members
 from candor.metrics.schema import RunResults
 from candor.metrics.seeds import combine_seeds
-from candor.models import SANDBOX, load_engine, sandbox_model
 from candor.predict import predict
 from candor.predictions import Header, write_predictions
 from candor.progress import Reporter

@@ -8,11 +8,11 @@ from typing import Any, Final
 
 import candor
 from candor.abstention import choose_abstention
-from candor.engines.loading import choose_device, load_adapter, load_model, load_tokenizer
+from candor.engines.load import SANDBOX, base_model_of
+from candor.engines.pretrained import choose_device, load_adapter, load_model, load_tokenizer
 from candor.errors import RunError
 from candor.files import atomic_folder, read_json, write_json, write_text
 from candor.model_card import model_card
-from candor.models import SANDBOX, base_model_of
 from candor.progress import Reporter
 from candor.prompts import templates
 from candor.recipe.recipe import Recipe, load_recipe

@@ -13,9 +13,9 @@ from pathlib import Path
 from typing import Any, Final
 
 from candor.data.splits import make_splits
-from candor.engines.loading import load_tokenizer
+from candor.engines.load import SANDBOX
+from candor.engines.pretrained import load_tokenizer
 from candor.members import SHARED_BY_ARMS
-from candor.models import SANDBOX
 from candor.prompts import templates
 from candor.prompts.answers import CONFIDENCES
 from candor.prompts.encoding import encode_text, prompt_text

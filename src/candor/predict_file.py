@@ -5,8 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 from candor.data.inputs import read_splits
+from candor.engines.load import load_engine
 from candor.errors import DataError
-from candor.models import load_engine
 from candor.predict import predict
 from candor.predictions import Header, write_predictions
 from candor.progress import Reporter

@@ -7,9 +7,9 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, Final
 
-from candor.engines.loading import load_tokenizer, longest_sequence
+from candor.engines.load import SANDBOX
+from candor.engines.pretrained import load_tokenizer, longest_sequence
 from candor.errors import ModelError
-from candor.models import SANDBOX
 from candor.prompts import templates
 from candor.prompts.encoding import encode_text, prompt_text
 from candor.prompts.grammar import answer_grammar

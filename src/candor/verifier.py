@@ -18,9 +18,9 @@ from numpy.typing import NDArray
 from candor.abstention import Abstention, choose_abstention
 from candor.data.rows import RowError, clean, kind_of
 from candor.engines.base import Engine
+from candor.engines.load import base_model_of, load_engine
 from candor.errors import DataError, ModelError, RunError
 from candor.files import read_json, sha256
-from candor.models import base_model_of, load_engine
 from candor.progress import Reporter
 from candor.prompts import templates
 from candor.prompts.answers import CONFIDENCES

@@ -12,7 +12,7 @@ from tokenizers import AddedToken, Tokenizer, decoders, models, normalizers, pre
 from transformers import PreTrainedTokenizerFast
 
 from candor.engines.base import Batch, ObjectiveResult, OptimiserStep, TokenScores
-from candor.engines.local import LocalEngine
+from candor.engines.local.engine import LocalEngine
 from candor.means import Means
 from candor.prompts import templates
 from candor.recipe.engine import EngineConfig, LoraConfig, ModelConfig
@@ -166,7 +166,7 @@ def toy_engine(folder: Path, *, seed: int = 0, trained: bool = True, **config: A
 
 def service_engine(folder: Path, url: str, *, adapter: Path | bool = True, **config: Any) -> Any:
     """The same kind of engine, on a Tinker server that runs a saved toy model."""
-    from candor.engines.tinker import TinkerEngine
+    from candor.engines.tinker.engine import TinkerEngine
 
     model = ModelConfig(name=str(folder), lora=LoraConfig(rank=4, alpha=32.0))
     return TinkerEngine.from_config(

@@ -17,7 +17,7 @@ from typing import Any, Final, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from candor.engines.local import LocalEngine
+from candor.engines.local.engine import LocalEngine
 from candor.errors import DataError, RecipeError
 from candor.prompts import templates
 from candor.prompts.answers import parse

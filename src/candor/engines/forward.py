@@ -1,6 +1,6 @@
 """The two ways of running a local model: sequence by sequence (plain) or over a prefix tree.
 
-Both give the same numbers; :mod:`candor.engines.local` takes the tree where a model family is proven on it.
+Both give the same numbers; :mod:`candor.engines.local.engine` takes the tree where a model family is proven on it.
 """
 
 from __future__ import annotations

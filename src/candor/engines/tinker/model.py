@@ -7,8 +7,8 @@ import os
 from dataclasses import dataclass
 from typing import Any, Final
 
-from candor.engines.loading import load_tokenizer
-from candor.engines.tinker_sdk import NO_KEY
+from candor.engines.pretrained import load_tokenizer
+from candor.engines.tinker.sdk import NO_KEY
 from candor.errors import ModelError
 from candor.recipe.engine import EngineConfig, ModelConfig
 

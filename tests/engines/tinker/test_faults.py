@@ -12,7 +12,7 @@ from proxy import Fault, Proxy
 from running_server import RunningServer, why_no_server
 from toy import EXAMPLES, SAMPLED, service_engine, toy_recipe
 
-from candor.engines import tinker_service
+from candor.engines.tinker import service
 from candor.errors import EngineError, Stopped
 from candor.files import read_jsonl
 from candor.recipe.recipe import Recipe
@@ -37,7 +37,7 @@ def toy_folder(tinker_server: RunningServer) -> Path:
 
 @pytest.fixture(autouse=True)
 def short_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(tinker_service, "PAUSE_S", 0.05)
+    monkeypatch.setattr(service, "PAUSE_S", 0.05)
 
 
 @pytest.fixture
@@ -126,16 +126,16 @@ def test_an_answer_that_comes_too_late_changes_nothing(
 ) -> None:
     import httpx
 
-    from candor.engines import tinker_http
+    from candor.engines.tinker import http
 
-    made = tinker_http.patient_client
+    made = http.patient_client
 
     def hurried(**arguments: Any) -> httpx.AsyncClient:
         client = made(**arguments)
         client.timeout = httpx.Timeout(proxy.late_s / 2)
         return client
 
-    monkeypatch.setattr(tinker_http, "patient_client", hurried)
+    monkeypatch.setattr(http, "patient_client", hurried)
     late = [Fault("late", "optim_step", skip=2), Fault("late", "asample", skip=12)]
     proxy.faults = late
     rows = _train(tmp_path, toy_folder, proxy.url)

@@ -9,8 +9,8 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from candor.engines.tree_attention import BranchLevel, Heads, KeyValue, Level, RowLevel, Segment, TreePass
-from candor.engines.tree_layout import Rows, Run, Trie, Visibility, cut_runs, split_rows
+from candor.engines.tree.attention import BranchLevel, Heads, KeyValue, Level, RowLevel, Segment, TreePass
+from candor.engines.tree.layout import Rows, Run, Trie, Visibility, cut_runs, split_rows
 
 
 @dataclass(frozen=True, slots=True)

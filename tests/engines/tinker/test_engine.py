@@ -13,11 +13,11 @@ from safetensors.numpy import load_file
 from toy import EXAMPLES, SAMPLED, TEMPLATE, save_toy_model, service_engine, toy_recipe
 
 from candor.cli import main
-from candor.engines import tinker_sdk
 from candor.engines.base import Batch, ObjectiveResult, OptimiserStep, Sampling, TokenScores
-from candor.engines.local import LocalEngine
-from candor.engines.tinker import TinkerEngine
-from candor.engines.tinker_losses import LOSS, Scored, training_data
+from candor.engines.local.engine import LocalEngine
+from candor.engines.tinker import sdk
+from candor.engines.tinker.engine import TinkerEngine
+from candor.engines.tinker.losses import LOSS, Scored, training_data
 from candor.errors import EngineError, ModelError
 from candor.files import read_json, read_jsonl
 from candor.means import Means
@@ -210,6 +210,6 @@ def test_what_does_not_fit_is_said_before_anything_is_sent(
     other = save_toy_model(tmp_path / "other")
     with pytest.raises(ModelError, match=r"does not offer .*other.*, only "):
         engine(ModelConfig(name=str(other))).logprobs([(1, 2)], [[(3,)]])
-    monkeypatch.setattr(tinker_sdk, "version", lambda name: "0.38.0")
+    monkeypatch.setattr(sdk, "version", lambda name: "0.38.0")
     with pytest.raises(ModelError, match=r"0\.38\.0 is installed; pip install tinker==0\.24\.1"):
         engine()

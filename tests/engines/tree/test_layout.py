@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from candor.engines.tree_layout import ROOT, Rows, Trie, Visibility, cut_runs, split_rows
+from candor.engines.tree.layout import ROOT, Rows, Trie, Visibility, cut_runs, split_rows
 
 _sequences = st.lists(st.lists(st.integers(0, 2), max_size=5).map(tuple), min_size=1, max_size=8)
 
@@ -62,7 +62,7 @@ def test_nodes_stand_in_preorder(sequences: list[tuple[int, ...]]) -> None:
 def test_runs_hold_every_node_once_and_show_it_what_lies_above(sequences: list[tuple[int, ...]], length: int) -> None:
     trie = Trie.build(sequences)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("candor.engines.tree_layout.RUN_LENGTH", length)
+        patch.setattr("candor.engines.tree.layout.RUN_LENGTH", length)
         cut = cut_runs(trie)
     assert [node for run in cut for node in run.nodes] == list(range(len(trie.tokens)))
     for run in cut:
@@ -72,7 +72,7 @@ def test_runs_hold_every_node_once_and_show_it_what_lies_above(sequences: list[t
 
 
 def test_branches_that_share_nothing_are_cut_apart(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("candor.engines.tree_layout.RUN_LENGTH", 5)
+    monkeypatch.setattr("candor.engines.tree.layout.RUN_LENGTH", 5)
     cut = cut_runs(Trie.build([(1, 2, 3, 0), (4, 5, 6, 0), (7, 0)]))
     assert [run.keys for run in cut] == [[0, 1, 2], [3, 4, 5, 6]]
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 import torch
 
-from candor.engines import attention
-from candor.engines.attention import attend, attend_backward
+from candor.engines.tree import softmax
+from candor.engines.tree.softmax import attend, attend_backward
 
 SCALE = 0.3
 
@@ -22,7 +22,7 @@ def test_parts_add_up_to_plain_attention(
     softcap: float | None, fused: bool, masked: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     if not fused:
-        monkeypatch.setattr(attention, "_is_fused", lambda *_: False)
+        monkeypatch.setattr(softmax, "_is_fused", lambda *_: False)
     queries = _random(2, 3, 5, 8).requires_grad_()
     first, second = ([_random(2, 3, n, 8).requires_grad_(), _random(2, 3, n, 8).requires_grad_()] for n in (7, 4))
     mask = None

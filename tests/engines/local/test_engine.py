@@ -10,8 +10,8 @@ import torch
 from toy import EXAMPLES, TEMPLATE, save_toy_model, toy_engine
 
 from candor.engines.base import Batch, ObjectiveResult, OptimiserStep, Sampling, TokenScores
-from candor.engines.loading import load_model, load_tokenizer
-from candor.engines.local import LocalEngine
+from candor.engines.local.engine import LocalEngine
+from candor.engines.pretrained import load_model, load_tokenizer
 from candor.errors import DataError, EngineError, ModelError
 from candor.means import Means
 from candor.prompts.encoding import encode
@@ -153,7 +153,7 @@ def test_dropout_is_refused(folder: Path) -> None:
 def test_the_path_is_chosen_and_said(folder: Path, monkeypatch: pytest.MonkeyPatch, caplog: Any) -> None:
     assert toy_engine(folder).describe()["path"] == "tree"
     assert toy_engine(folder, path="plain").describe()["path"] == "plain"
-    monkeypatch.setattr("candor.engines.local.unsupported_reason", lambda model: "it is odd")
+    monkeypatch.setattr("candor.engines.local.engine.unsupported_reason", lambda model: "it is odd")
     assert toy_engine(folder).describe()["path"] == "plain"
     assert "it is odd" in caplog.text
     with pytest.raises(ModelError, match=r"engine\.path: .*it is odd; take auto or plain"):

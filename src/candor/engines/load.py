@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Final
 
 from candor.engines.base import Engine
-from candor.engines.local import LocalEngine
+from candor.engines.local.engine import LocalEngine
 from candor.errors import ModelError
 from candor.files import read_json
 from candor.progress import Bar, Reporter
@@ -37,7 +37,7 @@ def load_engine(
         folder = base_model_of(adapter, name, reporter) if isinstance(adapter, Path) else str(sandbox_model(reporter))
         model = model.model_copy(update={"name": folder})
     if engine.kind == "tinker":
-        from candor.engines.tinker import TinkerEngine
+        from candor.engines.tinker.engine import TinkerEngine
 
         return TinkerEngine.from_config(model, engine, seed=seed, adapter=adapter, name=name)
     return LocalEngine.from_config(model, engine, seed=seed, adapter=adapter, name=name)

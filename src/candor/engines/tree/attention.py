@@ -3,7 +3,7 @@
 A model is run on one flat row ``[1, N]`` of unique tokens, so that everything but attention sees each token once.
 What a token attends to comes in levels: the header, its prompt, the completion tokens before it. On each level the
 tokens are put into rows that attend to the keys of that level, and the levels are put together by their normalisers
-(:mod:`candor.engines.attention`). So the header's keys are stored once and meet all tokens in one product, no key is
+(:mod:`candor.engines.tree.softmax`). So the header's keys are stored once and meet all tokens in one product, no key is
 copied for the sake of another level, and the backward pass keeps queries, keys, values and outputs of the unique
 tokens only. The layout of a forward pass is handed over through the model's keyword arguments (:data:`PASS_ARGUMENT`).
 """
@@ -19,8 +19,8 @@ import numpy as np
 import torch
 from transformers import AttentionInterface
 
-from candor.engines.attention import attend, attend_backward
-from candor.engines.tree_layout import Rows, Visibility
+from candor.engines.tree.layout import Rows, Visibility
+from candor.engines.tree.softmax import attend, attend_backward
 from candor.errors import EngineError
 
 IMPLEMENTATION = "candor_tree"

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from running_server import why_no_server
 
-from candor.engines.tinker_losses import Reduction, Scored, measure_reduction, training_data
+from candor.engines.tinker.losses import Reduction, Scored, measure_reduction, training_data
 from candor.errors import EngineError
 
 if _reason := why_no_server(("tinker",)):

@@ -4,7 +4,7 @@ A request that changes the adapter must not reach the service twice: SkyRL's ser
 is sent, also what an SDK sends again because the answer got lost. So only what cannot have been carried out (refused
 for its rate, or no connection made) and what may be carried out twice (a question, a sample) is sent again. All else
 is answered with status 424, ``LOST``, which the SDK does not repeat: whether it was carried out is not known, and
-:mod:`candor.engines.tinker_service` goes back to where it is.
+:mod:`candor.engines.tinker.service` goes back to where it is.
 """
 
 from __future__ import annotations

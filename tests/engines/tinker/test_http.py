@@ -13,8 +13,8 @@ if _reason := why_no_server(("httpx",)):
 
 import httpx
 
-from candor.engines import tinker_http
-from candor.engines.tinker_http import LOST, PatientTransport
+from candor.engines.tinker import http
+from candor.engines.tinker.http import LOST, PatientTransport
 
 Answer = httpx.Response | Exception
 
@@ -23,12 +23,12 @@ Answer = httpx.Response | Exception
 def no_waiting(monkeypatch: pytest.MonkeyPatch) -> list[float]:
     """Sleep not at all, but note for how long it would have been; the clock goes on by as much."""
     slept: list[float] = []
-    monkeypatch.setattr(tinker_http.time, "monotonic", lambda: sum(slept))
+    monkeypatch.setattr(http.time, "monotonic", lambda: sum(slept))
 
     async def sleep(seconds: float) -> None:
         slept.append(seconds)
 
-    monkeypatch.setattr(tinker_http.asyncio, "sleep", sleep)
+    monkeypatch.setattr(http.asyncio, "sleep", sleep)
     return slept
 
 
@@ -99,7 +99,7 @@ def test_waiting_grows_and_ends(no_waiting: list[float]) -> None:
     assert count < 20
     assert no_waiting[0] < 0.5 < no_waiting[3] < no_waiting[5]
     assert sum(no_waiting) <= 60.0
-    assert max(no_waiting) <= 1.25 * tinker_http.LONGEST_WAIT_S
+    assert max(no_waiting) <= 1.25 * http.LONGEST_WAIT_S
 
 
 def test_a_service_that_says_how_long_is_given_the_time(no_waiting: list[float]) -> None:

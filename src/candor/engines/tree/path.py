@@ -2,7 +2,7 @@
 
 Structured verdicts share almost everything: one instruction header for the whole batch, one prompt per group, and
 completions that differ in a few tokens. :class:`PrefixTreePath` runs the header once, each prompt's own tokens once,
-and completions merged where they agree; attention (:mod:`candor.engines.tree_attention`) lets every token see its
+and completions merged where they agree; attention (:mod:`candor.engines.tree.attention`) lets every token see its
 ancestors and nothing else. The result is exact: same log-probabilities, same gradients as one sequence at a time.
 """
 
@@ -18,14 +18,14 @@ from numpy.typing import NDArray
 
 from candor.engines.base import Tokens, TokenScores
 from candor.engines.forward import Sampled
-from candor.engines.last_layer import only_for
-from candor.engines.merged_lora import MergedLora
 from candor.engines.microbatch import split_by_tokens
-from candor.engines.output_head import OutputHead
-from candor.engines.tree_attention import PASS_ARGUMENT, Heads, KeyValue, TreePass, tree_attention_enabled
-from candor.engines.tree_decode import Branches
-from candor.engines.tree_layout import ROOT, Trie
-from candor.engines.tree_prefix import DecodingLayout, TreePrefix, as_leaf, following_pass, prompt_pass
+from candor.engines.tree.attention import PASS_ARGUMENT, Heads, KeyValue, TreePass, tree_attention_enabled
+from candor.engines.tree.decode import Branches
+from candor.engines.tree.last_layer import only_for
+from candor.engines.tree.layout import ROOT, Trie
+from candor.engines.tree.merged_lora import MergedLora
+from candor.engines.tree.output_head import OutputHead
+from candor.engines.tree.prefix import DecodingLayout, TreePrefix, as_leaf, following_pass, prompt_pass
 from candor.errors import EngineError, ModelError
 from candor.prompts.encoding import common_prefix_length
 

@@ -17,8 +17,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, TypeVar
 
-from candor.engines import tinker_sdk as sdk
-from candor.engines.tinker_losses import LOSS, Reduction, measure_reduction
+from candor.engines.tinker import sdk
+from candor.engines.tinker.losses import LOSS, Reduction, measure_reduction
 from candor.errors import EngineError, ModelError, NumericsError
 
 logger = logging.getLogger(__name__)

@@ -9,7 +9,7 @@ import pytest
 import torch
 from toy import save_toy_model
 
-from candor.engines.loading import (
+from candor.engines.pretrained import (
     add_adapter,
     choose_device,
     choose_dtype,

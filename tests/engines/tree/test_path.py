@@ -12,10 +12,10 @@ from tiny_models import CONFIGS, VOCABULARY, WINDOW, adapter_gradients, make_mod
 
 from candor.engines.base import Tokens, TokenScores
 from candor.engines.forward import Sampled
-from candor.engines.plain import PlainPath
-from candor.engines.prefix_tree import NODES_PER_BACKWARD, PrefixTreePath, unsupported_reason
-from candor.engines.tree_attention import Heads
-from candor.engines.tree_prefix import TreePrefix, blocks_of
+from candor.engines.local.plain import PlainPath
+from candor.engines.tree.attention import Heads
+from candor.engines.tree.path import NODES_PER_BACKWARD, PrefixTreePath, unsupported_reason
+from candor.engines.tree.prefix import TreePrefix, blocks_of
 from candor.errors import EngineError, ModelError
 
 TEMPERATURE = 0.7
@@ -98,7 +98,7 @@ def test_gradients_of_few_prompts_at_a_time_equal_those_of_all_at_once(
     expected = adapter_gradients(model)
 
     monkeypatch.setitem(NODES_PER_BACKWARD, "cpu", 1)
-    monkeypatch.setattr("candor.engines.tree_layout.RUN_LENGTH", 4)
+    monkeypatch.setattr("candor.engines.tree.layout.RUN_LENGTH", 4)
     parts = []
 
     def loss(scores: TokenScores, part: slice) -> torch.Tensor:
@@ -130,7 +130,7 @@ def test_adapters_on_expert_weights_equal_plain_forwards(
 def test_prompts_in_several_blocks_equal_plain_forwards(
     family: str, prompts: list[Tokens], continuations: list[list[Tokens]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("candor.engines.tree_layout.BLOCK_OVERHEAD", 0.0)
+    monkeypatch.setattr("candor.engines.tree.layout.BLOCK_OVERHEAD", 0.0)
     model = make_model(family)
     own = np.array([len(prompt) - 2 * WINDOW for prompt in prompts])
     assert len(blocks_of(own, 0, Heads(4, 2, torch.float32, torch.device("cpu")), 16)) == 3
@@ -141,7 +141,7 @@ def test_prompts_in_several_blocks_equal_plain_forwards(
 def test_a_block_whose_completions_have_all_ended_is_harmless(
     prompts: list[Tokens], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("candor.engines.tree_layout.BLOCK_OVERHEAD", 0.0)
+    monkeypatch.setattr("candor.engines.tree.layout.BLOCK_OVERHEAD", 0.0)
     model = make_model("qwen3")
     _check_equality(model, prompts, [[(5, 6, 7)], [(5,), (6,)], [(5, 6), (7, 8, 9)]])
     path, plain = PrefixTreePath(model), PlainPath(model)
@@ -219,7 +219,7 @@ def test_gradient_through_raw_scores_is_theirs(prompts: list[Tokens], continuati
 def test_long_vocabularies_are_scored_in_chunks(
     prompts: list[Tokens], continuations: list[list[Tokens]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("candor.engines.output_head.KEPT_LOGITS_BYTES", 4 * VOCABULARY * 3)
+    monkeypatch.setattr("candor.engines.tree.output_head.KEPT_LOGITS_BYTES", 4 * VOCABULARY * 3)
     _check_equality(make_model("gemma2"), prompts, continuations)
 
 

@@ -14,10 +14,12 @@ from numpy.typing import NDArray
 
 from candor.engines import parallel
 from candor.engines.base import Batch, Objective, OptimiserStep, Sampling, Tokens, TokenScores
-from candor.engines.checkpoint import load_checkpoint, save_adapter, save_checkpoint
 from candor.engines.checks import check_continuations, check_prompts, check_sampling
 from candor.engines.forward import ForwardPath, Sampled
-from candor.engines.loading import (
+from candor.engines.local.checkpoint import load_checkpoint, save_adapter, save_checkpoint
+from candor.engines.local.plain import PlainPath
+from candor.engines.microbatch import split_by_tokens, tokens_that_fit
+from candor.engines.pretrained import (
     add_adapter,
     choose_device,
     load_adapter,
@@ -25,9 +27,7 @@ from candor.engines.loading import (
     load_tokenizer,
     longest_sequence,
 )
-from candor.engines.microbatch import split_by_tokens, tokens_that_fit
-from candor.engines.plain import PlainPath
-from candor.engines.prefix_tree import PrefixTreePath, unsupported_reason
+from candor.engines.tree.path import PrefixTreePath, unsupported_reason
 from candor.errors import EngineError, ModelError, NumericsError
 from candor.means import Means
 from candor.prompts.encoding import decode

@@ -26,13 +26,13 @@ import torch
 from numpy.typing import NDArray
 
 from candor.engines import parallel
-from candor.engines import tinker_sdk as sdk
 from candor.engines.base import Batch, Objective, OptimiserStep, Sampling, Tokens, TokenScores
 from candor.engines.checks import check_continuations, check_prompts, check_sampling
-from candor.engines.loading import longest_sequence
-from candor.engines.tinker_losses import Reduction, Scored, datum, training_data
-from candor.engines.tinker_model import ModelCard, api_key, model_card
-from candor.engines.tinker_service import Connection, Service, Step
+from candor.engines.pretrained import longest_sequence
+from candor.engines.tinker import sdk
+from candor.engines.tinker.losses import Reduction, Scored, datum, training_data
+from candor.engines.tinker.model import ModelCard, api_key, model_card
+from candor.engines.tinker.service import Connection, Service, Step
 from candor.errors import EngineError, ModelError, NumericsError
 from candor.files import atomic_folder, read_json, write_json
 from candor.means import Means

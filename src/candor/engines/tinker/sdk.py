@@ -74,8 +74,8 @@ def check_server(base_url: str, *, patience_s: float) -> str:
 
 
 def connect(*, base_url: str | None, key: str, patience_s: float, in_flight: int) -> Any:
-    """A ``ServiceClient`` whose requests go through :mod:`candor.engines.tinker_http`."""
-    from candor.engines.tinker_http import patient_client
+    """A ``ServiceClient`` whose requests go through :mod:`candor.engines.tinker.http`."""
+    from candor.engines.tinker.http import patient_client
 
     # The SDK reports failures to the service with the headers of the request, key included.
     os.environ.setdefault("TINKER_TELEMETRY", "0")

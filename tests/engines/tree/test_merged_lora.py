@@ -6,7 +6,7 @@ import pytest
 import torch
 from tiny_models import adapter_gradients, make_model
 
-from candor.engines.merged_lora import MergedLora
+from candor.engines.tree.merged_lora import MergedLora
 
 IDS = torch.arange(3, 15)[None]
 

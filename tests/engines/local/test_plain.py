@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from tiny_models import VOCABULARY, adapter_gradients, make_model, plain_logprobs
 
 from candor.engines.base import Tokens
-from candor.engines.plain import PlainPath, inverse_cdf
+from candor.engines.local.plain import PlainPath, inverse_cdf
 
 
 def _tokens(rng: np.random.Generator, count: int) -> Tokens:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from candor.engines.output_head import OutputHead
+from candor.engines.tree.output_head import OutputHead
 
 
 @pytest.mark.parametrize("softcap", [None, 1.5])
@@ -14,7 +14,7 @@ from candor.engines.output_head import OutputHead
 def test_values_and_gradient_equal_log_softmax(
     softcap: float | None, temperature: float, kept_rows: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("candor.engines.output_head.KEPT_LOGITS_BYTES", 4 * 11 * kept_rows)
+    monkeypatch.setattr("candor.engines.tree.output_head.KEPT_LOGITS_BYTES", 4 * 11 * kept_rows)
     generator = torch.Generator().manual_seed(0)
     head = OutputHead(torch.randn(11, 6, generator=generator), torch.randn(11, generator=generator), softcap)
     hidden = torch.randn(5, 6, generator=generator, requires_grad=True)

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from running_server import why_no_server
 
-from candor.engines import tinker_sdk as sdk
+from candor.engines.tinker import sdk
 from candor.errors import ModelError
 from candor.files import read_json, write_json
 
@@ -61,7 +61,7 @@ def test_an_adapter_can_be_downloaded_one_way_or_the_other() -> None:
 def test_types_are_made_of_what_the_engine_has() -> None:
     import numpy as np
 
-    from candor.engines.tinker_losses import datum
+    from candor.engines.tinker.losses import datum
 
     row = datum((1, 2), (3, 4), np.array([-0.5, -1.0]), np.array([2.0, -2.0]))
     assert row.model_input.to_ints() == [1, 2, 3]
@@ -74,7 +74,7 @@ def test_types_are_made_of_what_the_engine_has() -> None:
 
 
 def test_a_client_takes_the_patient_connection() -> None:
-    from candor.engines.tinker_http import PatientTransport, patient_client
+    from candor.engines.tinker.http import PatientTransport, patient_client
 
     client = patient_client(patience_s=1.0, in_flight=2)
     assert isinstance(client._transport, PatientTransport)
