@@ -29,7 +29,7 @@ from candor.prompts.probe import LABEL_PROBE
 from candor.recipe.engine import EngineConfig
 from candor.recipe.recipe import Recipe, load_recipe, resolve_arms
 from candor.sandbox.model import base_model_folder
-from candor.train import prepare, train
+from candor.training.loop import prepare, train
 
 FIGURES = ("reward", "accuracy", "share_NA", "confidence", "invalid", "entropy", "grad_norm")
 BACKEND = {"max_lora_adapters": 4, "max_lora_rank": 32, "sample_max_num_sequences": 64, "train_micro_batch_size": 32}

@@ -29,16 +29,6 @@ LAYERS = (
 
 MOVING = {
     "manifest": 0,
-    "train": 4,
-    "steps": 4,
-    "enumerated": 4,
-    "grpo": 4,
-    "scoring": 4,
-    "rewards": 4,
-    "expected_confidence": 4,
-    "answer_scores": 4,
-    "collapse": 4,
-    "training_log": 4,
     "predict": 4,
     "predict_file": 4,
     "validation": 4,
@@ -180,7 +170,7 @@ def test_the_command_line_answers_without_torch() -> None:
 
 
 def test_walking_finds_what_there_is() -> None:
-    assert "torch" in _reached("train")
-    assert "engines.base" in _reached("train")
+    assert "torch" in _reached("training.loop")
+    assert "engines.base" in _reached("training.loop")
     assert "engines.tree.path" in _reached("engines.local.engine")
     assert "prompts.templates" in _own(_imports(MODULES["prompts.encoding"], at_import=True))

@@ -49,8 +49,8 @@ from candor.run_folder import (
 )
 from candor.run_results import compare_run
 from candor.trackers import Trackers, check_trackers
-from candor.train import ShouldStop, train
-from candor.training_log import logged_rows
+from candor.training.log import logged_rows
+from candor.training.loop import ShouldStop, train
 from candor.types import Example
 from candor.validation import validation_score
 from candor.workers import Job, run_jobs

@@ -7,7 +7,7 @@ from pathlib import Path
 from toy import EXAMPLES, toy_engine
 
 from candor.recipe.recipe import Recipe
-from candor.train import train
+from candor.training.loop import train
 
 
 def train_toy(recipe: Recipe, out: Path) -> None:

@@ -11,7 +11,7 @@ from toy import EXAMPLES, SAMPLED, toy_engine, toy_recipe
 from candor.engines.base import Batch, ObjectiveResult, OptimiserStep, TokenScores
 from candor.errors import NumericsError
 from candor.means import Means
-from candor.train import train
+from candor.training.loop import train
 
 KINDS = {"sampled": SAMPLED, "enumerated": ("objective.ends=4", "engine.path=tree")}
 

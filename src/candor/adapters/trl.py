@@ -25,7 +25,7 @@ from candor.prompts.encoding import encode_text
 from candor.prompts.probe import LABEL_PROBE, label_probs, probe_site
 from candor.recipe.engine import EngineConfig
 from candor.recipe.reward import PRESETS, RewardConfig
-from candor.rewards import NO_LABEL, TERMS, Rewards, score
+from candor.training.rewards import NO_LABEL, TERMS, Rewards, score
 from candor.types import LABELS, Validity
 
 RewardFunc: TypeAlias = Callable[..., "list[float | None]"]

@@ -26,7 +26,7 @@ from candor.prompts.probe import LABEL_PROBE
 from candor.recipe.data import DataConfig
 from candor.recipe.engine import EngineConfig, LoraConfig, ModelConfig
 from candor.recipe.recipe import to_yaml
-from candor.train import train
+from candor.training.loop import train
 from candor.types import LABELS
 
 if _reason := why_no_server():

@@ -16,7 +16,7 @@ from candor.engines.tinker import service
 from candor.errors import EngineError, Stopped
 from candor.files import read_jsonl
 from candor.recipe.recipe import Recipe
-from candor.train import train
+from candor.training.loop import train
 
 if _reason := why_no_server():
     pytest.skip(_reason, allow_module_level=True)

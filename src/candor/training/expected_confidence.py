@@ -16,13 +16,13 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from candor.answer_scores import C, K, answer_logprobs, open_answers
 from candor.engines.base import Tokens
 from candor.prompts.answers import CONFIDENCES
 from candor.prompts.encoding import decode
 from candor.prompts.grammar import AnswerGrammar
 from candor.recipe.reward import RewardConfig
-from candor.rewards import NO_LABEL, score
+from candor.training.answer_scores import C, K, answer_logprobs, open_answers
+from candor.training.rewards import NO_LABEL, score
 from candor.types import Rollout
 
 

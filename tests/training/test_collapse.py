@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from candor.collapse import SIGNS, WINDOW, CollapseWatch
+from candor.training.collapse import SIGNS, WINDOW, CollapseWatch
 
 HEALTHY = {
     "share_PASS": 0.4,

@@ -10,8 +10,6 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from candor.collapse import add_expected_confidences
-from candor.grpo import group_advantages, label_advantages
 from candor.means import Means
 from candor.prompts.answers import Answer, label_position, parse
 from candor.prompts.encoding import tokens_covering
@@ -19,7 +17,9 @@ from candor.prompts.probe import label_probs
 from candor.prompts.templates import Template
 from candor.recipe.objective import ObjectiveConfig
 from candor.recipe.reward import RewardConfig
-from candor.rewards import NO_LABEL, Rewards, add_reward_means, score
+from candor.training.collapse import add_expected_confidences
+from candor.training.grpo import group_advantages, label_advantages
+from candor.training.rewards import NO_LABEL, Rewards, add_reward_means, score
 from candor.types import LABELS, Example, Rollout, Validity
 
 
@@ -105,7 +105,7 @@ def token_advantages(
     With whole credit every token of a completion has its group advantage. With split credit the tokens up to the end
     of the label have the advantage of what the label decides, and those behind it the advantage of what the
     confidence decides among completions with the same label, plus its entropy bonus, unless that is taken in
-    expectation (:mod:`candor.expected_confidence`). The form counts for both: within the group for the label, which
+    expectation (:mod:`candor.training.expected_confidence`). The form counts for both: within the group for the label, which
     may be missing, and among completions with the same label for what follows it.
     """
     whole = group_advantages(scored.rewards.total, divide_by_std=objective.divide_by_std)

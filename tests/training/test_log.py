@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from candor.errors import RunError
-from candor.training_log import TrainingLog
+from candor.training.log import TrainingLog
 
 
 class FakeEngine:

@@ -21,8 +21,8 @@ from toy import EXAMPLES, SAMPLED, example, save_toy_model, toy_engine, toy_reci
 from candor.engines.base import Engine
 from candor.errors import EngineError, NumericsError, Stopped
 from candor.recipe.recipe import Recipe, ScheduleConfig
-from candor.train import draw_batch, epoch_order, learning_rate, prepare, train
-from candor.training_log import TrainingLog
+from candor.training.log import TrainingLog
+from candor.training.loop import draw_batch, epoch_order, learning_rate, prepare, train
 from candor.types import LABELS
 
 KINDS: dict[str, tuple[str, ...]] = {

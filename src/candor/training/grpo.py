@@ -16,9 +16,9 @@ import torch
 from numpy.typing import NDArray
 
 from candor.engines.base import ObjectiveResult, TokenScores
-from candor.expected_confidence import ExpectedConfidence
 from candor.means import Means
 from candor.prompts.probe import ProbeSite
+from candor.training.expected_confidence import ExpectedConfidence
 from candor.types import LABELS
 
 ZERO_SPREAD = 1e-6

@@ -12,19 +12,19 @@ import torch
 from answer_tree import FIXED_REWARD, Tree
 from toy import TEMPLATE, example, toy_tokenizer
 
-from candor.answer_scores import C, K, draw_ended, open_answers
 from candor.engines.base import TokenScores
-from candor.enumerated import EnumeratedObjective, answer_probs
-from candor.grpo import SampledObjective
 from candor.prompts.answers import CONFIDENCES
 from candor.prompts.encoding import decode
 from candor.prompts.grammar import AnswerGrammar, answer_grammar
 from candor.recipe.objective import ObjectiveConfig
 from candor.recipe.reward import RewardConfig
-from candor.rewards import NO_LABEL, score
-from candor.scoring import score_rollouts, token_advantages
-from candor.steps import StepBatch
-from candor.train import figures
+from candor.training.answer_scores import C, K, draw_ended, open_answers
+from candor.training.enumerated import EnumeratedObjective, answer_probs
+from candor.training.grpo import SampledObjective
+from candor.training.loop import figures
+from candor.training.rewards import NO_LABEL, score
+from candor.training.scoring import score_rollouts, token_advantages
+from candor.training.steps import StepBatch
 from candor.types import LABELS, Rollout
 
 PLAIN = {

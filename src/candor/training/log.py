@@ -8,11 +8,11 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from candor.collapse import CollapseWatch
 from candor.engines import parallel
 from candor.engines.base import Engine
 from candor.errors import RunError
 from candor.files import read_json, write_json, write_jsonl
+from candor.training.collapse import CollapseWatch
 
 
 class TrainingLog:

@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from candor.engines.base import TokenScores
-from candor.grpo import LabelSite, SampledObjective, clipped_surrogate, group_advantages, label_advantages
 from candor.prompts.probe import ProbeSite
+from candor.training.grpo import LabelSite, SampledObjective, clipped_surrogate, group_advantages, label_advantages
 
 NAN = math.nan
 

@@ -11,19 +11,20 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from candor.answer_scores import draw_ended, open_answers
 from candor.engines.base import Batch, Engine, Objective, Sampling, Tokens, TokenScores
-from candor.enumerated import EnumeratedObjective, answer_probs
-from candor.expected_confidence import ExpectedConfidence, sampled_labels, written_as_asked
-from candor.grpo import LabelSite, SampledObjective
 from candor.means import Means
 from candor.prompts import templates
 from candor.prompts.encoding import EncodedPrompt, common_prefix_length, encode_continuation
 from candor.prompts.grammar import AnswerGrammar
 from candor.prompts.probe import LABEL_PROBE, probe_site, split_before
 from candor.recipe.recipe import Recipe
-from candor.rewards import NO_LABEL
-from candor.scoring import (
+from candor.seeding import derive_seed
+from candor.training.answer_scores import draw_ended, open_answers
+from candor.training.enumerated import EnumeratedObjective, answer_probs
+from candor.training.expected_confidence import ExpectedConfidence, sampled_labels, written_as_asked
+from candor.training.grpo import LabelSite, SampledObjective
+from candor.training.rewards import NO_LABEL
+from candor.training.scoring import (
     ScoredRollouts,
     gold_indices,
     label_ends,
@@ -32,7 +33,6 @@ from candor.scoring import (
     score_rollouts,
     token_advantages,
 )
-from candor.seeding import derive_seed
 from candor.types import Example, Rollout
 
 

@@ -13,7 +13,7 @@ from pydantic import ValidationError
 
 from candor.means import Means
 from candor.recipe.reward import PRESETS, RewardConfig
-from candor.rewards import (
+from candor.training.rewards import (
     NO_LABEL,
     TERMS,
     accuracy_term,

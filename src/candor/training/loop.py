@@ -15,7 +15,6 @@ from typing import Any
 
 import numpy as np
 
-from candor.collapse import prompt_variance
 from candor.engines.base import Engine, OptimiserStep
 from candor.errors import EngineError, NumericsError, Stopped
 from candor.prompts import templates
@@ -23,8 +22,9 @@ from candor.prompts.encoding import encode
 from candor.prompts.grammar import answer_grammar
 from candor.recipe.recipe import Recipe, ScheduleConfig
 from candor.seeding import derive_seed
-from candor.steps import Prepared, StepBatch, enumerated_step, sampled_step
-from candor.training_log import TrainingLog
+from candor.training.collapse import prompt_variance
+from candor.training.log import TrainingLog
+from candor.training.steps import Prepared, StepBatch, enumerated_step, sampled_step
 from candor.types import Example
 
 OnStep = Callable[[int, dict[str, Any]], None]

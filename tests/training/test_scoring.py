@@ -10,15 +10,15 @@ import numpy as np
 import pytest
 from toy import TEMPLATE, byte_tokenizer, example, sentencepiece_tokenizer, toy_tokenizer
 
-from candor.collapse import CollapseWatch
 from candor.means import Means
 from candor.prompts.encoding import decode, encode_continuation
 from candor.prompts.probe import label_probs
 from candor.recipe.objective import ObjectiveConfig
 from candor.recipe.reward import RewardConfig
-from candor.scoring import gold_indices, padded_logprobs, rollout_means, score_rollouts, token_advantages
-from candor.steps import StepBatch, reasoning_of
-from candor.train import figures
+from candor.training.collapse import CollapseWatch
+from candor.training.loop import figures
+from candor.training.scoring import gold_indices, padded_logprobs, rollout_means, score_rollouts, token_advantages
+from candor.training.steps import StepBatch, reasoning_of
 from candor.types import Label, Rollout
 
 TOKENIZER = toy_tokenizer()

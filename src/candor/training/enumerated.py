@@ -14,16 +14,16 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from candor.answer_scores import C, K, answer_logprobs
-from candor.collapse import add_expected_confidences
 from candor.engines.base import ObjectiveResult, TokenScores
-from candor.grpo import ZERO_SPREAD, clipped_surrogate, group_advantages
 from candor.means import Means
 from candor.prompts.answers import CONFIDENCES
 from candor.prompts.grammar import AnswerGrammar
 from candor.recipe.objective import ObjectiveConfig
 from candor.recipe.reward import RewardConfig
-from candor.rewards import NO_LABEL, Rewards, add_reward_means, score
+from candor.training.answer_scores import C, K, answer_logprobs
+from candor.training.collapse import add_expected_confidences
+from candor.training.grpo import ZERO_SPREAD, clipped_surrogate, group_advantages
+from candor.training.rewards import NO_LABEL, Rewards, add_reward_means, score
 from candor.types import LABELS
 
 
