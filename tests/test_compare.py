@@ -20,7 +20,7 @@ from candor.errors import PredictionError
 from candor.metrics.names import PROBED, STATED, TESTED
 from candor.metrics.schema import Comparison, check_results
 from candor.paper_conventions import text_confidence
-from candor.predictions import Header, write_predictions
+from candor.predictions.file import Header, write_predictions
 from candor.types import LABELS, Label, Prediction, Validity
 
 HEADER = Header("tiny", "verdict", "ab" * 32, "wiki", "test", 0)

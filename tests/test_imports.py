@@ -29,15 +29,6 @@ LAYERS = (
 
 MOVING = {
     "manifest": 0,
-    "predict": 4,
-    "predict_file": 4,
-    "validation": 4,
-    "study": 4,
-    "predictions": 4,
-    "endpoint": 4,
-    "endpoint_form": 4,
-    "endpoint_probs": 4,
-    "endpoint_file": 4,
     "compare": 5,
     "sides": 5,
     "paper_conventions": 5,

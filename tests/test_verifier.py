@@ -13,7 +13,7 @@ from candor.abstention import LEAST_VALID_MASS, Abstention, choose_abstention
 from candor.errors import DataError, ModelError, PromptError, RunError
 from candor.files import read_json, write_json
 from candor.metrics.threshold import Choice
-from candor.predictions import read_predictions
+from candor.predictions.file import read_predictions
 from candor.prompts.answers import CONFIDENCES
 from candor.prompts.grammar import answer_grammar
 from candor.prompts.templates import get

@@ -12,7 +12,7 @@ import numpy as np
 from candor.errors import RunError
 from candor.metrics.threshold import Choice, choose_threshold
 from candor.metrics.views import stated_view
-from candor.predictions import read_predictions
+from candor.predictions.file import read_predictions
 from candor.recipe.recipe import Recipe
 from candor.run_folder import prediction_path
 from candor.types import Prediction

@@ -28,8 +28,9 @@ from candor.manifest import environment
 from candor.members import SHARED_BY_ARMS, Member, claim_folder, members
 from candor.metrics.schema import RunResults
 from candor.metrics.seeds import combine_seeds
-from candor.predict import predict
-from candor.predictions import Header, write_predictions
+from candor.predictions.file import Header, write_predictions
+from candor.predictions.local import predict
+from candor.predictions.validation import validation_score
 from candor.progress import Reporter
 from candor.prompt_lengths import meter_of_recipe
 from candor.prompts import templates
@@ -52,7 +53,6 @@ from candor.trackers import Trackers, check_trackers
 from candor.training.log import logged_rows
 from candor.training.loop import ShouldStop, train
 from candor.types import Example
-from candor.validation import validation_score
 from candor.workers import Job, run_jobs
 
 WARNINGS_SHOWN: Final = 2

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from candor.metrics.views import View
-from candor.study import StudyRow, label_named
+from candor.predictions.study_file import StudyRow, label_named
 from candor.types import LABELS
 
 CALIBRATION_FIGURES: Final = ("accuracy", "auroc", "brier", "confidence_std")

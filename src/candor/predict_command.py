@@ -11,8 +11,8 @@ import typer
 from candor.errors import CandorError
 
 if TYPE_CHECKING:
-    from candor.endpoint import Asking
-    from candor.endpoint_file import Asked
+    from candor.predictions.endpoint.client import Asking
+    from candor.predictions.endpoint.file import Asked
     from candor.progress import Reporter
 
 REFUSED_SHOWN = 5
@@ -68,7 +68,7 @@ def predict(
 
     reporter = Reporter(quiet=quiet)
     if endpoint is None:
-        from candor.predict_file import predict_file
+        from candor.predictions.local import predict_file
 
         count = predict_file(
             data,
@@ -85,8 +85,8 @@ def predict(
         return
     if adapter is not None:
         raise typer.BadParameter("a model behind a server has no adapter here", param_hint="--adapter")
-    from candor.endpoint import Asking
-    from candor.endpoint_file import Prices, predict_endpoint
+    from candor.predictions.endpoint.client import Asking
+    from candor.predictions.endpoint.file import Prices, predict_endpoint
 
     asking = Asking(
         url=endpoint,
@@ -122,7 +122,7 @@ def _key(variable: str | None) -> str | None:
 def _warn_of_open_key(asking: Asking, reporter: Reporter) -> None:
     from urllib.parse import urlsplit
 
-    from candor.endpoint import chat_url
+    from candor.predictions.endpoint.client import chat_url
 
     parts = urlsplit(chat_url(asking.url))
     if asking.key and parts.scheme == "http" and parts.hostname not in ("localhost", "127.0.0.1", "::1"):

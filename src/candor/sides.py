@@ -7,10 +7,12 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final, Literal, get_args
 
-from candor import files, predictions, study
+from candor import files
 from candor.errors import PredictionError
 from candor.metrics import schema
-from candor.study import StudyRow
+from candor.predictions import study_file
+from candor.predictions.file import is_prediction_file, read_predictions, read_text
+from candor.predictions.study_file import StudyRow
 from candor.types import Label, Prediction
 
 Which = Literal["base", "trained"]
@@ -74,10 +76,10 @@ def load_side(path: Path | str, which: str) -> Side:
         PredictionError: it cannot be read, or holds no answer.
     """
     path = Path(path)
-    text = predictions.read_text(path)
-    if predictions.is_prediction_file(text):
-        file = predictions.read_predictions(path)
-        rows = tuple(study.from_prediction(row) for row in file.predictions)
+    text = read_text(path)
+    if is_prediction_file(text):
+        file = read_predictions(path)
+        rows = tuple(study_file.from_prediction(row) for row in file.predictions)
         head = file.header
         side = Side(
             {
@@ -98,21 +100,21 @@ def load_side(path: Path | str, which: str) -> Side:
             (),
         )
     else:
-        side = _study_side(study.parse_study(text, path), path, which)
+        side = _study_side(study_file.parse_study(text, path), path, which)
     if not side.rows:
         raise PredictionError(f"{path}: holds no answers")
     return side
 
 
-def _study_side(file: study.StudyFile, path: Path, which: str) -> Side:
+def _study_side(file: study_file.StudyFile, path: Path, which: str) -> Side:
     dataset = path.name.split(".")[0]
     pairs = [
-        (row, study.to_prediction(row, dataset, f"{path}: results[{number}]"))
+        (row, study_file.to_prediction(row, dataset, f"{path}: results[{number}]"))
         for number, row in enumerate(file.rows)
-        if study.label_named(row.gold) is not None
+        if study_file.label_named(row.gold) is not None
     ]
-    unlabelled = sum(row.label is None and study.label_named(told.predicted) is not None for told, row in pairs)
-    others = sum(row.label is not None and row.label != study.label_named(told.predicted) for told, row in pairs)
+    unlabelled = sum(row.label is None and study_file.label_named(told.predicted) is not None for told, row in pairs)
+    others = sum(row.label is not None and row.label != study_file.label_named(told.predicted) for told, row in pairs)
     notes = []
     if unlabelled:
         notes.append(

@@ -19,7 +19,7 @@ from candor.adapters.lm_eval import include_path
 from candor.cli import main
 from candor.data.examples import write_examples
 from candor.metrics.summary import summary
-from candor.predictions import read_predictions
+from candor.predictions.file import read_predictions
 from candor.types import LABELS, Example
 
 pytestmark = pytest.mark.skipif(

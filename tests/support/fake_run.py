@@ -12,7 +12,7 @@ from typing import Any
 from places import DATA_FILES
 
 from candor.files import write_json, write_jsonl, write_text
-from candor.predictions import Header, write_predictions
+from candor.predictions.file import Header, write_predictions
 from candor.types import LABELS, Label, Prediction, Validity
 
 RESULTS = DATA_FILES / "results_run.json"

@@ -13,7 +13,7 @@ import yaml
 from candor.errors import RunError
 from candor.files import read_json, read_jsonl
 from candor.metrics.schema import Comparison, check_results
-from candor.predictions import read_predictions
+from candor.predictions.file import read_predictions
 from candor.results import run_results
 from candor.run_folder import AUDIT, MANIFEST, RECIPE, RESULTS
 from candor.sides import load_side

@@ -105,8 +105,8 @@ def token_advantages(
     With whole credit every token of a completion has its group advantage. With split credit the tokens up to the end
     of the label have the advantage of what the label decides, and those behind it the advantage of what the
     confidence decides among completions with the same label, plus its entropy bonus, unless that is taken in
-    expectation (:mod:`candor.training.expected_confidence`). The form counts for both: within the group for the label, which
-    may be missing, and among completions with the same label for what follows it.
+    expectation (:mod:`candor.training.expected_confidence`). The form counts for both: within the group for the
+    label, which may be missing, and among completions with the same label for what follows it.
     """
     whole = group_advantages(scored.rewards.total, divide_by_std=objective.divide_by_std)
     length = max(len(rollout.tokens) for group in rollouts_P_G for rollout in group)

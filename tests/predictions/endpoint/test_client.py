@@ -13,10 +13,10 @@ import pytest
 from chat_server import ChatServer, chat_server
 from filelock import FileLock
 
-from candor import endpoint
 from candor.cli import main
-from candor.endpoint_probs import listed_label_probs
-from candor.predictions import read_predictions
+from candor.predictions.endpoint import client
+from candor.predictions.endpoint.label_probs import listed_label_probs
+from candor.predictions.file import read_predictions
 from candor.types import Label, Validity
 
 KEY = "sk-very-secret-1234"
@@ -26,7 +26,7 @@ CLAIMS = 12
 @pytest.fixture
 def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[ChatServer]:
     monkeypatch.setenv("NO_PROXY", "*")
-    monkeypatch.setattr(endpoint, "FIRST_WAIT", 0.01)
+    monkeypatch.setattr(client, "FIRST_WAIT", 0.01)
     with chat_server() as running:
         yield running
 
@@ -102,7 +102,7 @@ def test_retry_after_is_honoured_by_all(server: ChatServer, claims: Path, as_dat
 def test_a_retry_after_of_nothing_does_not_end_the_growing_wait(
     server: ChatServer, claims: Path, monkeypatch: pytest.MonkeyPatch, wait: str
 ) -> None:
-    monkeypatch.setattr(endpoint, "FIRST_WAIT", 0.3)
+    monkeypatch.setattr(client, "FIRST_WAIT", 0.3)
     server.faults = [(429, {"Retry-After": wait})]
     assert ask(server, claims, "--concurrency", "1", "-q") == 0
     assert server.times[1] - server.times[0] > 0.14

@@ -1,18 +1,24 @@
-"""A model's greedy answers to examples, with the label probabilities behind them."""
+"""A model's greedy answers to examples, or to a file of claims, with the label probabilities behind them."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 
+from candor.data.inputs import read_splits
 from candor.engines.base import Engine, Sampling
-from candor.predictions import read_prediction
+from candor.engines.load import load_engine
+from candor.errors import DataError
+from candor.predictions.file import Header, read_prediction, write_predictions
+from candor.progress import Reporter
 from candor.prompts import templates
 from candor.prompts.encoding import EncodedPrompt, encode
 from candor.prompts.grammar import answer_grammar
 from candor.prompts.probe import LABEL_PROBE, label_probs
+from candor.recipe.engine import EngineConfig, ModelConfig
 from candor.types import Example, Prediction, Rollout
 
 OnBatch = Callable[[int], None]
@@ -62,3 +68,47 @@ def _prediction(example: Example, encoded: EncodedPrompt, rollout: Rollout, temp
         example, rollout.text, template, stopped=rollout.stopped, label_probs=(p_pass, p_fail, p_na)
     )
     return replace(found, evidence_dropped=encoded.evidence_dropped)
+
+
+def predict_file(
+    data: Path,
+    out: Path,
+    *,
+    model: str,
+    adapter: Path | None,
+    template: str,
+    batch_size: int,
+    max_new_tokens: int,
+    device: str,
+    reporter: Reporter,
+) -> int:
+    """Answer the claims of a file and write the predictions.
+
+    Returns:
+        The number of predictions.
+
+    Raises:
+        DataError: the file cannot be read, or holds no claims.
+        ModelError: the model cannot be loaded.
+    """
+    splits = read_splits(str(data), data_dir=None)
+    examples = [example for split in splits.values() for group in split.values() for example in group]
+    if not examples:
+        raise DataError("no claims in it", file=data)
+    chosen = templates.get(template)
+    recipe_model = ModelConfig(name=model, device=device)
+    engine = load_engine(recipe_model, EngineConfig(), seed=0, adapter=adapter or False, reporter=reporter)
+    with reporter.bar("predict", len(examples)) as bar:
+        predictions = predict(
+            engine, examples, chosen, max_new_tokens=max_new_tokens, batch_size=batch_size, on_batch=bar.advance
+        )
+    header = Header(
+        model=model if adapter is None else f"{model} + {adapter}",
+        template=chosen.name,
+        template_sha256=chosen.sha256,
+        dataset=names.pop() if len(names := {example.dataset for example in examples}) == 1 else data.stem,
+        split="test",
+        seed=0,
+    )
+    write_predictions(out, header, predictions)
+    return len(predictions)

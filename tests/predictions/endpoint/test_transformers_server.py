@@ -20,7 +20,7 @@ from transformers import AutoTokenizer
 
 from candor.cli import main
 from candor.data.examples import write_examples
-from candor.predictions import read_predictions
+from candor.predictions.file import read_predictions
 from candor.types import Validity
 
 CHAT_TEMPLATE = "{% for message in messages %}{{ message['content'] }}{% endfor %}"

@@ -1,6 +1,6 @@
 """Prediction files: one header line, then one prediction per line, so that a file can be judged on its own.
 
-The study's files (one JSON object with ``results``, plain or gzipped) are read by :mod:`candor.study`.
+The study's files (one JSON object with ``results``, plain or gzipped) are read by :mod:`candor.predictions.study_file`.
 """
 
 from __future__ import annotations

@@ -19,8 +19,8 @@ from urllib.parse import unquote, urlsplit, urlunsplit
 
 import httpx2
 
-from candor.endpoint_form import Form, adapted
 from candor.errors import CandorError
+from candor.predictions.endpoint.form import Form, adapted
 
 FIRST_WAIT: Final = 0.5
 """Seconds before the second attempt; each further wait is twice as long, up to ``LONGEST_WAIT``."""

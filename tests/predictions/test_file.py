@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from candor.errors import PredictionError
-from candor.predictions import Header, is_prediction_file, read_predictions, read_text, write_predictions
+from candor.predictions.file import Header, is_prediction_file, read_predictions, read_text, write_predictions
 from candor.types import Label, Prediction, Validity
 
 HEADER = Header("tiny", "verdict", "ab" * 32, "wiki", "test", 3)

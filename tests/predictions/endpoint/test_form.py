@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from candor.endpoint_form import Form, adapted
+from candor.predictions.endpoint.form import Form, adapted
 
 PROMPT = (
     "Decide.\n\nClaim: the field 'temperature' is unsupported, says she\nEvidence:\n[1] no logprobs, not supported\n"

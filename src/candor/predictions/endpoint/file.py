@@ -19,10 +19,18 @@ from typing import IO, Any, Final
 from filelock import FileLock, Timeout
 
 from candor.data.inputs import read_splits
-from candor.endpoint import Asking, Endpoint, EndpointError, RefusedError, Reply, chat_url, public_url
-from candor.endpoint_probs import listed_label_probs
 from candor.errors import DataError
-from candor.predictions import Header, read_prediction, write_predictions
+from candor.predictions.endpoint.client import (
+    Asking,
+    Endpoint,
+    EndpointError,
+    RefusedError,
+    Reply,
+    chat_url,
+    public_url,
+)
+from candor.predictions.endpoint.label_probs import listed_label_probs
+from candor.predictions.file import Header, read_prediction, write_predictions
 from candor.progress import Bar, Reporter
 from candor.prompts import templates
 from candor.types import Example, Prediction

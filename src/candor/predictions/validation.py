@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from candor.engines.base import Engine
-from candor.predict import predict
+from candor.predictions.local import predict
 from candor.prompts import templates
 from candor.recipe.recipe import Recipe
 from candor.types import Example

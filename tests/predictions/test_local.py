@@ -10,9 +10,9 @@ import pytest
 from toy import EXAMPLES, TEMPLATE, example, save_toy_model, toy_engine, toy_recipe
 
 from candor.engines.base import Engine
-from candor.predict import predict
+from candor.predictions.local import predict
+from candor.predictions.validation import validation_score
 from candor.types import Label, Prediction, Validity
-from candor.validation import validation_score
 
 
 @pytest.fixture(scope="module")
@@ -81,7 +81,7 @@ def test_validation_score_by_hand(monkeypatch: pytest.MonkeyPatch, tmp_path: Pat
         ],
         "b": [_made(Label.PASS, 1.0)],
     }
-    monkeypatch.setattr("candor.validation.predict", lambda engine, group, *rest, **options: made[group[0]])
+    monkeypatch.setattr("candor.predictions.validation.predict", lambda engine, group, *rest, **options: made[group[0]])
     examples: Any = {name: [name] for name in made}
     score = validation_score(None, examples, toy_recipe(tmp_path))  # type: ignore[arg-type]
     first = ((1 - 0.04) + (0 - 0.16) + (0 - 1) + (0 - 1) + (1 - 1)) / 5

@@ -1,0 +1,1 @@
+"""Answers of a server that speaks the OpenAI API."""
