@@ -15,7 +15,7 @@ import statistics
 from collections import defaultdict
 from pathlib import Path
 
-from candor.results import read_results
+from candor.comparison.results import read_results
 
 METRICS = {
     "accuracy": "accuracy",

@@ -29,13 +29,6 @@ LAYERS = (
 
 MOVING = {
     "manifest": 0,
-    "compare": 5,
-    "sides": 5,
-    "paper_conventions": 5,
-    "posthoc": 5,
-    "verdicts": 5,
-    "results": 5,
-    "run_results": 5,
     "abstention": 6,
     "verify_file": 6,
     "model_card": 6,
@@ -55,7 +48,7 @@ MOVING = {
 }
 """Modules on their way into a folder, with the line they belong to."""
 
-WITHOUT_MODEL = ("metrics", "comparison", "report", "compare", "sides", "posthoc", "verdicts", "results", "study")
+WITHOUT_MODEL = ("metrics", "comparison", "report")
 """These read saved files: no torch, no engine."""
 
 
@@ -153,7 +146,7 @@ def test_what_reads_files_needs_no_model(module: str) -> None:
 
 def test_the_command_line_answers_without_torch() -> None:
     code = (
-        "import sys, candor.cli, candor.compare, candor.report.page, candor.metrics.summary;"
+        "import sys, candor.cli, candor.comparison.compare, candor.report.page, candor.metrics.summary;"
         "print([m for m in ('torch', 'transformers', 'peft', 'candor.engines.local.engine') if m in sys.modules])"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=120)

@@ -186,7 +186,7 @@ def compare(
 
     candor compare fever_base_results.json.gz fever_only_on_fever_results.json.gz --paper-conventions --json out.json
     """
-    from candor.compare import compare_files
+    from candor.comparison.compare import compare_files
     from candor.files import write_json
     from candor.report.formats import terminal_table
 

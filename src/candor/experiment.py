@@ -16,6 +16,8 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, Final, cast
 
+from candor.comparison.results import read_results, write_results
+from candor.comparison.run import compare_run
 from candor.data.audit import audit
 from candor.data.examples import read_examples, write_examples
 from candor.data.splits import make_splits
@@ -36,7 +38,6 @@ from candor.prompt_lengths import meter_of_recipe
 from candor.prompts import templates
 from candor.recipe.recipe import Recipe, dump
 from candor.report.page import report_run
-from candor.results import read_results, write_results
 from candor.run_folder import (
     ADAPTER,
     AUDIT,
@@ -48,7 +49,6 @@ from candor.run_folder import (
     prediction_path,
     working_in,
 )
-from candor.run_results import compare_run
 from candor.trackers import Trackers, check_trackers
 from candor.training.log import logged_rows
 from candor.training.loop import ShouldStop, train

@@ -98,7 +98,7 @@ def test_a_broken_file_is_named(tmp_path: Path, name: str, text: str, kind: type
 
 
 def test_the_published_files_make_a_run_with_verdicts(shared_data: Path) -> None:
-    from candor.compare import compare_files
+    from candor.comparison.compare import compare_files
 
     base, trained = (
         shared_data / "published" / f"{name}.json.gz" for name in ("fever_base_results", "fever_only_on_fever_results")

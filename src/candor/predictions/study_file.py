@@ -1,6 +1,7 @@
 """Prediction files of the study: one JSON object whose ``results`` hold an answer each, plain or gzipped.
 
-They are read in two ways: here as candor reads every answer, in :mod:`candor.paper_conventions` by the study's rules.
+They are read in two ways: here as candor reads every answer, in :mod:`candor.comparison.study_rules` by the study's
+rules.
 """
 
 from __future__ import annotations

@@ -10,13 +10,13 @@ from typing import Any
 
 import yaml
 
+from candor.comparison.pairing import load_side
+from candor.comparison.results import run_results
 from candor.errors import RunError
 from candor.files import read_json, read_jsonl
 from candor.metrics.schema import Comparison, check_results
 from candor.predictions.file import read_predictions
-from candor.results import run_results
 from candor.run_folder import AUDIT, MANIFEST, RECIPE, RESULTS
-from candor.sides import load_side
 from candor.types import Prediction
 
 STAGES = ("base", "trained")
@@ -96,7 +96,7 @@ def comparison_run(results: Comparison, base: Path | str, trained: Path | str) -
     """A lone comparison as a run without a folder, its claims judged, so that a page can be made of it.
 
     Args:
-        results: what :func:`candor.compare.compare_files` returned.
+        results: what :func:`candor.comparison.compare.compare_files` returned.
         base: the base model's file that was compared, of candor's or the study's format.
         trained: the trained model's.
 

@@ -6,9 +6,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, cast
 
+from candor.comparison.findings import judge
 from candor.files import read_json, write_json
 from candor.metrics import schema
-from candor.verdicts import judge
 
 
 def run_results(
@@ -22,7 +22,7 @@ def run_results(
 
     Args:
         run: what the run says of itself: name, recipe, seed, versions; JSON values.
-        comparisons: one per dataset, from :func:`candor.compare.compare_files`, with their roles.
+        comparisons: one per dataset, from :func:`candor.comparison.compare.compare_files`, with their roles.
         audit: for each dataset, sentences about shortcuts in its examples.
         warnings: about the run as a whole.
     """

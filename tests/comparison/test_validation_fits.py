@@ -11,10 +11,10 @@ from scipy import special, stats
 from sklearn.isotonic import IsotonicRegression
 from sklearn.linear_model import LogisticRegression
 
+from candor.comparison.validation_fits import recalibration_rows, threshold_side
 from candor.metrics.recalibration import fit_recalibration
 from candor.metrics.threshold import choose_threshold, risk_bound
 from candor.metrics.views import View
-from candor.posthoc import recalibration_rows, threshold_side
 
 MakeView = Callable[..., View]
 

@@ -10,11 +10,11 @@ from typing import Any
 import pytest
 from places import DATA_FILES
 
+from candor.comparison.findings import judge
+from candor.comparison.results import read_results, run_results, write_results
 from candor.errors import PredictionError, RunError
 from candor.metrics.schema import check_results
 from candor.metrics.seeds import combine_seeds, seed_figure
-from candor.results import read_results, run_results, write_results
-from candor.verdicts import judge
 
 EXAMPLE = DATA_FILES / "results_run.json"
 

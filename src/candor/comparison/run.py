@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from candor.compare import compare_files
+from candor.comparison.compare import compare_files
+from candor.comparison.results import run_results
 from candor.errors import PredictionError
 from candor.files import read_json
 from candor.metrics import schema
 from candor.recipe.recipe import Recipe, load_recipe
-from candor.results import run_results
 from candor.run_folder import AUDIT, MANIFEST, RECIPE, prediction_path
 
 

@@ -7,6 +7,9 @@ from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Final, Literal
 
+from candor.comparison.pairing import Side, Which, load_side, match_sides, provenance_warnings, shortcut_warning
+from candor.comparison.study_rules import CALIBRATION_FIGURES, PAIRED_FIGURES, StudyTables, study_p, study_tables
+from candor.comparison.validation_fits import recalibration_rows, threshold_side
 from candor.errors import PredictionError
 from candor.metrics import schema
 from candor.metrics.bootstrap import LEVEL, RESAMPLES
@@ -18,9 +21,6 @@ from candor.metrics.paired import Metric, MetricDifference, pair_metrics, view_m
 from candor.metrics.significance import holm, levene_test, mcnemar_test, paired_tests
 from candor.metrics.summary import agreement
 from candor.metrics.views import View, bayes_view, probed_view, stated_view
-from candor.paper_conventions import CALIBRATION_FIGURES, PAIRED_FIGURES, StudyTables, study_p, study_tables
-from candor.posthoc import recalibration_rows, threshold_side
-from candor.sides import Side, Which, load_side, match_sides, provenance_warnings, shortcut_warning
 from candor.types import LABELS, Prediction, Validity
 
 SIGNIFICANCE: Final = 0.01

@@ -1,0 +1,1 @@
+"""Two sets of answers held against each other: from saved files, without a model."""
