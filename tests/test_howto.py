@@ -50,7 +50,7 @@ def call(line: str) -> str:
 
 
 def test_verify(workplace: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("candor.push.push_folder", lambda folder, repo, **_: f"{folder.resolve()} -> {repo}")
+    monkeypatch.setattr("candor.verifier.hub.push_folder", lambda folder, repo, **_: f"{folder.resolve()} -> {repo}")
     told = [call(line) for line in commands("verify")]
     assert len(told) == 7
     assert told[-1].strip() == f"{workplace / 'mine-adapter'} -> me/mine-adapter"

@@ -29,12 +29,6 @@ LAYERS = (
 
 MOVING = {
     "manifest": 0,
-    "abstention": 6,
-    "verify_file": 6,
-    "model_card": 6,
-    "export": 6,
-    "push": 6,
-    "verifier": 6,
     "experiment": 8,
     "members": 8,
     "workers": 8,

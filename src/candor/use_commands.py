@@ -108,7 +108,7 @@ def _verify_file(claims: Path, out: Path, verifier: Verifier, batch_size: int, r
     from contextlib import ExitStack
 
     from candor.progress import Bar
-    from candor.verify_file import verify_file
+    from candor.verifier.file import verify_file
 
     with ExitStack() as stack:
         bars: list[Bar] = []
@@ -203,8 +203,8 @@ def export(
 
     candor export runs/mine --out mine-merged --merged
     """
-    from candor.export import export_run
     from candor.progress import Reporter
+    from candor.verifier.export import export_run
 
     export_run(run, out, merged=merged, reporter=Reporter(quiet=quiet))
     typer.echo(f"{'merged model' if merged else 'adapter'} and model card in {out}")
@@ -222,6 +222,6 @@ def push(
 
     candor push mine-adapter me/mine-adapter
     """
-    from candor.push import push_folder
+    from candor.verifier.hub import push_folder
 
     typer.echo(push_folder(folder, repo, private=not public, endpoint=endpoint))

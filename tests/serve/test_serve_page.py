@@ -10,12 +10,12 @@ import pytest
 from chromium import Page, executable
 from running import FakeVerifier, running
 
-from candor.abstention import Abstention
 from candor.metrics.threshold import Choice
 from candor.prompts.encoding import EncodedPrompt
 from candor.serve.settings import Settings
 from candor.types import Label
 from candor.verifier import Verdict
+from candor.verifier.abstention import Abstention
 
 pytestmark = pytest.mark.skipif(executable() is None, reason="no Chromium is installed")
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 from candor.errors import CandorError, RunError
-from candor.export import CARD
-from candor.verifier import EXPORTED
+from candor.verifier.export import CARD
+from candor.verifier.verifier import EXPORTED
 
 
 class PushError(CandorError):
@@ -14,7 +14,7 @@ class PushError(CandorError):
 
 
 def push_folder(folder: Path, repo: str, *, private: bool = True, endpoint: str | None = None) -> str:
-    """Upload what :func:`candor.export.export_run` wrote.
+    """Upload what :func:`candor.verifier.export.export_run` wrote.
 
     The token is the one that ``hf auth login`` keeps, or the variable ``HF_TOKEN``.
 

@@ -15,8 +15,8 @@ from typer.testing import CliRunner
 
 from candor.cli import app
 from candor.errors import RunError
-from candor.export import export_run
-from candor.push import PushError, push_folder
+from candor.verifier.export import export_run
+from candor.verifier.hub import PushError, push_folder
 
 
 class Hub(ThreadingHTTPServer):

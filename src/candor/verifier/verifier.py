@@ -15,7 +15,6 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from candor.abstention import Abstention, choose_abstention
 from candor.data.rows import RowError, clean, kind_of
 from candor.engines.base import Engine
 from candor.engines.load import base_model_of, load_engine
@@ -31,6 +30,7 @@ from candor.recipe.engine import EngineConfig, ModelConfig
 from candor.recipe.recipe import Recipe, load_recipe
 from candor.run_folder import ADAPTER, RECIPE
 from candor.types import LABELS, Example, Label
+from candor.verifier.abstention import Abstention, choose_abstention
 
 EXPORTED: Final = "candor.json"
 """In an exported folder: which prompt the model was trained with, and when its answers may be accepted."""

@@ -7,17 +7,17 @@ from pathlib import Path
 from typing import Any, Final
 
 import candor
-from candor.abstention import choose_abstention
 from candor.engines.load import SANDBOX, base_model_of
 from candor.engines.pretrained import choose_device, load_adapter, load_model, load_tokenizer
 from candor.errors import RunError
 from candor.files import atomic_folder, read_json, write_json, write_text
-from candor.model_card import model_card
 from candor.progress import Reporter
 from candor.prompts import templates
 from candor.recipe.recipe import Recipe, load_recipe
 from candor.run_folder import RECIPE, RESULTS
-from candor.verifier import EXPORTED, trained_adapter
+from candor.verifier.abstention import choose_abstention
+from candor.verifier.card import model_card
+from candor.verifier.verifier import EXPORTED, trained_adapter
 
 CARD: Final = "README.md"
 

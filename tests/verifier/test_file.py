@@ -17,7 +17,7 @@ from typer.testing import CliRunner, Result
 from candor.cli import app
 from candor.errors import DataError
 from candor.verifier import Verifier
-from candor.verify_file import PART, verify_file
+from candor.verifier.file import PART, verify_file
 
 
 def run(*arguments: object) -> Result:

@@ -20,7 +20,7 @@ from candor.data.sources.table import evidence_sentences, layout_of
 from candor.errors import CandorError, DataError
 from candor.files import atomic_path, sha256
 from candor.prompts.encoding import EncodedPrompt
-from candor.verifier import Verifier
+from candor.verifier.verifier import Verifier
 
 PART: Final = ".part"
 

@@ -9,7 +9,6 @@ import numpy as np
 import pytest
 from toy_run import CLAIMS
 
-from candor.abstention import LEAST_VALID_MASS, Abstention, choose_abstention
 from candor.errors import DataError, ModelError, PromptError, RunError
 from candor.files import read_json, write_json
 from candor.metrics.threshold import Choice
@@ -20,7 +19,8 @@ from candor.prompts.templates import get
 from candor.recipe.recipe import load_recipe
 from candor.run_folder import prediction_path
 from candor.types import LABELS, Label, Validity
-from candor.verifier import Verdict, Verifier, greedy_answer
+from candor.verifier.abstention import LEAST_VALID_MASS, Abstention, choose_abstention
+from candor.verifier.verifier import Verdict, Verifier, greedy_answer
 
 
 @pytest.fixture(scope="module")

@@ -17,9 +17,9 @@ from typer.testing import CliRunner
 
 from candor.cli import app
 from candor.errors import ModelError, RunError
-from candor.export import export_run
 from candor.files import read_json, write_json
 from candor.verifier import Verifier
+from candor.verifier.export import export_run
 
 
 @pytest.fixture(scope="module")
