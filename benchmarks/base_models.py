@@ -16,10 +16,10 @@ from typing import Any
 
 from objectives import read_runs, table
 
-from candor.experiment import run_experiment
 from candor.progress import Reporter
 from candor.recipe.recipe import find_recipe, load_recipe
 from candor.report.page import report_run
+from candor.runs.experiment import run_experiment
 from candor.sandbox.model import DEFAULT, base_model_folder
 
 LACKING: dict[str, dict[str, Any]] = {

@@ -28,13 +28,6 @@ LAYERS = (
 """The order of the package: what stands in a line imports from that line and from those above it."""
 
 MOVING = {
-    "manifest": 0,
-    "experiment": 8,
-    "members": 8,
-    "workers": 8,
-    "trackers": 8,
-    "plan": 8,
-    "prompt_lengths": 8,
     "data.commands": 9,
     "use_commands": 9,
     "predict_command": 9,

@@ -118,7 +118,7 @@ def run(
     folder = out or Path("runs") / loaded.name
     spends = any(arm.engine.spends for arm in resolve_arms(loaded).values())
     if plan or (spends and not yes):
-        from candor.plan import make_plan, plan_text
+        from candor.runs.plan import make_plan, plan_text
 
         typer.echo(plan_text(make_plan(loaded, data_dir=data_dir), loaded.engine.prices))
         if plan:
@@ -129,8 +129,8 @@ def run(
             )
         typer.confirm("This is spent on the hosted service. Go on?", abort=True)
     from candor.engines import parallel
-    from candor.experiment import run_experiment
     from candor.progress import Reporter
+    from candor.runs.experiment import run_experiment
 
     parallel.start()
     try:

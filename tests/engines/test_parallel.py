@@ -18,7 +18,7 @@ from two_processes import KINDS, train_kind
 
 from candor.engines import parallel
 from candor.errors import RunError
-from candor.experiment import run_experiment
+from candor.runs.experiment import run_experiment
 
 SCRIPT = """
 import sys

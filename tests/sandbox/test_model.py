@@ -13,9 +13,9 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from candor.errors import ModelError
 from candor.files import sha256
-from candor.prompt_lengths import SANDBOX_LENGTH
 from candor.prompts import templates
 from candor.prompts.answers import Answer, parse
+from candor.runs.prompt_lengths import SANDBOX_LENGTH
 from candor.sandbox.lessons import IGNORED, biased_posterior, honest_confidence, make_lessons, stated_confidence
 from candor.sandbox.model import DEFAULT, PACKAGED, base_model_folder, cache_folder, fingerprint
 from candor.sandbox.tokenizer import make_tokenizer

@@ -7,8 +7,8 @@ from pathlib import Path
 
 from toy import save_toy_model, toy_recipe
 
-from candor.experiment import run_experiment
 from candor.progress import Reporter
+from candor.runs.experiment import run_experiment
 
 CLAIMS = [
     ("x = 3", ["x is 3", "ab"]),

@@ -28,7 +28,7 @@ from candor.sandbox.world import DOMAINS
 from candor.types import LABELS, Example
 
 if TYPE_CHECKING:
-    from candor.prompt_lengths import PromptMeter
+    from candor.runs.prompt_lengths import PromptMeter
 
 app = typer.Typer(help="Fetch official files, list what is there, show examples.", no_args_is_help=True)
 
@@ -192,7 +192,7 @@ def _meter(
         if max_length is not None or template is not None:
             raise DataError("--max-length and --template say nothing without a tokenizer; give --model, too")
         return None, {"model": None, "unknown": "no model is named"}
-    from candor.prompt_lengths import meter_of_model, meter_of_recipe
+    from candor.runs.prompt_lengths import meter_of_model, meter_of_recipe
 
     try:
         if recipe is not None:

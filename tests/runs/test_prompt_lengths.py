@@ -6,14 +6,14 @@ from pathlib import Path
 import pytest
 from toy import byte_tokenizer, save_toy_model, toy_recipe
 
-from candor import prompt_lengths
 from candor.data.audit import audit
 from candor.engines.local.engine import LocalEngine
 from candor.errors import ModelError, PromptError
-from candor.prompt_lengths import meter_of_model, meter_of_recipe
 from candor.prompts import templates
 from candor.prompts.encoding import encode
 from candor.recipe.recipe import Recipe, dump
+from candor.runs import prompt_lengths
+from candor.runs.prompt_lengths import meter_of_model, meter_of_recipe
 from candor.types import Example, Label
 
 

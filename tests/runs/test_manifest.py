@@ -10,7 +10,7 @@ from pathlib import Path
 import torch
 
 import candor
-from candor.manifest import environment, git_commit
+from candor.runs.manifest import environment, git_commit
 
 
 def test_versions_are_those_that_run() -> None:

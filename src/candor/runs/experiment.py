@@ -26,15 +26,12 @@ from candor.engines.base import Engine
 from candor.engines.load import SANDBOX, load_engine, sandbox_model
 from candor.errors import DataError, RunError
 from candor.files import atomic_path, read_json, write_json
-from candor.manifest import environment
-from candor.members import SHARED_BY_ARMS, Member, claim_folder, members
 from candor.metrics.schema import RunResults
 from candor.metrics.seeds import combine_seeds
 from candor.predictions.file import Header, write_predictions
 from candor.predictions.local import predict
 from candor.predictions.validation import validation_score
 from candor.progress import Reporter
-from candor.prompt_lengths import meter_of_recipe
 from candor.prompts import templates
 from candor.recipe.recipe import Recipe, dump
 from candor.report.page import report_run
@@ -49,11 +46,14 @@ from candor.run_folder import (
     prediction_path,
     working_in,
 )
-from candor.trackers import Trackers, check_trackers
+from candor.runs.grid import SHARED_BY_ARMS, Member, claim_folder, members
+from candor.runs.manifest import environment
+from candor.runs.prompt_lengths import meter_of_recipe
+from candor.runs.trackers import Trackers, check_trackers
+from candor.runs.workers import Job, run_jobs
 from candor.training.log import logged_rows
 from candor.training.loop import ShouldStop, train
 from candor.types import Example
-from candor.workers import Job, run_jobs
 
 WARNINGS_SHOWN: Final = 2
 """Warnings of the audit that are printed; the report has all."""

@@ -11,12 +11,12 @@ from toy import SAMPLED, toy_recipe, toy_tokenizer, with_unlabelled
 from candor.cli import main
 from candor.data.splits import make_splits
 from candor.errors import RecipeError
-from candor.plan import Amount, make_plan, plan_text
 from candor.prompts import templates
 from candor.prompts.encoding import encode_text
 from candor.prompts.grammar import answer_grammar
 from candor.recipe.engine import Prices
 from candor.recipe.recipe import Recipe, find_recipe, load_recipe, to_yaml
+from candor.runs.plan import Amount, make_plan, plan_text
 
 PRICES = "engine.prices={prefill: 1.0, sample: 3.0, train: 4.0}"
 

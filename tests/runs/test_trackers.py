@@ -14,10 +14,10 @@ from toy import save_toy_model, toy_recipe
 
 from candor.cli import main
 from candor.errors import CandorError, Stopped
-from candor.experiment import run_experiment
 from candor.progress import Reporter
 from candor.recipe.recipe import Recipe
-from candor.trackers import Trackers, check_trackers
+from candor.runs.experiment import run_experiment
+from candor.runs.trackers import Trackers, check_trackers
 
 STEPS = 4
 

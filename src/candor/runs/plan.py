@@ -15,13 +15,13 @@ from typing import Any, Final
 from candor.data.splits import make_splits
 from candor.engines.load import SANDBOX
 from candor.engines.pretrained import load_tokenizer
-from candor.members import SHARED_BY_ARMS
 from candor.prompts import templates
 from candor.prompts.answers import CONFIDENCES
 from candor.prompts.encoding import encode_text, prompt_text
 from candor.prompts.grammar import AnswerGrammar, answer_grammar
 from candor.recipe.engine import Prices
 from candor.recipe.recipe import Recipe, dump, resolve_arms
+from candor.runs.grid import SHARED_BY_ARMS
 from candor.types import LABELS, Example
 
 MILLION: Final = 1_000_000
