@@ -16,7 +16,7 @@ from places import DOCS
 from toy import TEMPLATE, save_toy_model
 
 from candor.adapters.lm_eval import include_path
-from candor.cli import main
+from candor.cli.main import main
 from candor.data.examples import write_examples
 from candor.metrics.summary import summary
 from candor.predictions.file import read_predictions

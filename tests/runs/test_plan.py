@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from toy import SAMPLED, toy_recipe, toy_tokenizer, with_unlabelled
 
-from candor.cli import main
+from candor.cli.main import main
 from candor.data.splits import make_splits
 from candor.errors import RecipeError
 from candor.prompts import templates

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from toy import save_toy_model, toy_recipe
 
-from candor.cli import main
+from candor.cli.main import main
 from candor.errors import CandorError, Stopped
 from candor.progress import Reporter
 from candor.recipe.recipe import Recipe

@@ -20,7 +20,7 @@ from running import FakeVerifier, Running, running
 from toy_run import CLAIMS
 from typer.testing import CliRunner
 
-from candor.cli import app
+from candor.cli.main import app
 from candor.errors import CandorError
 from candor.serve.settings import Settings
 from candor.verifier import Verifier

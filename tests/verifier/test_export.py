@@ -15,7 +15,7 @@ from toy_run import CLAIMS
 from transformers import AutoModelForCausalLM, AutoTokenizer
 from typer.testing import CliRunner
 
-from candor.cli import app
+from candor.cli.main import app
 from candor.errors import ModelError, RunError
 from candor.files import read_json, write_json
 from candor.verifier import Verifier

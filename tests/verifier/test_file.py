@@ -14,7 +14,7 @@ import pytest
 from toy_run import CLAIMS, write_claims
 from typer.testing import CliRunner, Result
 
-from candor.cli import app
+from candor.cli.main import app
 from candor.errors import DataError
 from candor.verifier import Verifier
 from candor.verifier.file import PART, verify_file

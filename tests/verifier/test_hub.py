@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 from typer.testing import CliRunner
 
-from candor.cli import app
+from candor.cli.main import app
 from candor.errors import RunError
 from candor.verifier.export import export_run
 from candor.verifier.hub import PushError, push_folder

@@ -12,7 +12,7 @@ from running_server import RunningServer, why_no_server
 from safetensors.numpy import load_file
 from toy import EXAMPLES, SAMPLED, TEMPLATE, save_toy_model, service_engine, toy_recipe
 
-from candor.cli import main
+from candor.cli.main import main
 from candor.engines.base import Batch, ObjectiveResult, OptimiserStep, Sampling, TokenScores
 from candor.engines.local.engine import LocalEngine
 from candor.engines.tinker import sdk

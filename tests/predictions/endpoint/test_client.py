@@ -13,7 +13,7 @@ import pytest
 from chat_server import ChatServer, chat_server
 from filelock import FileLock
 
-from candor.cli import main
+from candor.cli.main import main
 from candor.predictions.endpoint import client
 from candor.predictions.endpoint.label_probs import listed_label_probs
 from candor.predictions.file import read_predictions

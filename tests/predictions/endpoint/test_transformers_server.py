@@ -18,7 +18,7 @@ import pytest
 from toy import EXAMPLES, TEMPLATE, save_toy_model
 from transformers import AutoTokenizer
 
-from candor.cli import main
+from candor.cli.main import main
 from candor.data.examples import write_examples
 from candor.predictions.file import read_predictions
 from candor.types import Validity

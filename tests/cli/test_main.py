@@ -15,7 +15,7 @@ import pytest
 import yaml
 from toy import save_toy_model, toy_recipe
 
-from candor.cli import main
+from candor.cli.main import main
 from candor.recipe.recipe import dump
 from candor.run_folder import working_in
 

@@ -18,7 +18,7 @@ from places import DOCS
 from running import running
 from typer.testing import CliRunner
 
-from candor.cli import app
+from candor.cli.main import app
 from candor.verifier import Verifier
 
 

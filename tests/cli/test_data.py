@@ -8,14 +8,14 @@ import typer
 from fever_files import write_fever
 from typer.testing import CliRunner, Result
 
-from candor.data import commands
+from candor.cli import data
 from candor.data.official.download import Fetched
 from candor.data.official.files import OFFICIAL_FILES, DataPath
 from candor.errors import DataError, ModelError, PromptError
 
 app = typer.Typer()
-app.add_typer(commands.app, name="data")
-app.command("audit")(commands.audit_command)
+app.add_typer(data.app, name="data")
+app.command("audit")(data.audit_command)
 
 
 def run(*arguments: str | Path) -> Result:
@@ -218,7 +218,7 @@ def test_audit_says_which_arms_it_leaves_out(claims: Path, tokenizer: Path, tmp_
 
 def test_fetch_says_what_was_done(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     done = [Fetched(OFFICIAL_FILES[4], DataPath(tmp_path / "climate-fever.jsonl"), new) for new in (True, False)]
-    monkeypatch.setattr(commands, "fetch_files", lambda dataset, folder: done)
+    monkeypatch.setattr(data, "fetch_files", lambda dataset, folder: done)
     result = run("data", "fetch", "climatefever", "--data-dir", tmp_path)
     assert "climatefever/climate-fever.jsonl: fetched, SHA-256 as published" in result.stdout
     assert "already there" in result.stdout

@@ -14,8 +14,8 @@ import typer
 from rich.console import Console
 
 import candor
-from candor import predict_command, use_commands
-from candor.data import commands as data_commands
+from candor.cli import data as data_commands
+from candor.cli import predict, verify
 from candor.errors import CandorError, RecipeError, Stopped
 
 # Newer versions of Typer carry a click of their own; this finds the base of its errors in either.
@@ -152,7 +152,7 @@ def run(
         parallel.stop()
 
 
-app.command("predict")(predict_command.predict)
+app.command("predict")(predict.predict)
 
 
 @app.command()
@@ -230,7 +230,7 @@ def report(
     typer.echo(str(page))
 
 
-use_commands.add_to(app)
+verify.add_to(app)
 
 
 def _print_results(runs: list[Path]) -> None:
@@ -299,7 +299,3 @@ def _fail(error: Exception, given: list[str], code: int) -> None:
         traceback.print_exception(error)
     print(f"error: {' '.join(str(error).split())}", file=sys.stderr)
     sys.exit(code)
-
-
-if __name__ == "__main__":
-    main()
