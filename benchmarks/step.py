@@ -49,7 +49,7 @@ from common import (
 from candor.engines.base import Batch, OptimiserStep, Sampling, Tokens
 from candor.engines.local.engine import LocalEngine
 from candor.engines.tree.merged_lora import MergedLora
-from candor.training.grpo import SampledObjective, group_advantages
+from candor.training.advantages import SampledObjective, group_advantages
 
 QUICK = Shape(prompts=8, group_size=4, header=60, own=(20, 40))
 FULL = Shape()

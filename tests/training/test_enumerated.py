@@ -18,13 +18,13 @@ from candor.prompts.encoding import decode
 from candor.prompts.grammar import AnswerGrammar, answer_grammar
 from candor.recipe.objective import ObjectiveConfig
 from candor.recipe.reward import RewardConfig
+from candor.training.advantages import SampledObjective
 from candor.training.answer_scores import C, K, draw_ended, open_answers
 from candor.training.enumerated import EnumeratedObjective, answer_probs
-from candor.training.grpo import SampledObjective
 from candor.training.loop import figures
 from candor.training.rewards import NO_LABEL, score
+from candor.training.sampled import StepBatch
 from candor.training.scoring import score_rollouts, token_advantages
-from candor.training.steps import StepBatch
 from candor.types import LABELS, Rollout
 
 PLAIN = {

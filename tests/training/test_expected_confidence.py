@@ -16,10 +16,10 @@ from candor.prompts.grammar import AnswerGrammar, answer_grammar
 from candor.prompts.probe import ProbeSite
 from candor.recipe.objective import ObjectiveConfig
 from candor.recipe.reward import RewardConfig
+from candor.training.advantages import LabelSite, SampledObjective
 from candor.training.answer_scores import C, K, draw_ended
 from candor.training.enumerated import EnumeratedObjective, answer_probs
 from candor.training.expected_confidence import ExpectedConfidence, SampledLabel, sampled_labels, written_as_asked
-from candor.training.grpo import LabelSite, SampledObjective
 from candor.types import Rollout
 
 GRAMMAR = answer_grammar(TEMPLATE, toy_tokenizer())

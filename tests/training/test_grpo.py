@@ -13,7 +13,13 @@ from hypothesis.extra.numpy import arrays
 
 from candor.engines.base import TokenScores
 from candor.prompts.probe import ProbeSite
-from candor.training.grpo import LabelSite, SampledObjective, clipped_surrogate, group_advantages, label_advantages
+from candor.training.advantages import (
+    LabelSite,
+    SampledObjective,
+    clipped_surrogate,
+    group_advantages,
+    label_advantages,
+)
 
 NAN = math.nan
 

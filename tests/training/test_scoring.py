@@ -17,8 +17,8 @@ from candor.recipe.objective import ObjectiveConfig
 from candor.recipe.reward import RewardConfig
 from candor.training.collapse import CollapseWatch
 from candor.training.loop import figures
+from candor.training.sampled import StepBatch, reasoning_of
 from candor.training.scoring import gold_indices, padded_logprobs, rollout_means, score_rollouts, token_advantages
-from candor.training.steps import StepBatch, reasoning_of
 from candor.types import Label, Rollout
 
 TOKENIZER = toy_tokenizer()

@@ -8,7 +8,7 @@ from toy import byte_tokenizer, save_toy_model, toy_recipe
 from candor.prompts import templates
 from candor.prompts.encoding import encode_continuation
 from candor.prompts.grammar import answer_grammar
-from candor.training.steps import label_sites
+from candor.training.sampled import label_sites
 
 
 def test_labels_behind_reasoning_are_asked_for_there() -> None:

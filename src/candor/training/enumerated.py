@@ -20,9 +20,9 @@ from candor.prompts.answers import CONFIDENCES
 from candor.prompts.grammar import AnswerGrammar
 from candor.recipe.objective import ObjectiveConfig
 from candor.recipe.reward import RewardConfig
+from candor.training.advantages import ZERO_SPREAD, clipped_surrogate, group_advantages
 from candor.training.answer_scores import C, K, answer_logprobs
 from candor.training.collapse import add_expected_confidences
-from candor.training.grpo import ZERO_SPREAD, clipped_surrogate, group_advantages
 from candor.training.rewards import NO_LABEL, Rewards, add_reward_means, score
 from candor.types import LABELS
 

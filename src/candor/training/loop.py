@@ -24,7 +24,7 @@ from candor.recipe.recipe import Recipe, ScheduleConfig
 from candor.seeding import derive_seed
 from candor.training.collapse import prompt_variance
 from candor.training.log import TrainingLog
-from candor.training.steps import Prepared, StepBatch, enumerated_step, sampled_step
+from candor.training.sampled import Prepared, StepBatch, enumerated_step, sampled_step
 from candor.types import Example
 
 OnStep = Callable[[int, dict[str, Any]], None]

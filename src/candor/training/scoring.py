@@ -17,8 +17,8 @@ from candor.prompts.probe import label_probs
 from candor.prompts.templates import Template
 from candor.recipe.objective import ObjectiveConfig
 from candor.recipe.reward import RewardConfig
+from candor.training.advantages import group_advantages, label_advantages
 from candor.training.collapse import add_expected_confidences
-from candor.training.grpo import group_advantages, label_advantages
 from candor.training.rewards import NO_LABEL, Rewards, add_reward_means, score
 from candor.types import LABELS, Example, Rollout, Validity
 

@@ -19,10 +19,10 @@ from candor.prompts.grammar import AnswerGrammar
 from candor.prompts.probe import LABEL_PROBE, probe_site, split_before
 from candor.recipe.recipe import Recipe
 from candor.seeding import derive_seed
+from candor.training.advantages import LabelSite, SampledObjective
 from candor.training.answer_scores import draw_ended, open_answers
 from candor.training.enumerated import EnumeratedObjective, answer_probs
 from candor.training.expected_confidence import ExpectedConfidence, sampled_labels, written_as_asked
-from candor.training.grpo import LabelSite, SampledObjective
 from candor.training.rewards import NO_LABEL
 from candor.training.scoring import (
     ScoredRollouts,
