@@ -49,7 +49,10 @@ from common import (
 from candor.engines.base import Batch, OptimiserStep, Sampling, Tokens
 from candor.engines.local.engine import LocalEngine
 from candor.engines.tree.merged_lora import MergedLora
-from candor.training.advantages import SampledObjective, group_advantages
+from candor.training.advantages import group_advantages
+from candor.training.logprobs import padded
+from candor.training.sampled import SampledObjective
+from candor.training.sections import Sections
 
 QUICK = Shape(prompts=8, group_size=4, header=60, own=(20, 40))
 FULL = Shape()
@@ -68,11 +71,9 @@ def candor_step(engine: LocalEngine, prompts: list[Tokens], shape: Shape, seed: 
     completions = [[rollout.tokens for rollout in group] for group in rollouts]
     rewards = np.array([[reward(r.tokens, np.exp(r.probe_logprobs)) for r in group] for group in rollouts])
     advantages = group_advantages(rewards, divide_by_std=True).values_P_G
-    old = torch.zeros(*rewards.shape, shape.completion, dtype=torch.float64)
-    for p, group in enumerate(rollouts):
-        for g, rollout in enumerate(group):
-            old[p, g, : len(rollout.logprobs)] = torch.tensor(rollout.logprobs)
+    old = padded([[rollout.logprobs for rollout in group] for group in rollouts])
     objective = SampledObjective(
+        sections=Sections({"completions": [shape.group_size] * len(prompts)}),
         old_logprobs_P_G_T=old,
         reference_P_G_T=None,
         advantages_P_G_T=torch.from_numpy(advantages)[:, :, None].expand(old.shape),

@@ -20,9 +20,10 @@ def explain(error: ValidationError, model: type[BaseModel]) -> str:
     """Put pydantic's findings into words: each with its key, what is wrong and what would be right."""
     findings = []
     for item in error.errors():
-        key = ".".join(str(part) for part in item["loc"]) or "recipe"
+        parts, place = _walk(item["loc"], model)
+        key = ".".join(parts) or "recipe"
         if item["type"] == "extra_forbidden":
-            findings.append(f"unknown key {key}{_nearest_key(item['loc'], model)}")
+            findings.append(f"unknown key {key}{_nearest_key(parts[-1], place)}")
         elif item["type"] == "missing":
             findings.append(f"{key} is missing")
         elif item["type"] == "value_error":
@@ -33,31 +34,59 @@ def explain(error: ValidationError, model: type[BaseModel]) -> str:
     return "; ".join(findings)
 
 
-def _nearest_key(loc: tuple[int | str, ...], model: type[BaseModel]) -> str:
+def _walk(loc: tuple[int | str, ...], model: type[BaseModel]) -> tuple[list[str], Any]:
+    """Keys as a person wrote them on the way to an error, and the type that holds the last one.
+
+    Where the members of a union are told apart, pydantic puts the name of the one it took into the place of the error;
+    nobody wrote that.
+    """
+    parts: list[str] = []
+    holder: Any = None
     place: Any = model
-    for part in loc[:-1]:
-        place = _kind_inside(place, str(part))
-    if not _is_model(place):
+    for part in map(str, loc):
+        if (member := _member(place, part)) is not None:
+            place = member
+            continue
+        holder, place = place, _inside(place, part)
+        parts.append(part)
+    return parts, holder
+
+
+def _nearest_key(key: str, holder: Any) -> str:
+    if not _is_model(holder):
         return ""
-    near = difflib.get_close_matches(str(loc[-1]), place.model_fields, n=1, cutoff=0.5)
-    return f"; did you mean {near[0]}?" if near else f"; known here: {', '.join(place.model_fields)}"
+    near = difflib.get_close_matches(key, holder.model_fields, n=1, cutoff=0.5)
+    return f"; did you mean {near[0]}?" if near else f"; known here: {', '.join(holder.model_fields)}"
 
 
-def _kind_inside(kind: Any, part: str) -> Any:
+def _bare(kind: Any) -> Any:
+    return _bare(typing.get_args(kind)[0]) if typing.get_origin(kind) is typing.Annotated else kind
+
+
+def _member(kind: Any, tag: str) -> Any:
+    """The member of a union of models that goes by a tag; ``None`` where there is no such union or member."""
+    kind = _bare(kind)
+    if typing.get_origin(kind) not in (typing.Union, types.UnionType):
+        return None
+    for member in map(_bare, typing.get_args(kind)):
+        if _is_model(member) and (
+            tag == member.__name__ or any(tag in typing.get_args(f.annotation) for f in member.model_fields.values())
+        ):
+            return member
+    return None
+
+
+def _inside(kind: Any, part: str) -> Any:
     """Type of what lies under a key in a value of some type; ``None`` where that cannot be told."""
+    kind = _bare(kind)
     if _is_model(kind):
         return kind.model_fields[part].annotation if part in kind.model_fields else None
     origin, arguments = typing.get_origin(kind), typing.get_args(kind)
-    if origin is typing.Annotated:
-        return _kind_inside(arguments[0], part)
     if origin is dict:
         return arguments[1]
     if origin in (typing.Union, types.UnionType):
-        models = [member for member in arguments if _is_model(member)]
-        # Where members are told apart by a tag, pydantic puts the tag into the place of the error.
-        tagged = [m for m in models if any(part in typing.get_args(f.annotation) for f in m.model_fields.values())]
-        inside = [found for member in models if (found := _kind_inside(member, part)) is not None]
-        return (tagged or inside or [None])[0]
+        inside = [found for member in arguments if (found := _inside(member, part)) is not None]
+        return inside[0] if inside else None
     return None
 
 

@@ -1,4 +1,4 @@
-"""The objective's part of a recipe: presets, and values that would have no effect."""
+"""The objective's part of a recipe: presets, shapes, and values that would have no effect."""
 
 from __future__ import annotations
 
@@ -7,21 +7,53 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from candor.recipe.objective import PRESETS, ObjectiveConfig
+from candor.recipe.objective import (
+    PRESETS,
+    EnumeratedSplit,
+    EnumeratedWhole,
+    SampledExpected,
+    SampledSplit,
+    SampledWhole,
+    objective_config,
+)
+
+SHAPES: list[tuple[dict[str, Any], type]] = [
+    ({}, EnumeratedSplit),
+    ({"preset": "paper"}, SampledWhole),
+    ({"preset": "rlcr"}, SampledWhole),
+    ({"preset": "candor", "credit": "whole"}, EnumeratedWhole),
+    ({"preset": "candor", "kind": "sampled"}, SampledSplit),
+    ({"preset": "candor", "kind": "sampled", "credit": "whole"}, SampledWhole),
+    ({"preset": "candor", "kind": "sampled", "confidence": "enumerated"}, SampledExpected),
+    ({"preset": "candor-sampled"}, SampledExpected),
+    ({"preset": "candor-sampled", "kind": "enumerated"}, EnumeratedSplit),
+]
 
 
 @pytest.mark.parametrize("preset", PRESETS)
 def test_presets_fill_in_and_values_win(preset: str) -> None:
-    config = ObjectiveConfig.model_validate({"preset": preset})
-    assert {name: getattr(config, name) for name in PRESETS[preset]} == PRESETS[preset]
-    assert ObjectiveConfig.model_validate({"preset": preset, "kl": 0.5}).kl == 0.5
+    config = objective_config({"preset": preset})
+    acting = {name: value for name, value in PRESETS[preset].items() if name in type(config).model_fields}
+    assert {name: getattr(config, name) for name in acting} == acting
+    assert len(acting) >= 5
+    assert objective_config({"preset": preset, "kl": 0.5}).kl == 0.5
+
+
+@pytest.mark.parametrize(("values", "shape"), SHAPES, ids=str)
+def test_a_shape_has_the_values_that_act_in_it_and_reads_back_what_it_writes(
+    values: dict[str, Any], shape: type
+) -> None:
+    config = objective_config(values)
+    assert type(config) is shape
+    assert objective_config(config.model_dump(mode="json")) == config
 
 
 def test_the_study_has_no_extras() -> None:
-    paper = ObjectiveConfig.model_validate({"preset": "paper"})
-    assert (paper.kind, paper.divide_by_std, paper.credit) == ("sampled", True, "whole")
-    assert paper.kl == paper.log_gold == paper.log_valid == paper.confidence_entropy == 0.0
-    assert ObjectiveConfig.model_validate({}).preset == "candor"
+    paper = objective_config({"preset": "paper"})
+    assert isinstance(paper, SampledWhole)
+    assert paper.divide_by_std
+    assert paper.kl == paper.log_gold == 0.0
+    assert set(paper.model_dump()) == {"preset", "kind", "credit", "divide_by_std", "clip", "log_gold", "kl"}
 
 
 @pytest.mark.parametrize(
@@ -33,11 +65,27 @@ def test_the_study_has_no_extras() -> None:
         ({"preset": "paper", "confidence": "enumerated"}, "confidence"),
         ({"preset": "paper", "ends": 4}, "ends"),
         ({"preset": "candor", "confidence": "enumerated"}, "confidence"),
-        ({"preset": "candor", "credit": "whole"}, "confidence_entropy"),
-        ({"preset": "candor", "credit": "whole", "confidence_entropy": 0}, "confidence_weight"),
-        ({"preset": "paper", "confidence_weight": 40}, "confidence_weight"),
+        ({"preset": "candor", "clip": 0.1}, "clip"),
+        ({"preset": "candor", "credit": "whole", "confidence_entropy": 0}, "confidence_entropy"),
+        ({"preset": "candor", "kind": "sampled", "ends": 4}, "ends"),
+        ({"preset": "candor-sampled", "log_valid": 0.0}, "log_valid"),
+        ({"preset": "paper", "confidence_weight": 1}, "confidence_weight"),
     ],
 )
-def test_values_without_effect_are_refused(values: dict[str, Any], named: str) -> None:
-    with pytest.raises(ValidationError, match=f"{named}.*no effect with kind"):
-        ObjectiveConfig.model_validate(values)
+def test_values_without_effect_cannot_be_written(values: dict[str, Any], named: str) -> None:
+    with pytest.raises(ValidationError, match=f"{named}: no effect with kind=.* and credit=.*; leave it out"):
+        objective_config(values)
+
+
+@pytest.mark.parametrize(
+    ("values", "told"),
+    [
+        ({"preset": "papr"}, "preset: 'papr' is none of paper, candor"),
+        ({"kind": "both"}, "kind: 'both' is neither sampled nor enumerated"),
+        ({"credit": "none"}, "credit: 'none' is neither whole nor split"),
+        ({"kind": "sampled", "confidence": "guessed"}, "confidence: 'guessed' is neither sampled nor enumerated"),
+    ],
+)
+def test_what_tells_the_shapes_apart_is_one_of_two(values: dict[str, Any], told: str) -> None:
+    with pytest.raises(ValidationError, match=told):
+        objective_config(values)

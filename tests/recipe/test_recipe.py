@@ -7,8 +7,11 @@ from typing import Any
 
 import pytest
 from places import ROOT
+from toy import byte_tokenizer, save_toy_model, toy_recipe
 
 from candor.errors import RecipeError
+from candor.prompts import templates
+from candor.prompts.grammar import answer_grammar
 from candor.recipe.objective import PRESETS as OBJECTIVE_PRESETS
 from candor.recipe.recipe import deep_merge, dump, find_recipe, load_recipe, recipe_from, resolve_arms, to_yaml
 from candor.recipe.reward import PRESETS as REWARD_PRESETS
@@ -72,7 +75,11 @@ SMALL = "name: small\nmodel: {name: sandbox}\ndata: {sources: {wiki: {kind: sand
         ("train.unlabelled={sources: [wikki]}", r"train\.unlabelled\.sources: wikki: not under data\.train"),
         ("train.unlabelled={sources: []}", r"train\.unlabelled\.sources: .*at least 1"),
         ("objective={kind: sampled, log_valid: 1}", r"log_valid.*no effect with kind=sampled"),
-        ("objective={credit: whole}", r"confidence_entropy.*no effect"),
+        (
+            "objective={credit: whole, confidence_entropy: 0}",
+            r"confidence_entropy: no effect with .*whole; leave it out",
+        ),
+        ("objective={credit: whole, log_golt: 1}", r"unknown key objective\.log_golt; did you mean log_gold\?"),
         ("stages=[base, fly]", r"stages\.1: .*'data'"),
         ("reward=5", r"reward: .*not 5"),
         ("arms={a: {reward: 5}}", r"reward"),
@@ -248,7 +255,7 @@ def test_merging_leaves_its_arguments_alone() -> None:
     [
         "objective={preset: paper}",
         "reward={alignment: 0}",
-        "objective={preset: candor, credit: whole, confidence_weight: 1, confidence_entropy: 0}",
+        "objective={preset: candor, credit: whole}",
         "objective={preset: candor, confidence_weight: 0}",
     ],
 )
@@ -267,3 +274,16 @@ def test_a_source_is_used_with_its_labels_or_without() -> None:
     ):
         with pytest.raises(RecipeError, match=rf"train\.unlabelled\.sources: {message}"):
             recipe_from(TWO_SOURCES, [f"train={{{sources}}}"])
+
+
+@pytest.mark.parametrize(("preset", "behind"), [("paper", 0), ("candor-sampled", len("\nCONF=0.00") + 1)])
+def test_a_late_label_leaves_room_for_every_confidence(tmp_path: Path, preset: str, behind: int) -> None:
+    save_toy_model(tmp_path / "model")
+    recipe = toy_recipe(
+        tmp_path / "model",
+        f"objective={{preset: {preset}}}",
+        "sampling.max_new_tokens=100",
+        "evaluation.max_new_tokens=50",
+    )
+    grammar = answer_grammar(templates.get("sandbox"), byte_tokenizer())
+    assert recipe.answer_room(grammar) == 100 + behind

@@ -221,7 +221,7 @@ def with_unlabelled(prompts_per_step: int) -> tuple[str, ...]:
 
 
 SAMPLED = (
-    "objective={kind: sampled, credit: split, log_valid: 0, log_gold: 1.0, confidence_weight: 2.0}",
+    "objective={kind: sampled, credit: split, log_gold: 1.0, confidence_weight: 2.0}",
     "engine.path=tree",
 )
 """Overrides for the sampled objective; on the tree, so that both paths are trained on."""

@@ -10,31 +10,27 @@ import numpy as np
 import pytest
 import torch
 from answer_tree import FIXED_REWARD, Tree
-from toy import TEMPLATE, example, toy_tokenizer
+from toy import TEMPLATE, toy_tokenizer
 
 from candor.engines.base import TokenScores
 from candor.prompts.answers import CONFIDENCES
 from candor.prompts.encoding import decode
 from candor.prompts.grammar import AnswerGrammar, answer_grammar
-from candor.recipe.objective import ObjectiveConfig
+from candor.recipe.objective import objective_config
 from candor.recipe.reward import RewardConfig
-from candor.training.advantages import SampledObjective
-from candor.training.answer_scores import C, K, draw_ended, open_answers
-from candor.training.enumerated import EnumeratedObjective, answer_probs
+from candor.training.answer_scores import C, K, answer_probs, draw_ended, open_answers
+from candor.training.batches import NO_GOLD
+from candor.training.enumerated import EnumeratedObjective
 from candor.training.loop import figures
 from candor.training.rewards import NO_LABEL, score
-from candor.training.sampled import StepBatch
+from candor.training.sampled import SampledObjective
 from candor.training.scoring import score_rollouts, token_advantages
-from candor.types import LABELS, Rollout
+from candor.training.sections import Sections
+from candor.types import Rollout
 
-PLAIN = {
-    "preset": "candor",
-    "credit": "whole",
-    "confidence_entropy": 0.0,
-    "log_gold": 0.0,
-    "log_valid": 0.0,
-    "confidence_weight": 1.0,
-}
+PLAIN = {"preset": "candor", "credit": "whole", "log_gold": 0.0, "log_valid": 0.0}
+PLAIN_CONFIDENCE = {"confidence_entropy": 0.0, "confidence_weight": 1.0}
+"""The same for credit that is split."""
 
 
 @pytest.fixture(scope="module")
@@ -55,7 +51,7 @@ def _objective(
     grammar: AnswerGrammar, config: dict[str, Any], reward: dict[str, Any] | None = None, **changed: Any
 ) -> EnumeratedObjective:
     values: dict[str, Any] = {
-        "config": ObjectiveConfig.model_validate({**PLAIN, **config}),
+        "config": objective_config({**PLAIN, **(PLAIN_CONFIDENCE if "credit" in config else {}), **config}),
         "reward": RewardConfig.model_validate(reward or {"preset": "paper"}),
         "grammar": grammar,
         "gold_P": np.array([0, 2]),
@@ -215,6 +211,7 @@ def _in_form(
 def _policy_gradient(taken: TokenScores, advantages_P_G_T: torch.Tensor, logits: torch.Tensor) -> torch.Tensor:
     """Gradient of the sampled objective for one prompt's samples, with nothing but their advantages in it."""
     sampled_objective = SampledObjective(
+        sections=Sections({"completions": [taken.mask_P_C_T.shape[1]], "label_choices": [0], "confidences": [0]}),
         old_logprobs_P_G_T=taken.logprobs_P_C_T.detach(),
         reference_P_G_T=None,
         advantages_P_G_T=advantages_P_G_T,
@@ -259,13 +256,13 @@ def test_split_credit_is_the_mean_of_its_sampled_estimator(tree: Tree, grammar: 
     group = [[rollouts[i] for i in drawn.tolist()]]
     scored = score_rollouts(
         group,
-        [example(0, label=LABELS[0])],
+        np.array([0]),
         objective.has_evidence_P,
         template=TEMPLATE,
         reward=objective.reward,
         step=objective.step,
     )
-    config = ObjectiveConfig.model_validate({**PLAIN, **terms, "kind": "sampled"})
+    config = objective_config({"preset": "candor", **terms, "kind": "sampled", "log_gold": 0.0})
     taken = TokenScores(*(v[:, drawn] for v in (scores.logprobs_P_C_T, scores.raw_logprobs_P_C_T, scores.mask_P_C_T)))
     sampled = _policy_gradient(taken, token_advantages(scored, group, config, tokenizer)[0], logits)
     # The label's places and the confidence's, each on their own, so that neither drowns in the other.
@@ -488,16 +485,15 @@ def test_what_was_not_sampled_earns_nothing(tree: Tree, grammar: AnswerGrammar) 
 def test_the_variance_over_prompts_is_not_that_of_what_is_drawn(tree: Tree, grammar: AnswerGrammar) -> None:
     objective = _objective(grammar, {})
     alike = _logits(tree)[:1].expand(2, -1)
-    batch = StepBatch([], [], np.array([]), 0, objective(tree.scores(alike), slice(0, 2)).means)
-    found = figures(batch)
+    found = figures(objective(tree.scores(alike), slice(0, 2)).means)
     assert found["prompt_variance"] == pytest.approx(0.0, abs=1e-12)
     assert found["confidence_std"] > 0.2
     probs, _ = _probs(tree, _logits(tree), grammar)
-    batch.means = objective(tree.scores(_logits(tree)), slice(0, 2)).means
     expected = (probs.sum(1) * CONFIDENCES).sum(1) / probs.sum((1, 2))
-    assert figures(batch)["prompt_variance"] == pytest.approx(expected.var())
-    batch.means = objective(tree.scores(alike[:1]), slice(0, 1)).means
-    assert "prompt_variance" not in figures(batch)  # of a single prompt there is none
+    differing = objective(tree.scores(_logits(tree)), slice(0, 2)).means
+    assert figures(differing)["prompt_variance"] == pytest.approx(expected.var())
+    single = objective(tree.scores(alike[:1]), slice(0, 1)).means
+    assert "prompt_variance" not in figures(single)  # of a single prompt there is none
 
 
 def test_unlabelled_prompts_count_for_alignment_form_and_entropy_alone(tree: Tree, grammar: AnswerGrammar) -> None:
@@ -510,7 +506,7 @@ def test_unlabelled_prompts_count_for_alignment_form_and_entropy_alone(tree: Tre
         "log_valid": 3.0,
     }
     logits = _logits(tree)
-    both = _objective(grammar, config, {"preset": "candor"}, gold_P=np.array([0]))
+    both = _objective(grammar, config, {"preset": "candor"}, gold_P=np.array([0, NO_GOLD]))
     first = _objective(
         grammar, config, {"preset": "candor"}, gold_P=np.array([0]), has_evidence_P=np.array([True]),
         prefix_lengths_P_R=np.zeros((1, 1), dtype=np.int64),

@@ -14,12 +14,13 @@ from candor.engines.base import TokenScores
 from candor.prompts.encoding import decode
 from candor.prompts.grammar import AnswerGrammar, answer_grammar
 from candor.prompts.probe import ProbeSite
-from candor.recipe.objective import ObjectiveConfig
+from candor.recipe.objective import objective_config
 from candor.recipe.reward import RewardConfig
-from candor.training.advantages import LabelSite, SampledObjective
-from candor.training.answer_scores import C, K, draw_ended
-from candor.training.enumerated import EnumeratedObjective, answer_probs
+from candor.training.answer_scores import C, K, answer_probs, draw_ended
+from candor.training.enumerated import EnumeratedObjective
 from candor.training.expected_confidence import ExpectedConfidence, SampledLabel, sampled_labels, written_as_asked
+from candor.training.sampled import LabelSite, SampledObjective
+from candor.training.sections import Sections
 from candor.types import Rollout
 
 GRAMMAR = answer_grammar(TEMPLATE, toy_tokenizer())
@@ -77,7 +78,7 @@ def test_equals_the_enumerated_part_when_labels_are_sampled_as_often_as_they_are
     logits = _logits().requires_grad_()
     ended = draw_ended(ends, np.random.default_rng(3))
     scores = TREE.scores(logits)
-    config = ObjectiveConfig.model_validate({"preset": "candor", "log_gold": 0.0, "log_valid": 0.0})
+    config = objective_config({"preset": "candor", "log_gold": 0.0, "log_valid": 0.0})
     lengths = torch.tensor([len(answer) for answer in GRAMMAR.answers])
     kept = torch.tensor(ended.ravel())
     mask = TREE.mask & (torch.arange(TREE.mask.shape[1]) < (lengths - (~kept).long())[:, None])
@@ -155,6 +156,7 @@ def test_the_sampled_objective_adds_it_behind_completions_and_labels() -> None:
     scores = TokenScores(drawn, drawn, drawn != 0)
     site = LabelSite(ProbeSite(tuple(_label_tokens(k) for k in range(K)), GRAMMAR.label_start[0]), 1.0)
     without = SampledObjective(
+        sections=Sections({"completions": [2, 2], "label_choices": [K, K], "confidences": [C, C]}),
         old_logprobs_P_G_T=drawn[:, :2],
         reference_P_G_T=None,
         advantages_P_G_T=torch.ones_like(drawn[:, :2]),
@@ -188,6 +190,7 @@ def test_the_confidence_is_found_behind_however_many_places_of_labels(in_both: b
     second = torch.cat([full[1, [5, 150]], two, two, behind])
     drawn = torch.nn.utils.rnn.pad_sequence([first, second], batch_first=True)
     without = SampledObjective(
+        sections=Sections({"completions": [2, 2], "label_choices": [K, 2 * K], "confidences": [C, len(behind)]}),
         old_logprobs_P_G_T=drawn[:, :2],
         reference_P_G_T=None,
         advantages_P_G_T=torch.ones_like(drawn[:, :2]),

@@ -8,18 +8,18 @@ from typing import Any
 
 import numpy as np
 import pytest
-from toy import TEMPLATE, byte_tokenizer, example, sentencepiece_tokenizer, toy_tokenizer
+from toy import TEMPLATE, byte_tokenizer, sentencepiece_tokenizer, toy_tokenizer
 
 from candor.means import Means
 from candor.prompts.encoding import decode, encode_continuation
 from candor.prompts.probe import label_probs
-from candor.recipe.objective import ObjectiveConfig
+from candor.recipe.objective import objective_config
 from candor.recipe.reward import RewardConfig
 from candor.training.collapse import CollapseWatch
+from candor.training.enumerated import reasoning_of
 from candor.training.loop import figures
-from candor.training.sampled import StepBatch, reasoning_of
-from candor.training.scoring import gold_indices, padded_logprobs, rollout_means, score_rollouts, token_advantages
-from candor.types import Label, Rollout
+from candor.training.scoring import rollout_means, score_rollouts, token_advantages
+from candor.types import LABELS, Label, Rollout
 
 TOKENIZER = toy_tokenizer()
 PROBE = (math.log(0.2), math.log(0.1), math.log(0.1))
@@ -34,7 +34,7 @@ def _rollout(text: str, *, stopped: bool = True, tokenizer: Any = TOKENIZER) -> 
 def _scored(texts: list[str], reward: dict[str, Any], **options: Any) -> tuple[Any, list[list[Rollout]]]:
     group = [[_rollout(text, **options) for text in texts]]
     config = RewardConfig.model_validate(reward)
-    gold = [example(0, label=Label.PASS)]
+    gold = np.array([LABELS.index(Label.PASS)])
     return score_rollouts(group, gold, np.array([True]), template=TEMPLATE, reward=config, step=100), group
 
 
@@ -44,10 +44,6 @@ TEXTS = ["LABEL=PASS\nCONF=0.80", "LABEL=PASS\nCONF=0.20", "LABEL=NA\nCONF=0.50"
 def test_label_probs_are_the_softmax_of_the_probe() -> None:
     assert label_probs(np.array([PROBE])) == pytest.approx(np.array([[0.5, 0.25, 0.25]]))
     assert label_probs(np.array([-2000.0, -2001.0, -3000.0])).sum() == pytest.approx(1.0)
-
-
-def test_gold_indices() -> None:
-    assert gold_indices([example(0, label=label) for label in Label]).tolist() == [0, 1, 2]
 
 
 def test_completions_are_scored() -> None:
@@ -64,7 +60,7 @@ def test_completions_are_scored() -> None:
 
 def test_whole_credit_gives_each_token_its_completions_advantage() -> None:
     scored, group = _scored(TEXTS, {"preset": "paper"})
-    config = ObjectiveConfig.model_validate({"preset": "paper", "divide_by_std": False})
+    config = objective_config({"preset": "paper", "divide_by_std": False})
     advantages, constant = token_advantages(scored, group, config, TOKENIZER)
     total = scored.rewards.total[0]
     for g, rollout in enumerate(group[0]):
@@ -76,8 +72,8 @@ def test_whole_credit_gives_each_token_its_completions_advantage() -> None:
 
 def test_split_credit_by_hand() -> None:
     scored, group = _scored(TEXTS, {"preset": "rlcr"})
-    config = ObjectiveConfig.model_validate(
-        {"preset": "candor", "kind": "sampled", "log_valid": 0.0, "confidence_weight": 10.0, "confidence_entropy": 0.5}
+    config = objective_config(
+        {"preset": "candor", "kind": "sampled", "confidence_weight": 10.0, "confidence_entropy": 0.5}
     )
     advantages, _ = token_advantages(scored, group, config, TOKENIZER)
     label = np.array([1.0, 1.0, 0.0, 0.0 - 1.0])  # no label: wrong, and not in form
@@ -99,18 +95,14 @@ def test_split_credit_by_hand() -> None:
 
 def test_split_credit_blames_the_confidence_for_its_form() -> None:
     scored, group = _scored(["LABEL=PASS\nCONF=0.80", "LABEL=PASS\nCONF=0.801"], {"preset": "rlcr", "calibration": 0.0})
-    config = ObjectiveConfig.model_validate(
-        {"preset": "candor", "kind": "sampled", "log_valid": 0.0, "confidence_entropy": 0.0}
-    )
+    config = objective_config({"preset": "candor", "kind": "sampled", "confidence_entropy": 0.0})
     advantages, _ = token_advantages(scored, group, config, TOKENIZER)
     assert advantages[0, :, 3].tolist() == pytest.approx([0.5, -0.5])  # behind the label, a format cost of 1
 
 
 def test_constant_groups_are_told() -> None:
     scored, group = _scored([TEXTS[0]] * 3, {"preset": "paper"})
-    advantages, constant = token_advantages(
-        scored, group, ObjectiveConfig.model_validate({"preset": "paper"}), TOKENIZER
-    )
+    advantages, constant = token_advantages(scored, group, objective_config({"preset": "paper"}), TOKENIZER)
     assert constant.tolist() == [True]
     assert not advantages.any()
     assert rollout_means(scored, group, constant).values()["zero_variance"] == 1.0
@@ -133,7 +125,7 @@ def test_the_variance_over_prompts_leaves_out_what_a_few_draws_vary_by(shift: fl
         scored, group = _scored([f"LABEL=NA\nCONF={confidence:.2f}" for confidence in stated], {"preset": "candor"})
         means.merge(rollout_means(scored, group, np.array([False])))
     # The means of four draws alone have a variance of .01 where all prompts are alike.
-    assert figures(StepBatch([], [], np.array([]), 0, means))["prompt_variance"] == pytest.approx(variance, abs=0.002)
+    assert figures(means)["prompt_variance"] == pytest.approx(variance, abs=0.002)
 
 
 def test_one_confidence_for_all_prompts_is_named_however_widely_it_is_drawn() -> None:
@@ -146,7 +138,7 @@ def test_one_confidence_for_all_prompts_is_named_however_widely_it_is_drawn() ->
             stated = np.round(rng.normal(0.5 + shift, 0.05, size=8).clip(0, 1), 2)
             scored, group = _scored([f"LABEL=NA\nCONF={confidence:.2f}" for confidence in stated], {"preset": "candor"})
             means.merge(rollout_means(scored, group, np.array([False])))
-        named.append(watch.look(figures(StepBatch([], [], np.array([]), 0, means))))
+        named.append(watch.look(figures(means)))
     confidence = [step for step, words in enumerate(named) if any("one confidence" in word for word in words)]
     assert confidence == [19]  # ten steps after it began
 
@@ -158,13 +150,6 @@ def test_figures() -> None:
     assert (means["share_PASS"], means["share_FAIL"], means["share_NA"]) == (0.5, 0.0, 0.25)
     assert means["confidence"] == pytest.approx(0.5)
     assert means["completion_tokens"] == pytest.approx((3 * 7 + 8) / 4)
-
-
-def test_padding() -> None:
-    _, group = _scored([TEXTS[0], "no"], {"preset": "paper"})
-    padded = padded_logprobs(group)
-    assert padded.shape == (1, 2, 7)
-    assert padded[0, 1].tolist() == pytest.approx([-0.1, -0.2, -0.3, 0, 0, 0, 0])
 
 
 @pytest.mark.parametrize(
@@ -182,7 +167,7 @@ def test_reasoning_is_what_was_sampled_before_the_label(tokenizer: Any) -> None:
         ("so so", False, "so so"),
     ):
         rollout = _rollout(text, stopped=stopped, tokenizer=tokenizer)
-        reasoning = reasoning_of(engine, rollout)
+        reasoning = reasoning_of(engine.tokenizer, rollout)
         assert decode(tokenizer, reasoning) == kept
         # Only a space that shares a token with the label is not as it was sampled.
         own = len(reasoning) - kept.endswith(" ")

@@ -1,23 +1,25 @@
-"""What training maximises: the ``objective`` part of a recipe, and its presets."""
+"""What training maximises: the ``objective`` part of a recipe, and its presets.
+
+It is one of five shapes, told apart by ``kind``, ``credit`` and, where a sampled objective splits its credit,
+``confidence``. Each has the values that act in it and no others, so that a value without effect cannot be written.
+"""
 
 from __future__ import annotations
 
-from typing import Annotated, Any, ClassVar, Final, Literal
+from collections.abc import Mapping
+from typing import Annotated, Any, Final, Literal, TypeAlias
 
-from pydantic import Field, model_validator
+from pydantic import BeforeValidator, Discriminator, Field, Tag, TypeAdapter
 
-from candor.recipe.preset import WithPreset
+from candor.config import Config
+from candor.recipe.preset import DEFAULT_PRESET, fill_from_preset
 
 PRESETS: Final[dict[str, dict[str, Any]]] = {
     "paper": {
         "kind": "sampled",
         "divide_by_std": True,
         "credit": "whole",
-        "confidence_weight": 1.0,
-        "confidence_labels": "emitted",
-        "confidence_entropy": 0.0,
         "log_gold": 0.0,
-        "log_valid": 0.0,
         "kl": 0.0,
     },
     "candor": {
@@ -34,63 +36,152 @@ PRESETS: Final[dict[str, dict[str, Any]]] = {
 }
 PRESETS["rlcr"] = PRESETS["paper"]
 # The same for a policy that is sampled, whose invalid answers the format term sees without a term of their own.
-PRESETS["candor-sampled"] = {**PRESETS["candor"], "kind": "sampled", "confidence": "enumerated", "log_valid": 0.0}
+PRESETS["candor-sampled"] = {**PRESETS["candor"], "kind": "sampled", "confidence": "enumerated"}
+
+Ends: TypeAlias = Literal["all"] | Annotated[int, Field(ge=1, le=101)]
 
 
-class ObjectiveConfig(WithPreset):
+class _Objective(Config):
     """How rewards become a gradient. ``preset`` fills in what is not given; ``docs/objective.md`` has the formulas."""
 
-    presets: ClassVar = PRESETS
-
-    preset: Literal["paper", "rlcr", "candor", "candor-sampled"] = "candor"
-    kind: Literal["sampled", "enumerated"] = Field(
-        description="sampled: clipped objective on sampled completions; enumerated: exact expectation over all answers"
-    )
-    clip: float = Field(default=0.2, gt=0, le=10, description="clip range of the importance ratio")
+    preset: Literal["paper", "rlcr", "candor", "candor-sampled"] = DEFAULT_PRESET
     divide_by_std: bool = Field(description="divide advantages by the standard deviation of their group")
-    credit: Literal["whole", "split"] = Field(
-        description="whole: every token earns the whole reward; split: label tokens earn what the label decides, "
-        "confidence tokens what the confidence decides given the label"
-    )
-    confidence_weight: float = Field(
-        ge=0, le=1000, description="weight of the confidence part where credit is split; else 1"
-    )
-    confidence_labels: Literal["emitted", "all"] = Field(
-        description="emitted: confidences are trained behind each label as often as it is emitted; all: equally "
-        "behind all three labels (enumerated, split)"
-    )
-    confidence: Literal["sampled", "enumerated"] = Field(
-        default="sampled",
-        description="sampled, split: from what the confidence part is estimated: the group's completions with the same "
-        "label, or the expectation over all 101 confidences behind every sampled label",
-    )
-    confidence_entropy: float = Field(
-        ge=0, le=10, description="entropy bonus of the confidence given the label (split), in units of the reward"
-    )
-    ends: Literal["all"] | Annotated[int, Field(ge=1, le=101)] = Field(
-        default="all",
-        description="where confidences are enumerated: how many behind each label have their end scored in a step; "
-        "all: exactly every one; fewer: drawn anew each step, the others are taken to end like those on average",
-    )
     log_gold: float = Field(ge=0, le=100, description="weight of the differentiable log p(gold label)")
-    log_valid: float = Field(ge=0, le=100, description="weight of log(probability of all answers in form) (enumerated)")
     kl: float = Field(ge=0, le=100, description="weight of the divergence from the base model")
 
-    @model_validator(mode="after")
-    def _terms_that_act(self) -> ObjectiveConfig:
-        sampled, whole = self.kind == "sampled", self.credit == "whole"
-        neutral = {
-            "confidence_weight": 1.0 if whole else None,
-            "confidence_entropy": 0.0 if whole else None,
-            "confidence_labels": "emitted" if whole or sampled else None,
-            "confidence": "sampled" if whole or not sampled else None,
-            "log_valid": 0.0 if sampled else None,
-            "ends": "all" if sampled and self.confidence == "sampled" else None,
-        }
-        idle = [name for name, value in neutral.items() if value is not None and getattr(self, name) != value]
-        if idle:
-            told = ", ".join(f"{name}: {neutral[name]}" for name in idle)
-            raise ValueError(
-                f"{', '.join(idle)}: no effect with kind={self.kind} and credit={self.credit}; write {told}"
-            )
-        return self
+
+class _Sampled(_Objective):
+    kind: Literal["sampled"] = Field(description="clipped objective on sampled completions")
+    clip: float = Field(default=0.2, gt=0, le=10, description="clip range of the importance ratio")
+
+
+class _Enumerated(_Objective):
+    kind: Literal["enumerated"] = Field(description="exact expectation over all answers")
+    ends: Ends = Field(
+        default="all",
+        description="how many answers behind each label have their end scored in a step; all: exactly every one; "
+        "fewer: drawn anew each step, the others are taken to end like those on average",
+    )
+    log_valid: float = Field(ge=0, le=100, description="weight of log(probability of all answers in form)")
+
+
+class _Whole(Config):
+    credit: Literal["whole"] = Field(description="every token earns the whole reward")
+
+
+class _Split(Config):
+    credit: Literal["split"] = Field(
+        description="label tokens earn what the label decides, confidence tokens what the confidence decides given it"
+    )
+    confidence_weight: float = Field(ge=0, le=1000, description="weight of the confidence part")
+    confidence_entropy: float = Field(
+        ge=0, le=10, description="entropy bonus of the confidence given the label, in units of the reward"
+    )
+
+
+class SampledWhole(_Sampled, _Whole):
+    """Sampled completions, of which every token earns the whole reward: the study's objective."""
+
+
+class SampledSplit(_Sampled, _Split):
+    """Sampled completions; the confidence earns among those of its group that have the same label."""
+
+    confidence: Literal["sampled"] = Field(default="sampled", description="from the group's completions")
+
+
+class SampledExpected(_Sampled, _Split):
+    """Sampled completions; behind every sampled label the confidence earns in expectation over all 101."""
+
+    confidence: Literal["enumerated"] = Field(description="in expectation over all 101 confidences")
+    ends: Ends = Field(default="all", description="how many confidences behind each label have their end scored")
+
+
+class EnumeratedWhole(_Enumerated, _Whole):
+    """The expected reward over all answers."""
+
+
+class EnumeratedSplit(_Enumerated, _Split):
+    """The expected reward of the label, and of the confidence given the label."""
+
+    confidence_labels: Literal["emitted", "all"] = Field(
+        description="emitted: confidences are trained behind each label as often as it is emitted; all: equally "
+        "behind all three labels"
+    )
+
+
+SampledConfig: TypeAlias = SampledWhole | SampledSplit | SampledExpected
+EnumeratedConfig: TypeAlias = EnumeratedWhole | EnumeratedSplit
+Shape: TypeAlias = SampledConfig | EnumeratedConfig
+
+_SHAPES: Final[dict[tuple[str, ...], type[Shape]]] = {
+    ("sampled", "whole"): SampledWhole,
+    ("sampled", "split", "sampled"): SampledSplit,
+    ("sampled", "split", "enumerated"): SampledExpected,
+    ("enumerated", "whole"): EnumeratedWhole,
+    ("enumerated", "split"): EnumeratedSplit,
+}
+_TELLING: Final = ("kind", "credit", "confidence")
+_FIELDS: Final = frozenset(name for shape in _SHAPES.values() for name in shape.model_fields)
+
+
+def _place(values: Mapping[str, Any]) -> tuple[str, ...]:
+    """What tells the shapes apart, of values whose preset has been filled in."""
+
+    def chosen(name: str, *known: str) -> str:
+        value = values.get(name, known[0])
+        if value not in known:
+            raise ValueError(f"{name}: {value!r} is neither {known[0]} nor {known[1]}")
+        return str(value)
+
+    kind, credit = chosen("kind", "sampled", "enumerated"), chosen("credit", "whole", "split")
+    if (kind, credit) != ("sampled", "split"):
+        return kind, credit
+    return kind, credit, chosen("confidence", "sampled", "enumerated")
+
+
+def _complete(values: Any) -> Any:
+    """Fill in what the preset has for the shape that was chosen, and refuse what would have no effect there."""
+    if not isinstance(values, Mapping):
+        return values
+    if values.get("preset", DEFAULT_PRESET) not in PRESETS:
+        raise ValueError(f"preset: {values['preset']!r} is none of {', '.join(PRESETS)}")
+    filled = fill_from_preset(values, PRESETS)
+    place = _place(filled)
+    acting = _SHAPES[place].model_fields
+    idle = [name for name in values if name in _FIELDS and name not in acting]
+    if idle:
+        chosen = " and ".join(f"{name}={value}" for name, value in zip(_TELLING, place, strict=False))
+        raise ValueError(f"{', '.join(idle)}: no effect with {chosen}; leave {'it' if len(idle) == 1 else 'them'} out")
+    return {name: value for name, value in filled.items() if name in values or name in acting}
+
+
+def _tag(values: Any) -> str | None:
+    if isinstance(values, Config):
+        return type(values).__name__
+    return _SHAPES[_place(values)].__name__ if isinstance(values, Mapping) else None
+
+
+ObjectiveConfig: TypeAlias = Annotated[
+    Annotated[SampledWhole, Tag("SampledWhole")]
+    | Annotated[SampledSplit, Tag("SampledSplit")]
+    | Annotated[SampledExpected, Tag("SampledExpected")]
+    | Annotated[EnumeratedWhole, Tag("EnumeratedWhole")]
+    | Annotated[EnumeratedSplit, Tag("EnumeratedSplit")],
+    Discriminator(
+        _tag,
+        custom_error_type="objective",
+        custom_error_message="a mapping is expected, as in objective: {preset: candor}",
+    ),
+    BeforeValidator(_complete),
+]
+
+_ADAPTER: Final[TypeAdapter[Shape]] = TypeAdapter(ObjectiveConfig)
+
+
+def objective_config(values: Mapping[str, Any]) -> Shape:
+    """Check an objective's values and fill in those of its preset.
+
+    Raises:
+        pydantic.ValidationError: a value is unknown, out of range or without effect.
+    """
+    return _ADAPTER.validate_python(values)

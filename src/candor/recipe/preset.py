@@ -1,28 +1,15 @@
-"""Parts of a recipe whose values a named preset fills in."""
+"""Values that a named preset fills in."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, ClassVar
+from typing import Any, Final
 
-from pydantic import model_validator
-
-from candor.config import Config
+DEFAULT_PRESET: Final = "candor"
 
 
-class WithPreset(Config):
-    """A part with a field ``preset``: what is not given is taken from there, and a resolved recipe spells it all out.
-
-    Attributes:
-        presets: from a preset's name to its values.
-    """
-
-    presets: ClassVar[Mapping[str, Mapping[str, Any]]]
-
-    @model_validator(mode="before")
-    @classmethod
-    def _fill_from_preset(cls, values: Any) -> Any:
-        if not isinstance(values, Mapping):
-            return values
-        chosen = values.get("preset", cls.model_fields["preset"].default)
-        return {**cls.presets.get(chosen, {}), **values}
+def fill_from_preset(values: Any, presets: Mapping[str, Mapping[str, Any]]) -> Any:
+    """Put the values of ``values["preset"]`` under those that are given; what is no mapping stays as it is."""
+    if not isinstance(values, Mapping):
+        return values
+    return {**presets.get(values.get("preset", DEFAULT_PRESET), {}), **values}

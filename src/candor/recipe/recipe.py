@@ -24,7 +24,7 @@ from candor.prompts import templates
 from candor.prompts.grammar import AnswerGrammar
 from candor.recipe.data import DataConfig
 from candor.recipe.engine import EngineConfig, ModelConfig
-from candor.recipe.objective import ObjectiveConfig
+from candor.recipe.objective import EnumeratedSplit, ObjectiveConfig, SampledExpected, objective_config
 from candor.recipe.reward import RewardConfig
 
 ARM_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
@@ -125,7 +125,7 @@ class Recipe(Config):
     data: DataConfig
     sampling: SamplingConfig = Field(default_factory=SamplingConfig)
     reward: RewardConfig = Field(default_factory=lambda: RewardConfig.model_validate({}))
-    objective: ObjectiveConfig = Field(default_factory=lambda: ObjectiveConfig.model_validate({}))
+    objective: ObjectiveConfig = Field(default_factory=lambda: objective_config({}))
     train: TrainConfig = Field(default_factory=TrainConfig)
     evaluation: EvaluationConfig = Field(default_factory=EvaluationConfig)
     arms: dict[str, dict[str, Any]] = Field(default_factory=dict)
@@ -151,8 +151,7 @@ class Recipe(Config):
                 )
             )
         if self.train.unlabelled and (
-            self.objective.kind != "enumerated"
-            or self.objective.credit != "split"
+            not isinstance(self.objective, EnumeratedSplit)
             or not self.reward.alignment
             or not self.objective.confidence_weight
             or self.sampling.reasoning_tokens
@@ -184,7 +183,8 @@ class Recipe(Config):
                 "a service gives log-probabilities at temperature 1 alone; at 1.0 both objective.kind sampled and "
                 "enumerated can, with all their terms. Set sampling.temperature: 1.0, or engine.kind: local"
             )
-        if "enumerated" in (self.objective.kind, self.objective.confidence) and self.train.updates_per_batch > 1:
+        exact = self.objective.kind == "enumerated" or isinstance(self.objective, SampledExpected)
+        if exact and self.train.updates_per_batch > 1:
             raise ValueError("train.updates_per_batch: what is enumerated is exact for one update only; set 1")
         return self
 
@@ -198,7 +198,7 @@ class Recipe(Config):
         """Tokens to leave free behind a prompt, for whatever a run of this recipe puts there."""
         enumerated = grammar.longest + self.sampling.reasoning_tokens
         sampled = self.sampling.max_new_tokens
-        if self.objective.confidence == "enumerated":  # behind a label that may have come last
+        if isinstance(self.objective, SampledExpected):  # behind a label that may have come last
             sampled += grammar.longest_behind_label
         return max(enumerated, sampled, self.evaluation.max_new_tokens)
 

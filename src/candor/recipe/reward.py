@@ -5,11 +5,12 @@ The values of preset ``paper`` are those of the study (see ``recipes/README.md``
 
 from __future__ import annotations
 
-from typing import Any, ClassVar, Final, Literal
+from typing import Any, Final, Literal
 
 from pydantic import Field, model_validator
 
-from candor.recipe.preset import WithPreset
+from candor.config import Config
+from candor.recipe.preset import DEFAULT_PRESET, fill_from_preset
 
 PRESETS: Final[dict[str, dict[str, Any]]] = {
     # The study's values.
@@ -55,12 +56,10 @@ PRESETS: Final[dict[str, dict[str, Any]]] = {
 }
 
 
-class RewardConfig(WithPreset):
+class RewardConfig(Config):
     """Values of the terms. ``preset`` fills in what is not given; the resolved recipe spells out everything."""
 
-    presets: ClassVar = PRESETS
-
-    preset: Literal["paper", "rlcr", "candor"] = "candor"
+    preset: Literal["paper", "rlcr", "candor"] = DEFAULT_PRESET
     correct: float = Field(ge=-100, le=100, description="accuracy term of a right label")
     wrong: float = Field(ge=-100, le=100, description="accuracy term of a wrong label or none")
     shaping: float = Field(ge=0, le=100, description="times log p(gold)")
@@ -71,6 +70,11 @@ class RewardConfig(WithPreset):
     consistency: float = Field(ge=0, le=100, description="cost of a label that is not the likeliest by the probe")
     format: float = Field(ge=0, le=100, description="cost of an answer that is not in the asked form")
     warmup_steps: int = Field(ge=0, description="steps over which calibration and alignment ramp up from 0")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _fill_from_preset(cls, values: Any) -> Any:
+        return fill_from_preset(values, PRESETS)
 
     @model_validator(mode="after")
     def _right_is_best(self) -> RewardConfig:

@@ -20,6 +20,7 @@ from candor.prompts.answers import CONFIDENCES
 from candor.prompts.encoding import encode_text, prompt_text
 from candor.prompts.grammar import AnswerGrammar, answer_grammar
 from candor.recipe.engine import Prices
+from candor.recipe.objective import SampledExpected
 from candor.recipe.recipe import Recipe, dump, resolve_arms
 from candor.runs.grid import SHARED_BY_ARMS
 from candor.types import LABELS, Example
@@ -177,7 +178,7 @@ def _step(recipe: Recipe, prompt: float, grammar: AnswerGrammar, answer: int, pr
     amount += Amount(train=scored.prefill) * recipe.train.updates_per_batch
     if recipe.objective.kind == "enumerated":
         return amount + Amount(prefill=scored.prefill, calls=1)
-    if recipe.objective.confidence == "enumerated":
+    if isinstance(recipe.objective, SampledExpected):
         # Every confidence behind each sampled label: behind one of them, or behind all.
         tokens = count * min(probes, PROBED) * len(CONFIDENCES) * (prompt + grammar.longest)
         amount += Amount(prefill=tokens, train=tokens, calls=1)

@@ -8,12 +8,15 @@ end like those on average.
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import dataclass
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from candor.engines.base import TokenScores
 from candor.prompts.answers import CONFIDENCES
+from candor.prompts.grammar import AnswerGrammar
 from candor.types import LABELS
 
 K = len(LABELS)
@@ -52,3 +55,63 @@ def answer_logprobs(
     own_end = (token_scores * (position_T == last[..., None])).sum(-1)
     mean_end = (own_end * ended).sum(-1, keepdim=True) / ended.sum(-1, keepdim=True)
     return body + torch.where(ended, own_end, mean_end)
+
+
+@dataclass(frozen=True, slots=True)
+class AnswerProbs:
+    """Exact probabilities of all answers behind P prompts with R reasoning prefixes each.
+
+    Attributes:
+        log_answers_P_R_K_C: log-probability of every answer, end token included, at the batch's temperature.
+        raw_log_answers_P_R_K_C: the same at temperature 1.
+        log_labels_P_R_K: raw log-probability of each label where it is emitted (not normalised over the three).
+        log_reasoning_P_R_T: per-token log-probabilities of the reasoning at the batch's temperature, padded with 0.
+    """
+
+    log_answers_P_R_K_C: torch.Tensor
+    raw_log_answers_P_R_K_C: torch.Tensor
+    log_labels_P_R_K: torch.Tensor
+    log_reasoning_P_R_T: torch.Tensor
+
+
+def answer_probs(
+    scores: TokenScores, grammar: AnswerGrammar, prefix_lengths_P_R: NDArray[np.int64], ended_K_C: NDArray[np.bool_]
+) -> AnswerProbs:
+    """Sum token scores to answers.
+
+    Args:
+        scores: of the continuations ``reasoning + answer``, for each prompt R times the grammar's answers in order.
+        grammar: the answers.
+        prefix_lengths_P_R: tokens of each reasoning prefix; 0 where there is none.
+        ended_K_C: answers that carry their end token. The end of the others has the mean log-probability of those
+            that do behind the same label.
+    """
+    log_answers = grammar_logprobs(scores.logprobs_P_C_T, grammar, prefix_lengths_P_R, ended_K_C)
+    raw_answers = log_answers
+    if scores.raw_logprobs_P_C_T is not scores.logprobs_P_C_T:
+        raw_answers = grammar_logprobs(scores.raw_logprobs_P_C_T, grammar, prefix_lengths_P_R, ended_K_C)
+    device, length = scores.mask_P_C_T.device, scores.mask_P_C_T.shape[-1]
+    shape = (*prefix_lengths_P_R.shape, K, C, length)
+    position_T = torch.arange(length, device=device)
+    offset_P_R = torch.as_tensor(prefix_lengths_P_R, device=device)
+    start_K = torch.tensor(grammar.label_start[::C], device=device)
+    end_K = torch.tensor(grammar.label_end[::C], device=device)
+    place_P_R_K_T = position_T - offset_P_R[:, :, None, None]
+    is_label = (place_P_R_K_T >= start_K[:, None]) & (place_P_R_K_T < end_K[:, None])
+    labels = (scores.raw_logprobs_P_C_T.view(shape)[:, :, :, 0] * is_label).sum(-1)
+    reasoning = scores.logprobs_P_C_T.view(shape)[:, :, 0, 0] * (position_T < offset_P_R[..., None])
+    return AnswerProbs(log_answers, raw_answers, labels, reasoning)
+
+
+def grammar_logprobs(
+    logprobs_P_C_T: torch.Tensor,
+    grammar: AnswerGrammar,
+    prefix_lengths_P_R: NDArray[np.int64],
+    ended_K_C: NDArray[np.bool_],
+) -> torch.Tensor:
+    """Log-probabilities of all answers behind every reasoning prefix, shape P R K C; arguments as above."""
+    device, length = logprobs_P_C_T.device, logprobs_P_C_T.shape[-1]
+    begin = torch.as_tensor(prefix_lengths_P_R, device=device)[:, :, None, None]
+    last = torch.tensor([len(answer) - 1 for answer in grammar.answers], device=device).view(K, C) + begin
+    ended = torch.as_tensor(ended_K_C, device=device)
+    return answer_logprobs(logprobs_P_C_T.view(*prefix_lengths_P_R.shape, K, C, length), begin, last, ended)

@@ -1,80 +1,122 @@
-"""The enumerated objective: the expected reward over all answers of the grammar, and its exact gradient.
+"""One step on every answer of the grammar: their exact probabilities, rewards, what each part earns, and the loss.
 
 The 3 x 101 answers share almost all of their tokens, so one forward pass over their prefix tree gives the probability
-of each. A policy gradient then needs no sampling, and has no sampling noise. What has no place in the grammar counts
-as an invalid answer. Where a model reasons before it answers, the reasoning is sampled and the verdict behind it
-enumerated.
+of each. A policy gradient then needs no rollouts, and has no sampling noise: the advantage of an answer is its reward
+less the expected one, weighed by its probability. What has no place in the grammar counts as an invalid answer. Where
+a model reasons before it answers, the reasoning is sampled and the verdict behind it enumerated.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from candor.engines.base import ObjectiveResult, TokenScores
+from candor.engines.base import Batch, ObjectiveResult, Sampling, Tokens, TokenScores
 from candor.means import Means
 from candor.prompts.answers import CONFIDENCES
+from candor.prompts.encoding import common_prefix_length, encode_continuation
 from candor.prompts.grammar import AnswerGrammar
-from candor.recipe.objective import ObjectiveConfig
+from candor.prompts.probe import LABEL_PROBE, split_before
+from candor.recipe.objective import EnumeratedConfig, EnumeratedSplit, EnumeratedWhole
 from candor.recipe.reward import RewardConfig
-from candor.training.advantages import ZERO_SPREAD, clipped_surrogate, group_advantages
-from candor.training.answer_scores import C, K, answer_logprobs
+from candor.seeding import derive_seed
+from candor.training.advantages import ZERO_SPREAD, group_advantages
+from candor.training.answer_scores import K, answer_probs, draw_ended, grammar_logprobs, open_answers
+from candor.training.batches import NO_GOLD, Prepared, PromptBatch, Step
 from candor.training.collapse import add_expected_confidences
+from candor.training.logprobs import reference_logprobs
 from candor.training.rewards import NO_LABEL, Rewards, add_reward_means, score
-from candor.types import LABELS
+from candor.types import LABELS, Rollout
+
+
+def enumerated_step(run: Prepared, config: EnumeratedConfig, batch: PromptBatch, step: int) -> Step:
+    """Take every answer behind every prompt, after sampled reasoning where the recipe asks for some.
+
+    Args:
+        run: what every step needs.
+        config: the recipe's objective.
+        batch: the step's prompts.
+        step: counted from 0.
+    """
+    recipe = run.recipe
+    rollouts_P_R: list[list[Rollout]] = []
+    prefixes_P_R: list[list[Tokens]] = [[()] for _ in batch.prompts_P]
+    sampled_lengths_P_R = None
+    if recipe.sampling.reasoning_tokens:
+        seed = derive_seed(run.seed, "step", step)
+        sampling = Sampling(recipe.sampling.temperature, recipe.sampling.reasoning_tokens, seed)
+        rollouts_P_R = run.engine.rollout(
+            batch.prompts_P, recipe.sampling.group_size, sampling, LABEL_PROBE, for_update=True
+        )
+        prefixes_P_R = [[reasoning_of(run.engine.tokenizer, rollout) for rollout in group] for group in rollouts_P_R]
+        sampled_lengths_P_R = np.array(
+            [
+                [common_prefix_length([prefix, rollout.tokens]) for prefix, rollout in zip(*both, strict=True)]
+                for both in zip(prefixes_P_R, rollouts_P_R, strict=True)
+            ]
+        )
+    ended_K_C = draw_ended(config.ends, np.random.default_rng(derive_seed(run.seed, "ends", step)))
+    grammar_answers = open_answers(run.grammar.answers, ended_K_C)
+    answers = [
+        grammar_answers if group == [()] else [prefix + answer for prefix in group for answer in grammar_answers]
+        for group in prefixes_P_R
+    ]
+    prefix_lengths_P_R = np.array([[len(prefix) for prefix in group] for group in prefixes_P_R])
+    reference = reference_logprobs(run, batch.prompts_P, answers, step)
+    if reference is not None:
+        reference = grammar_logprobs(reference, run.grammar, prefix_lengths_P_R, ended_K_C)
+    objective = EnumeratedObjective(
+        config=config,
+        reward=recipe.reward,
+        grammar=run.grammar,
+        gold_P=batch.gold_P,
+        has_evidence_P=batch.has_evidence_P,
+        prefix_lengths_P_R=prefix_lengths_P_R,
+        ended_K_C=ended_K_C,
+        reference_P_R_K_C=None if reference is None else reference.numpy(),
+        step=step,
+        sampled_lengths_P_R=sampled_lengths_P_R,
+    )
+    return Step(Batch(batch.prompts_P, answers, recipe.sampling.temperature), objective, rollouts_P_R, Means())
+
+
+def reasoning_of(tokenizer: Any, rollout: Rollout) -> Tokens:
+    """A completion's own tokens before its label; all but the end token if it never comes to one.
+
+    A space that shares a token with the label is encoded on its own, so that the verdict behind it reads as it was.
+    """
+    position = rollout.text.rfind(LABEL_PROBE.anchor)
+    if position < 0:
+        return rollout.tokens[:-1] if rollout.stopped else rollout.tokens
+    kept, lead = split_before(tokenizer, rollout.tokens, position)
+    return (*kept, *encode_continuation(tokenizer, lead))
 
 
 @dataclass(frozen=True, slots=True)
-class AnswerProbs:
-    """Exact probabilities of all answers behind P prompts with R reasoning prefixes each.
+class GivenLabel:
+    """The policy's answers by label, of what is in the form.
 
     Attributes:
-        log_answers_P_R_K_C: log-probability of every answer, end token included, at the batch's temperature.
-        raw_log_answers_P_R_K_C: the same at temperature 1.
-        log_labels_P_R_K: raw log-probability of each label where it is emitted (not normalised over the three).
-        log_reasoning_P_R_T: per-token log-probabilities of the reasoning at the batch's temperature, padded with 0.
+        label: share of each label, shape P R K.
+        confidence: probability of each confidence given its label, shape P R K C.
+        entropy_K: entropy of that, shape P R K.
     """
 
-    log_answers_P_R_K_C: torch.Tensor
-    raw_log_answers_P_R_K_C: torch.Tensor
-    log_labels_P_R_K: torch.Tensor
-    log_reasoning_P_R_T: torch.Tensor
+    label: torch.Tensor
+    confidence: torch.Tensor
+    entropy_K: torch.Tensor
 
-
-def answer_probs(
-    scores: TokenScores, grammar: AnswerGrammar, prefix_lengths_P_R: NDArray[np.int64], ended_K_C: NDArray[np.bool_]
-) -> AnswerProbs:
-    """Sum token scores to answers.
-
-    Args:
-        scores: of the continuations ``reasoning + answer``, for each prompt R times the grammar's answers in order.
-        grammar: the answers.
-        prefix_lengths_P_R: tokens of each reasoning prefix; 0 where there is none.
-        ended_K_C: answers that carry their end token. The end of the others has the mean log-probability of those
-            that do behind the same label.
-    """
-    device = scores.mask_P_C_T.device
-    length = scores.mask_P_C_T.shape[-1]
-    shape = (*prefix_lengths_P_R.shape, K, C, length)
-    position_T = torch.arange(length, device=device)
-    offset_P_R = torch.as_tensor(prefix_lengths_P_R, device=device)
-    begin = offset_P_R[:, :, None, None]
-    last = torch.tensor([len(answer) - 1 for answer in grammar.answers], device=device).view(K, C) + begin
-    ended = torch.as_tensor(ended_K_C, device=device)
-    logprobs, raw = scores.logprobs_P_C_T.view(shape), scores.raw_logprobs_P_C_T.view(shape)
-    log_answers = answer_logprobs(logprobs, begin, last, ended)
-    untempered = scores.raw_logprobs_P_C_T is scores.logprobs_P_C_T
-    raw_answers = log_answers if untempered else answer_logprobs(raw, begin, last, ended)
-    start_K = torch.tensor(grammar.label_start[::C], device=device)
-    end_K = torch.tensor(grammar.label_end[::C], device=device)
-    place_P_R_K_T = position_T - offset_P_R[:, :, None, None]
-    is_label = (place_P_R_K_T >= start_K[:, None]) & (place_P_R_K_T < end_K[:, None])
-    labels = (raw[:, :, :, 0] * is_label).sum(-1)
-    reasoning = logprobs[:, :, 0, 0] * (position_T < offset_P_R[..., None])
-    return AnswerProbs(log_answers, raw_answers, labels, reasoning)
+    @classmethod
+    def of(cls, log_answers: torch.Tensor, answers: torch.Tensor, mass: torch.Tensor) -> GivenLabel:
+        """From the (log-)probabilities of all answers, shape P R K C, and their sum."""
+        log_confidence = log_answers.log_softmax(-1)
+        confidence = log_confidence.exp()
+        entropy_K = -(confidence * log_confidence).sum(-1)
+        return cls(answers.sum(-1) / mass[..., None], confidence, entropy_K)
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,8 +127,8 @@ class EnumeratedObjective:
         config: terms and weights.
         reward: the reward's terms.
         grammar: all answers.
-        gold_P: gold label indices; prompts behind those that have one are unlabelled: for them the reward's alignment,
-            the form, the entropy and the KL count, and nothing that needs a label.
+        gold_P: gold label indices. For a prompt with :data:`NO_GOLD` the reward's alignment, the form, the entropy and
+            the KL count, and nothing that needs a label.
         has_evidence_P: whether the prompt shows evidence.
         prefix_lengths_P_R: tokens of each reasoning prefix.
         ended_K_C: answers whose end token is scored.
@@ -96,7 +138,7 @@ class EnumeratedObjective:
             what the verdict behind them can expect; ``None`` for all of them.
     """
 
-    config: ObjectiveConfig
+    config: EnumeratedConfig
     reward: RewardConfig
     grammar: AnswerGrammar
     gold_P: NDArray[np.int64]
@@ -112,46 +154,41 @@ class EnumeratedObjective:
 
         Unlabelled prompts add up to it with the same weight each.
         """
-        labelled_P, gold_P = self._labels(part)
-        prefix_lengths_P_R = self.prefix_lengths_P_R[part]
-        probs = answer_probs(scores, self.grammar, prefix_lengths_P_R, self.ended_K_C)
+        labelled_P = self.gold_P[part] != NO_GOLD
+        gold_P = np.where(labelled_P, self.gold_P[part], 0)  # what depends on it must not count where there is none
+        probs = answer_probs(scores, self.grammar, self.prefix_lengths_P_R[part], self.ended_K_C)
         log_answers = probs.log_answers_P_R_K_C.double()
         answers = log_answers.exp()
         mass = answers.sum((2, 3))
         invalid = (1.0 - mass).clamp(min=0.0)
         log_probe = probs.log_labels_P_R_K.double().log_softmax(-1)
+
         rewards, invalid_rewards = self._rewards(log_probe.detach().exp().cpu().numpy(), gold_P, part)
 
         def tensor(values: NDArray[np.float64]) -> torch.Tensor:
             return torch.as_tensor(values, dtype=log_answers.dtype, device=log_answers.device)
 
+        labelled = tensor(labelled_P[:, None].astype(np.float64))
         total, invalid_total = tensor(rewards.total), tensor(invalid_rewards.total)
+
+        # What answers earn beyond the expected reward, weighed by their probability, is the gradient of that reward.
         expected = (answers * total).sum((2, 3)) + invalid * invalid_total
         spread = (answers * (total - expected[..., None, None]) ** 2).sum((2, 3)) + invalid * (
             invalid_total - expected
         ) ** 2
-        log_confidence = log_answers.log_softmax(-1)
-        confidence = log_confidence.exp()
-        entropy_K = -(confidence * log_confidence).sum(-1)
-        label = answers.sum(-1) / mass[..., None]
-        if self.config.credit == "whole":
+        given = GivenLabel.of(log_answers, answers, mass)
+        if isinstance(self.config, EnumeratedWhole):
             loss = -expected / self._scale(spread)
         else:
-            label_reward = tensor(rewards.label_part[..., 0])
-            mean = (label * label_reward).sum(-1)
-            label_spread = (label * (label_reward - mean[..., None]) ** 2).sum(-1)
-            labelled = tensor(labelled_P[:, None].astype(np.float64))
-            loss = -labelled * mean / self._scale(label_spread) + self.reward.format * invalid
-            weight = label.detach() if self.config.confidence_labels == "emitted" else torch.full_like(label, 1 / K)
-            confidence_reward = tensor(
-                np.where(labelled_P[:, None, None, None], rewards.confidence_part, rewards.terms["alignment"])
+            confidence_rewards = np.where(
+                labelled_P[:, None, None, None], rewards.confidence_part, rewards.terms["alignment"]
             )
-            earned = (confidence * confidence_reward).sum(-1) + self.config.confidence_entropy * entropy_K
-            loss = loss - self.config.confidence_weight * (weight * earned).sum(-1)
+            loss = self._split_loss(
+                self.config, given, invalid, tensor(rewards.label_part[..., 0]), tensor(confidence_rewards), labelled
+            )
         if self.config.log_gold:
             gold = torch.as_tensor(gold_P, device=log_answers.device)[:, None, None].expand(-1, loss.shape[1], -1)
-            log_gold = log_probe.gather(2, gold)[..., 0] * tensor(labelled_P[:, None].astype(np.float64))
-            loss = loss - self.config.log_gold * log_gold
+            loss = loss - self.config.log_gold * (log_probe.gather(2, gold)[..., 0] * labelled)
         if self.config.log_valid:
             loss = loss - self.config.log_valid * mass.clamp(min=torch.finfo(mass.dtype).tiny).log()
         kl = self._kl(probs.raw_log_answers_P_R_K_C.double(), part)
@@ -162,25 +199,38 @@ class EnumeratedObjective:
             reasoning_loss, constant_P = self._reasoning_loss(probs.log_reasoning_P_R_T, expected, part)
             loss = loss + reasoning_loss
 
-        # Unlabelled prompts come last, and have one figure: how far the confidence is from the probe on them.
-        known = slice(0, int(labelled_P.sum()))
-        means = self._means(answers.detach(), invalid.detach(), rewards, invalid_rewards, gold_P, known)
-        without_variance = spread.detach() < ZERO_SPREAD**2 if constant_P is None else torch.from_numpy(constant_P)
-        means.add("zero_variance", without_variance[known].double().cpu())
-        means.add("entropy", -(answers * log_answers).sum((2, 3)).detach()[known].cpu())
-        means.add("entropy_confidence", (label * entropy_K).sum(-1).detach()[known].cpu())
+        known = torch.from_numpy(labelled_P)
+        means = self._means(answers.detach(), invalid.detach(), rewards, invalid_rewards, gold_P, labelled_P)
+        without_variance = (
+            spread.detach().cpu() < ZERO_SPREAD**2 if constant_P is None else torch.from_numpy(constant_P)
+        )
+        means.add("zero_variance", without_variance[known].double())
+        means.add("entropy", -(answers * log_answers).sum((2, 3)).detach().cpu()[known])
+        means.add("entropy_confidence", (given.label * given.entropy_K).sum(-1).detach().cpu()[known])
         alignment = (answers.detach() * tensor(rewards.terms["alignment"])).sum((2, 3)) / mass.detach()
-        means.add("reward_alignment_unlabelled", alignment[known.stop :].cpu())
+        means.add("reward_alignment_unlabelled", alignment.cpu()[~known])
         if kl is not None:
-            means.add("kl", kl.detach()[known].cpu())
-        return ObjectiveResult(loss.sum() / (len(self.gold_P) * self.prefix_lengths_P_R.shape[1]), means)
+            means.add("kl", kl.detach().cpu()[known])
+        labels_in_batch = int((self.gold_P != NO_GOLD).sum())
+        return ObjectiveResult(loss.sum() / (labels_in_batch * self.prefix_lengths_P_R.shape[1]), means)
 
-    def _labels(self, part: slice) -> tuple[NDArray[np.bool_], NDArray[np.int64]]:
-        """Which prompts of ``part`` have a gold label, and it; 0, which then must not count, where there is none."""
-        labelled_P = np.arange(len(self.has_evidence_P))[part] < len(self.gold_P)
-        gold_P = np.zeros(len(labelled_P), dtype=np.int64)
-        gold_P[labelled_P] = self.gold_P[part]
-        return labelled_P, gold_P
+    def _split_loss(
+        self,
+        config: EnumeratedSplit,
+        given: GivenLabel,
+        invalid: torch.Tensor,
+        label_reward: torch.Tensor,
+        confidence_reward: torch.Tensor,
+        labelled: torch.Tensor,
+    ) -> torch.Tensor:
+        """Labels earn what the label decides, confidences what they decide given their label; shape P R."""
+        mean = (given.label * label_reward).sum(-1)
+        label_spread = (given.label * (label_reward - mean[..., None]) ** 2).sum(-1)
+        loss = -labelled * mean / self._scale(label_spread) + self.reward.format * invalid
+        emitted = config.confidence_labels == "emitted"
+        weight = given.label.detach() if emitted else torch.full_like(given.label, 1 / K)
+        earned = (given.confidence * confidence_reward).sum(-1) + config.confidence_entropy * given.entropy_K
+        return loss - config.confidence_weight * (weight * earned).sum(-1)
 
     def _scale(self, variance: torch.Tensor) -> torch.Tensor | float:
         return variance.detach().sqrt() + 1e-4 if self.config.divide_by_std else 1.0
@@ -233,9 +283,8 @@ class EnumeratedObjective:
             log_reasoning_P_R_T = log_reasoning_P_R_T * (position_T < lengths[..., None])
         advantages = group_advantages(expected.detach().cpu().numpy(), divide_by_std=self.config.divide_by_std)
         advantages_P_R_T = torch.as_tensor(advantages.values_P_G).to(log_reasoning_P_R_T)[..., None]
-        surrogate, _ = clipped_surrogate(
-            log_reasoning_P_R_T, log_reasoning_P_R_T.detach(), advantages_P_R_T, clip=self.config.clip
-        )
+        # The ratio to the policy that sampled is 1, since what is enumerated is exact for one update only.
+        surrogate = (log_reasoning_P_R_T - log_reasoning_P_R_T.detach()).exp() * advantages_P_R_T
         return -surrogate.sum(-1), advantages.constant_P
 
     def _means(
@@ -245,10 +294,10 @@ class EnumeratedObjective:
         rewards: Rewards,
         invalid_rewards: Rewards,
         gold_P: NDArray[np.int64],
-        known: slice,
+        known: NDArray[np.bool_],
     ) -> Means:
         means = Means()
-        answers_P_R_K_C, invalid_P_R = answers[known].cpu().numpy(), invalid[known].cpu().numpy()
+        answers_P_R_K_C, invalid_P_R = answers.cpu().numpy()[known], invalid.cpu().numpy()[known]
         gold_P_R = np.broadcast_to(gold_P[known, None], invalid_P_R.shape)
         terms = {
             name: (answers_P_R_K_C * values[known]).sum((2, 3)) + invalid_P_R * invalid_rewards.terms[name][known]

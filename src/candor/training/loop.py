@@ -13,18 +13,15 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from candor.engines.base import Engine, OptimiserStep
-from candor.errors import EngineError, NumericsError, Stopped
-from candor.prompts import templates
-from candor.prompts.encoding import encode
-from candor.prompts.grammar import answer_grammar
+from candor.errors import NumericsError, Stopped
+from candor.means import Means
 from candor.recipe.recipe import Recipe, ScheduleConfig
-from candor.seeding import derive_seed
+from candor.training.batches import Prepared, PromptBatch, Step, draw_batch, prepare
 from candor.training.collapse import prompt_variance
+from candor.training.enumerated import enumerated_step
 from candor.training.log import TrainingLog
-from candor.training.sampled import Prepared, StepBatch, enumerated_step, sampled_step
+from candor.training.sampled import sampled_step
 from candor.types import Example
 
 OnStep = Callable[[int, dict[str, Any]], None]
@@ -78,25 +75,16 @@ def train(
     for step in range(start, start if ended else recipe.train.steps):
         started = time.perf_counter()
         batch = draw_batch(run, step)
-        make = sampled_step if recipe.objective.kind == "sampled" else enumerated_step
-        engine_batch, objective = make(run, batch, step)
+        taken = take_step(run, batch, step)
         rolled_out = time.perf_counter()
         rate = learning_rate(recipe.train.optimiser, step, recipe.train.steps)
-        try:
-            for _ in range(recipe.train.updates_per_batch):
-                updated = engine.update(engine_batch, objective, OptimiserStep(rate, recipe.train.max_grad_norm))
-                batch.means.merge(updated)
-        except NumericsError as error:
-            raise NumericsError(
-                f"step {step}: {error}; the step's examples were {', '.join(e.id for e in batch.examples_P[:8])}, ... "
-                f"Try a lower train.optimiser.learning_rate (now {rate:g}) or train.max_grad_norm"
-            ) from error
-        row = {"step": step, **figures(batch), "learning_rate": rate}
+        means = update(run, batch, taken, OptimiserStep(rate, recipe.train.max_grad_norm), step)
+        row = {"step": step, **figures(means), "tokens": tokens_seen(batch, taken), "learning_rate": rate}
         row["seconds_rollout"], row["seconds_update"] = rolled_out - started, time.perf_counter() - rolled_out
         if validate and recipe.train.validate_every and (step + 1) % recipe.train.validate_every == 0:
             row["validation_score"] = validate(engine)
             row["seconds_validate"] = time.perf_counter() - started - row["seconds_rollout"] - row["seconds_update"]
-        log.append(row, rollout_rows(batch, recipe.train.keep_rollouts, step))
+        log.append(row, rollout_rows(batch, taken, recipe.train.keep_rollouts, step))
         stopping = should_stop is not None and should_stop()
         done = step + 1 == recipe.train.steps or log.out_of_patience(recipe.train.patience)
         if done or stopping or (step + 1) % recipe.train.checkpoint_every == 0 or "validation_score" in row:
@@ -110,70 +98,59 @@ def train(
     log.finish(engine)
 
 
-def figures(batch: StepBatch) -> dict[str, Any]:
-    """A step's means, the spread of its stated confidences, and how many tokens it saw."""
-    means = dict(batch.means.values())
-    over_prompts = prompt_variance(means)
-    if over_prompts is not None and batch.means.weights["prompt_confidence"] > 1:
-        means["prompt_variance"] = over_prompts
-    squared = means.pop("confidence_squared", None)
-    if squared is not None:
-        means["confidence_std"] = math.sqrt(max(0.0, squared - means["confidence"] ** 2))
-    for name in ("prompt_confidence", "prompt_confidence_squared"):
-        means.pop(name, None)
-    means["tokens"] = sum(map(len, batch.prompts_P)) + sum(len(r.tokens) for g in batch.rollouts_P_G for r in g)
+def take_step(run: Prepared, batch: PromptBatch, step: int) -> Step:
+    """What a step is: rollouts, their rewards, their advantages, and the objective on them; the update follows.
+
+    In :mod:`candor.training.sampled`, line by line::
+
+        rollouts_P_G = engine.rollout(prompts_P, group_size, ...)
+        rewards_P_G = score_rollouts(rollouts_P_G, gold_P, ...)
+        advantages_P_G_T = token_advantages(rewards_P_G, rollouts_P_G, ...)
+        objective = SampledObjective(advantages_P_G_T, ...)
+    """
+    config = run.recipe.objective
+    if config.kind == "sampled":
+        return sampled_step(run, config, batch, step)
+    return enumerated_step(run, config, batch, step)
+
+
+def update(run: Prepared, batch: PromptBatch, taken: Step, optimiser: OptimiserStep, step: int) -> Means:
+    """Take the step's updates; returns its figures, of rollouts and updates together.
+
+    Raises:
+        NumericsError: a loss or gradient is not finite; the weights are as they were.
+    """
+    means = Means()
+    means.merge(taken.means)
+    try:
+        for _ in range(run.recipe.train.updates_per_batch):
+            means.merge(run.engine.update(taken.batch, taken.objective, optimiser))
+    except NumericsError as error:
+        raise NumericsError(
+            f"step {step}: {error}; the step's examples were {', '.join(e.id for e in batch.examples_P[:8])}, ... "
+            f"Try a lower train.optimiser.learning_rate (now {optimiser.learning_rate:g}) or train.max_grad_norm"
+        ) from error
     return means
 
 
-def prepare(
-    recipe: Recipe, engine: Engine, examples: Sequence[Example], seed: int, *, unlabelled: Sequence[Example] = ()
-) -> Prepared:
-    """Tokenise the training set once.
-
-    Raises:
-        EngineError: there is nothing to train on, or nothing to take unlabelled prompts from.
-    """
-    if not examples or bool(unlabelled) != bool(recipe.train.unlabelled):
-        missing = "examples to train on" if not examples else "examples for train.unlabelled"
-        raise EngineError(f"no {missing}; give counts under data.train")
-    template = templates.get(recipe.prompt.template)
-    grammar = answer_grammar(template, engine.tokenizer)
-    room = engine.max_length - recipe.answer_room(grammar)
-    every = [*examples, *unlabelled]
-    encoded = [encode(template, example, engine.tokenizer, max_tokens=room) for example in every]
-    return Prepared(recipe, engine, template, grammar, every, encoded, len(examples), seed)
+def tokens_seen(batch: PromptBatch, taken: Step) -> int:
+    """Tokens of the prompts and of what was sampled behind them."""
+    sampled = sum(len(rollout.tokens) for group in taken.rollouts_P_G for rollout in group)
+    return sum(map(len, batch.prompts_P)) + sampled
 
 
-def draw_batch(run: Prepared, step: int) -> StepBatch:
-    """The step's examples: each set in a fresh order every time it has been gone through; labelled ones first."""
-    indices = in_turn(step, run.recipe.train.prompts_per_step, run.labelled, run.seed)
-    labelled = len(indices)
-    if run.recipe.train.unlabelled:
-        seed = derive_seed(run.seed, "unlabelled")
-        others = len(run.examples) - run.labelled
-        size = run.recipe.train.unlabelled.prompts_per_step
-        indices += [run.labelled + place for place in in_turn(step, size, others, seed)]
-    return StepBatch(
-        examples_P=[run.examples[i] for i in indices],
-        prompts_P=[run.encoded[i].tokens for i in indices],
-        has_evidence_P=np.array([len(run.examples[i].evidence) > run.encoded[i].evidence_dropped for i in indices]),
-        labelled=labelled,
-    )
-
-
-def in_turn(step: int, size: int, count: int, seed: int) -> list[int]:
-    """The ``size`` of ``count`` examples whose turn it is in a step."""
-    indices = []
-    for position in range(step * size, (step + 1) * size):
-        epoch, place = divmod(position, count)
-        indices.append(epoch_order(seed, epoch, count)[place])
-    return indices
-
-
-def epoch_order(seed: int, epoch: int, count: int) -> list[int]:
-    """Order of the training set in its n-th epoch."""
-    order: list[int] = np.random.default_rng(derive_seed(seed, "epoch", epoch)).permutation(count).tolist()
-    return order
+def figures(means: Means) -> dict[str, Any]:
+    """A step's means as they are logged, with the spread of its stated confidences."""
+    row = dict(means.values())
+    over_prompts = prompt_variance(row)
+    if over_prompts is not None and means.weights["prompt_confidence"] > 1:
+        row["prompt_variance"] = over_prompts
+    squared = row.pop("confidence_squared", None)
+    if squared is not None:
+        row["confidence_std"] = math.sqrt(max(0.0, squared - row["confidence"] ** 2))
+    for name in ("prompt_confidence", "prompt_confidence_squared"):
+        row.pop(name, None)
+    return row
 
 
 def learning_rate(schedule: ScheduleConfig, step: int, steps: int) -> float:
@@ -187,9 +164,9 @@ def learning_rate(schedule: ScheduleConfig, step: int, steps: int) -> float:
     return rate
 
 
-def rollout_rows(batch: StepBatch, count: int, step: int) -> list[dict[str, Any]]:
+def rollout_rows(batch: PromptBatch, taken: Step, count: int, step: int) -> list[dict[str, Any]]:
     """A few of the step's completions, to read."""
-    pairs = zip(batch.examples_P, batch.rollouts_P_G, strict=False)
+    pairs = zip(batch.examples_P, taken.rollouts_P_G, strict=False)
     return [
         {
             "step": step,

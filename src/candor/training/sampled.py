@@ -1,110 +1,98 @@
-"""One training step up to its update: what is scored, and the objective on it."""
+"""One step on sampled completions: rollouts, their rewards, their advantages, and the clipped objective on them.
+
+What departs from the published formulation of GRPO (arXiv 2402.03300), all of it a recipe's choice: the division by the
+group's standard deviation can be left out; label and confidence tokens can earn separate advantages, the latter in
+expectation; log p(gold) can be added as a differentiable term. The loss of a completion is the sum over its tokens,
+not their mean: a verdict is one decision, and a mean would make its weight depend on how many tokens spell it.
+"""
 
 from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 
-from candor.engines.base import Batch, Engine, Objective, Sampling, Tokens, TokenScores
+from candor.engines.base import Batch, ObjectiveResult, Sampling, Tokens, TokenScores
 from candor.means import Means
-from candor.prompts import templates
-from candor.prompts.encoding import EncodedPrompt, common_prefix_length, encode_continuation
-from candor.prompts.grammar import AnswerGrammar
-from candor.prompts.probe import LABEL_PROBE, probe_site, split_before
-from candor.recipe.recipe import Recipe
+from candor.prompts.probe import LABEL_PROBE, ProbeSite, probe_site
+from candor.recipe.objective import SampledConfig, SampledExpected
 from candor.seeding import derive_seed
-from candor.training.advantages import LabelSite, SampledObjective
-from candor.training.answer_scores import draw_ended, open_answers
-from candor.training.enumerated import EnumeratedObjective, answer_probs
+from candor.training.advantages import clipped_surrogate
+from candor.training.answer_scores import draw_ended
+from candor.training.batches import Prepared, PromptBatch, Step
 from candor.training.expected_confidence import ExpectedConfidence, sampled_labels, written_as_asked
+from candor.training.logprobs import padded, reference_logprobs
 from candor.training.rewards import NO_LABEL
-from candor.training.scoring import (
-    ScoredRollouts,
-    gold_indices,
-    label_ends,
-    padded_logprobs,
-    rollout_means,
-    score_rollouts,
-    token_advantages,
-)
-from candor.types import Example, Rollout
+from candor.training.scoring import ScoredRollouts, label_ends, rollout_means, score_rollouts, token_advantages
+from candor.training.sections import Sections, lay_out
+from candor.types import LABELS, Rollout
 
 
-@dataclass(frozen=True, slots=True)
-class Prepared:
-    """What every step needs, computed once. ``labelled`` examples come first; the labels of others are not used."""
+def sampled_step(run: Prepared, config: SampledConfig, batch: PromptBatch, step: int) -> Step:
+    """Sample completions, reward them, and weigh their tokens by what they earned more than the others of their group.
 
-    recipe: Recipe
-    engine: Engine
-    template: templates.Template
-    grammar: AnswerGrammar
-    examples: Sequence[Example]
-    encoded: Sequence[EncodedPrompt]
-    labelled: int
-    seed: int
-
-
-@dataclass(slots=True)
-class StepBatch:
-    """Some examples, the first of them ``labelled``, their prompts, and what a step found out about them."""
-
-    examples_P: list[Example]
-    prompts_P: list[Tokens]
-    has_evidence_P: NDArray[np.bool_]
-    labelled: int
-    means: Means = field(default_factory=Means)
-    rollouts_P_G: list[list[Rollout]] = field(default_factory=list)
-
-
-def sampled_step(run: Prepared, batch: StepBatch, step: int) -> tuple[Batch, Objective]:
-    """Sample completions, score them, and put their advantages on their tokens."""
+    Args:
+        run: what every step needs.
+        config: the recipe's objective.
+        batch: the step's prompts, all labelled.
+        step: counted from 0.
+    """
     recipe, engine = run.recipe, run.engine
     sampling = Sampling(
         recipe.sampling.temperature, recipe.sampling.max_new_tokens, derive_seed(run.seed, "step", step)
     )
-    batch.rollouts_P_G = engine.rollout(
-        batch.prompts_P, recipe.sampling.group_size, sampling, LABEL_PROBE, for_update=True
-    )
+    rollouts_P_G = engine.rollout(batch.prompts_P, recipe.sampling.group_size, sampling, LABEL_PROBE, for_update=True)
     scored = score_rollouts(
-        batch.rollouts_P_G,
-        batch.examples_P,
-        batch.has_evidence_P,
-        template=run.template,
-        reward=recipe.reward,
-        step=step,
+        rollouts_P_G, batch.gold_P, batch.has_evidence_P, template=run.template, reward=recipe.reward, step=step
     )
-    advantages_P_G_T, constant_P = token_advantages(scored, batch.rollouts_P_G, recipe.objective, engine.tokenizer)
-    batch.means.merge(rollout_means(scored, batch.rollouts_P_G, constant_P))
-    completions = [[rollout.tokens for rollout in group] for group in batch.rollouts_P_G]
-    confidence = expected_confidence(run, batch, scored, step) if recipe.objective.confidence == "enumerated" else None
-    sites_P: list[list[LabelSite]] = [[] for _ in completions]
-    if recipe.objective.log_gold:
-        sites_P = [label_sites(engine.tokenizer, group) for group in completions]
+    advantages_P_G_T, constant_P = token_advantages(scored, rollouts_P_G, config, engine.tokenizer)
+    means = rollout_means(scored, rollouts_P_G, constant_P)
+
+    completions_P_G = [[rollout.tokens for rollout in group] for group in rollouts_P_G]
+    sites_P: list[list[LabelSite]] = [[] for _ in completions_P_G]
+    if config.log_gold:
+        sites_P = [label_sites(engine.tokenizer, group) for group in completions_P_G]
+    confidence, weight = None, 0.0
+    if isinstance(config, SampledExpected):
+        confidence, left_out = expected_confidence(run, config, batch, scored, rollouts_P_G, step)
+        weight = config.confidence_weight
+        means.merge(left_out)
+    sections, continuations_P_C = lay_out(
+        completions=completions_P_G,
+        label_choices=[[choice for each in sites for choice in each.site.choices] for sites in sites_P],
+        confidences=[[] for _ in sites_P] if confidence is None else confidence.continuations(),
+    )
     objective = SampledObjective(
-        old_logprobs_P_G_T=padded_logprobs(batch.rollouts_P_G),
-        reference_P_G_T=reference_logprobs(run, batch.prompts_P, completions, step),
+        sections=sections,
+        old_logprobs_P_G_T=padded([[rollout.logprobs for rollout in group] for group in rollouts_P_G]),
+        reference_P_G_T=reference_logprobs(run, batch.prompts_P, completions_P_G, step),
         advantages_P_G_T=advantages_P_G_T,
-        gold_P=torch.from_numpy(scored.gold_P),
+        gold_P=torch.from_numpy(batch.gold_P),
         sites_P=sites_P,
-        clip=recipe.objective.clip,
-        log_gold=recipe.objective.log_gold,
-        kl=recipe.objective.kl,
+        clip=config.clip,
+        log_gold=config.log_gold,
+        kl=config.kl,
         confidence=confidence,
-        confidence_weight=recipe.objective.confidence_weight,
+        confidence_weight=weight,
     )
-    continuations = [
-        group + [choice for each in sites for choice in each.site.choices]
-        for group, sites in zip(completions, sites_P, strict=True)
-    ]
-    if confidence is not None:
-        continuations = [group + all_ for group, all_ in zip(continuations, confidence.continuations(), strict=True)]
-    return Batch(batch.prompts_P, continuations, sampling.temperature), objective
+    return Step(Batch(batch.prompts_P, continuations_P_C, sampling.temperature), objective, rollouts_P_G, means)
+
+
+@dataclass(frozen=True, slots=True)
+class LabelSite:
+    """Where some completions of a group emit their label.
+
+    Attributes:
+        site: the completions up to there, followed by each label.
+        share: of the group's completions that emit it there, above 0 and at most 1.
+    """
+
+    site: ProbeSite
+    share: float
 
 
 def label_sites(tokenizer: Any, completions: Sequence[Tokens]) -> list[LabelSite]:
@@ -113,96 +101,114 @@ def label_sites(tokenizer: Any, completions: Sequence[Tokens]) -> list[LabelSite
     return [LabelSite(site, count / len(sites)) for site, count in Counter(sites).items()]
 
 
-def expected_confidence(run: Prepared, batch: StepBatch, scored: ScoredRollouts, step: int) -> ExpectedConfidence:
-    """Every confidence behind every sampled label of the step that is written as in the grammar."""
+def expected_confidence(
+    run: Prepared,
+    config: SampledExpected,
+    batch: PromptBatch,
+    scored: ScoredRollouts,
+    rollouts_P_G: Sequence[Sequence[Rollout]],
+    step: int,
+) -> tuple[ExpectedConfidence, Means]:
+    """Every confidence behind every sampled label that is written as in the grammar, and how many are not."""
+    left_out = Means()
     labels_P = []
-    ends_P_G = label_ends(batch.rollouts_P_G, run.engine.tokenizer)
-    for group, labels, ends, probs in zip(
-        batch.rollouts_P_G, scored.label_P_G, ends_P_G, scored.probs_P_G_K, strict=True
-    ):
+    ends_P_G = label_ends(rollouts_P_G, run.engine.tokenizer)
+    for group, labels, ends, probs in zip(rollouts_P_G, scored.label_P_G, ends_P_G, scored.probs_P_G_K, strict=True):
         fitting = written_as_asked(run.engine.tokenizer, run.grammar, group, labels, ends)
-        batch.means.add("confidence_left_out", ~fitting[labels != NO_LABEL])
+        left_out.add("confidence_left_out", ~fitting[labels != NO_LABEL])
         labels_P.append(sampled_labels(group, np.where(fitting, labels, NO_LABEL), ends, probs))
-    return ExpectedConfidence.of(
+    expected = ExpectedConfidence.of(
         labels_P,
         run.grammar,
-        draw_ended(run.recipe.objective.ends, np.random.default_rng(derive_seed(run.seed, "ends", step))),
+        draw_ended(config.ends, np.random.default_rng(derive_seed(run.seed, "ends", step))),
         reward=run.recipe.reward,
-        gold_P=scored.gold_P,
+        gold_P=batch.gold_P,
         has_evidence_P=batch.has_evidence_P,
-        entropy=run.recipe.objective.confidence_entropy,
+        entropy=config.confidence_entropy,
         step=step,
     )
+    return expected, left_out
 
 
-def enumerated_step(run: Prepared, batch: StepBatch, step: int) -> tuple[Batch, Objective]:
-    """Take every answer behind every prompt, after sampled reasoning where the recipe asks for some."""
-    recipe = run.recipe
-    prefixes_P_R: list[list[Tokens]] = [[()] for _ in batch.prompts_P]
-    if recipe.sampling.reasoning_tokens:
-        seed = derive_seed(run.seed, "step", step)
-        sampling = Sampling(recipe.sampling.temperature, recipe.sampling.reasoning_tokens, seed)
-        batch.rollouts_P_G = run.engine.rollout(
-            batch.prompts_P, recipe.sampling.group_size, sampling, LABEL_PROBE, for_update=True
-        )
-        prefixes_P_R = [[reasoning_of(run.engine, rollout) for rollout in group] for group in batch.rollouts_P_G]
-    ended_K_C = draw_ended(recipe.objective.ends, np.random.default_rng(derive_seed(run.seed, "ends", step)))
-    grammar_answers = open_answers(run.grammar.answers, ended_K_C)
-    answers = [
-        grammar_answers if group == [()] else [prefix + answer for prefix in group for answer in grammar_answers]
-        for group in prefixes_P_R
-    ]
-    reference = reference_logprobs(run, batch.prompts_P, answers, step)
-    prefix_lengths_P_R = np.array([[len(prefix) for prefix in group] for group in prefixes_P_R])
-    sampled_lengths_P_R = None
-    if batch.rollouts_P_G:
-        sampled_lengths_P_R = np.array(
-            [
-                [common_prefix_length([prefix, rollout.tokens]) for prefix, rollout in zip(*both, strict=True)]
-                for both in zip(prefixes_P_R, batch.rollouts_P_G, strict=True)
-            ]
-        )
-    if reference is not None:
-        scores = TokenScores(reference, reference, torch.ones_like(reference, dtype=torch.bool))
-        reference = answer_probs(scores, run.grammar, prefix_lengths_P_R, ended_K_C).raw_log_answers_P_R_K_C
-    objective = EnumeratedObjective(
-        config=recipe.objective,
-        reward=recipe.reward,
-        grammar=run.grammar,
-        gold_P=gold_indices(batch.examples_P[: batch.labelled]),
-        has_evidence_P=batch.has_evidence_P,
-        prefix_lengths_P_R=prefix_lengths_P_R,
-        ended_K_C=ended_K_C,
-        reference_P_R_K_C=None if reference is None else reference.numpy(),
-        step=step,
-        sampled_lengths_P_R=sampled_lengths_P_R,
-    )
-    return Batch(batch.prompts_P, answers, recipe.sampling.temperature), objective
+@dataclass(frozen=True, slots=True)
+class SampledObjective:
+    """Clipped objective on sampled completions, with optional differentiable terms.
 
-
-def reasoning_of(engine: Engine, rollout: Rollout) -> Tokens:
-    """A completion's own tokens before its label; all but the end token if it never comes to one.
-
-    A space that shares a token with the label is encoded on its own, so that the verdict behind it reads as it was.
+    Attributes:
+        sections: the batch's continuations: ``completions``, G for each prompt; ``label_choices``, the three of each of
+            its ``sites_P`` (``LABEL=PASS`` and so on); ``confidences``, those of ``confidence`` if there is one.
+        old_logprobs_P_G_T: log-probabilities under the sampling policy, padded with 0.
+        reference_P_G_T: raw log-probabilities under the base model, padded with 0, or ``None``.
+        advantages_P_G_T: advantage of each token.
+        gold_P: gold label indices.
+        sites_P: where each prompt's completions emit their labels; none where ``log_gold`` is 0.
+        clip: clip range of the ratio.
+        log_gold: weight of log p(gold), a mean over the completions.
+        kl: weight of the KL to the base model (k3 estimator, http://joschu.net/blog/kl-approx.html).
+        confidence: the confidence part in expectation, or ``None`` where it is in the advantages.
+        confidence_weight: weight of ``confidence``.
     """
-    position = rollout.text.rfind(LABEL_PROBE.anchor)
-    if position < 0:
-        return rollout.tokens[:-1] if rollout.stopped else rollout.tokens
-    kept, lead = split_before(engine.tokenizer, rollout.tokens, position)
-    return (*kept, *encode_continuation(engine.tokenizer, lead))
 
+    sections: Sections
+    old_logprobs_P_G_T: torch.Tensor
+    reference_P_G_T: torch.Tensor | None
+    advantages_P_G_T: torch.Tensor
+    gold_P: torch.Tensor
+    sites_P: Sequence[Sequence[LabelSite]]
+    clip: float
+    log_gold: float
+    kl: float
+    confidence: ExpectedConfidence | None = None
+    confidence_weight: float = 0.0
 
-def reference_logprobs(
-    run: Prepared, prompts_P: Sequence[Tokens], continuations: Sequence[Sequence[Tokens]], step: int
-) -> torch.Tensor | None:
-    """The base model's log-probabilities, padded with 0, where the step needs or measures the KL; else ``None``."""
-    every = run.recipe.train.kl_every
-    if not run.recipe.objective.kl and not (every and step % every == 0):
-        return None
-    scored = run.engine.logprobs(prompts_P, continuations, reference=True)
-    padded = torch.zeros(len(scored), max(map(len, scored)), max(len(row) for group in scored for row in group))
-    padded = padded.double()
-    for p, group in enumerate(scored):
-        for c, row in enumerate(group):
-            padded[p, c, : len(row)] = torch.from_numpy(row)
-    return padded
+    def __call__(self, scores: TokenScores, part: slice) -> ObjectiveResult:
+        """Loss of the prompts ``part``: mean over all completions of the batch of the sum over their tokens."""
+        prompts, group_size, longest = self.advantages_P_G_T.shape
+        # Scores are padded to the longest continuation of their part, which may be shorter or longer than the batch's
+        # longest completion.
+        length = min(longest, scores.mask_P_C_T.shape[-1])
+        logprobs, raw, mask = (
+            self.sections.rows("completions", values, part)[..., :length]
+            for values in (scores.logprobs_P_C_T, scores.raw_logprobs_P_C_T, scores.mask_P_C_T)
+        )
+        advantages = self.advantages_P_G_T[part, :, :length].to(logprobs)
+        old = self.old_logprobs_P_G_T[part, :, :length].to(logprobs)
+        surrogate, ratio = clipped_surrogate(logprobs, old, advantages, clip=self.clip)
+        loss = -(surrogate * mask).sum() / (prompts * group_size)
+        means = Means()
+        if self.reference_P_G_T is not None:
+            difference = self.reference_P_G_T[part, :, :length].to(raw) - raw
+            kl_P_G = ((difference.exp() - 1.0 - difference) * mask).sum(-1)
+            means.add("kl", kl_P_G.detach().cpu())
+            if self.kl:
+                loss = loss + self.kl * kl_P_G.sum() / (prompts * group_size)
+        if self.log_gold:
+            choices = self.sections.rows("label_choices", scores.raw_logprobs_P_C_T, part)
+            loss = loss - self.log_gold * self._log_gold(choices, part) / prompts
+        if self.confidence is not None:
+            confidences = self.sections.rows("confidences", scores.logprobs_P_C_T, part)
+            confidence_loss, entropy_P = self.confidence.loss(confidences, part)
+            loss = loss + self.confidence_weight * confidence_loss
+            means.add("entropy_confidence", entropy_P.cpu())
+        taken = ratio.detach()[mask].cpu()
+        means.add("ratio_mean", taken)
+        means.add("ratio_clipped", ((taken - 1.0).abs() > self.clip).double())
+        means.add("entropy", -raw.detach().sum(-1).cpu())
+        return ObjectiveResult(loss, means)
+
+    def _log_gold(self, choices_P_R_T: torch.Tensor, part: slice) -> torch.Tensor:
+        """Sum over the prompts ``part`` of log p(gold), a mean over the places where a label is emitted."""
+        sites_P = self.sites_P[part]
+        most, length = max(map(len, sites_P)), choices_P_R_T.shape[-1]
+        # A prompt with fewer places than another has zeros in their rows, which count with a share of 0.
+        start_P_S = np.zeros((len(sites_P), most), dtype=np.int64)
+        share_P_S = np.zeros((len(sites_P), most))
+        for p, sites in enumerate(sites_P):
+            start_P_S[p, : len(sites)] = [each.site.start for each in sites]
+            share_P_S[p, : len(sites)] = [each.share for each in sites]
+        start, share = (torch.from_numpy(values).to(choices_P_R_T.device) for values in (start_P_S, share_P_S))
+        rows = choices_P_R_T.reshape(len(sites_P), most, len(LABELS), length)
+        probed = torch.arange(length, device=start.device) >= start[..., None, None]
+        labels = torch.where(probed, rows, torch.zeros_like(rows)).sum(-1).log_softmax(-1)
+        gold = self.gold_P[part].to(labels.device)[:, None, None].expand(-1, most, -1)
+        return (share.to(labels) * labels.gather(2, gold)[..., 0]).sum()

@@ -15,12 +15,12 @@ from candor.prompts.answers import Answer, label_position, parse
 from candor.prompts.encoding import tokens_covering
 from candor.prompts.probe import label_probs
 from candor.prompts.templates import Template
-from candor.recipe.objective import ObjectiveConfig
+from candor.recipe.objective import SampledConfig, SampledSplit, SampledWhole
 from candor.recipe.reward import RewardConfig
 from candor.training.advantages import group_advantages, label_advantages
 from candor.training.collapse import add_expected_confidences
 from candor.training.rewards import NO_LABEL, Rewards, add_reward_means, score
-from candor.types import LABELS, Example, Rollout, Validity
+from candor.types import LABELS, Rollout, Validity
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,14 +44,9 @@ class ScoredRollouts:
     gold_P: NDArray[np.int64]
 
 
-def gold_indices(examples: Sequence[Example]) -> NDArray[np.int64]:
-    """Index of each example's gold label."""
-    return np.array([LABELS.index(example.label) for example in examples], dtype=np.int64)
-
-
 def score_rollouts(
     rollouts_P_G: Sequence[Sequence[Rollout]],
-    examples_P: Sequence[Example],
+    gold_P: NDArray[np.int64],
     has_evidence_P: NDArray[np.bool_],
     *,
     template: Template,
@@ -62,7 +57,7 @@ def score_rollouts(
 
     Args:
         rollouts_P_G: completions of each prompt.
-        examples_P: what the prompts were made from.
+        gold_P: gold label indices.
         has_evidence_P: whether each prompt shows evidence (after cutting).
         template: gives the form of the answer.
         reward: weights of the terms.
@@ -82,7 +77,6 @@ def score_rollouts(
             for answers, group in zip(answers_P_G, rollouts_P_G, strict=True)
         ]
     )
-    gold_P = gold_indices(examples_P)
     probs_P_G_K = label_probs(np.array([[r.probe_logprobs for r in group] for group in rollouts_P_G]))
     rewards = score(
         reward,
@@ -98,7 +92,7 @@ def score_rollouts(
 
 
 def token_advantages(
-    scored: ScoredRollouts, rollouts_P_G: Sequence[Sequence[Rollout]], objective: ObjectiveConfig, tokenizer: Any
+    scored: ScoredRollouts, rollouts_P_G: Sequence[Sequence[Rollout]], objective: SampledConfig, tokenizer: Any
 ) -> tuple[torch.Tensor, NDArray[np.bool_]]:
     """Advantage of every token, shape P G T (padded with 0), and which groups are constant, shape P.
 
@@ -111,12 +105,12 @@ def token_advantages(
     whole = group_advantages(scored.rewards.total, divide_by_std=objective.divide_by_std)
     length = max(len(rollout.tokens) for group in rollouts_P_G for rollout in group)
     advantages_P_G_T = np.zeros((*scored.label_P_G.shape, length))
-    if objective.credit == "split":
+    if not isinstance(objective, SampledWhole):
         label_rewards = scored.rewards.label_part + scored.rewards.terms["format"]
         label_P_G = group_advantages(label_rewards, divide_by_std=objective.divide_by_std).values_P_G
         ends_P_G = label_ends(rollouts_P_G, tokenizer)
         confidence_P_G = label_advantages(scored.rewards.terms["format"], scored.label_P_G)
-        if objective.confidence == "sampled":
+        if isinstance(objective, SampledSplit):
             behind = [
                 [sum(r.logprobs[end:]) for r, end in zip(group, ends, strict=True)]
                 for group, ends in zip(rollouts_P_G, ends_P_G.tolist(), strict=True)
@@ -127,7 +121,7 @@ def token_advantages(
     for p, group in enumerate(rollouts_P_G):
         for g, rollout in enumerate(group):
             count = len(rollout.tokens)
-            if objective.credit == "whole":
+            if isinstance(objective, SampledWhole):
                 advantages_P_G_T[p, g, :count] = whole.values_P_G[p, g]
             else:
                 advantages_P_G_T[p, g, : ends_P_G[p, g]] = label_P_G[p, g]
@@ -143,16 +137,6 @@ def label_ends(rollouts_P_G: Sequence[Sequence[Rollout]], tokenizer: Any) -> NDA
         return len(rollout.tokens) if position is None else tokens_covering(tokenizer, rollout.tokens, position[1])
 
     return np.array([[label_end(rollout) for rollout in group] for group in rollouts_P_G])
-
-
-def padded_logprobs(rollouts_P_G: Sequence[Sequence[Rollout]]) -> torch.Tensor:
-    """Log-probabilities under the sampling policy, shape P G T, padded with 0."""
-    length = max(len(rollout.logprobs) for group in rollouts_P_G for rollout in group)
-    padded = np.zeros((len(rollouts_P_G), len(rollouts_P_G[0]), length))
-    for p, group in enumerate(rollouts_P_G):
-        for g, rollout in enumerate(group):
-            padded[p, g, : len(rollout.logprobs)] = rollout.logprobs
-    return torch.from_numpy(padded)
 
 
 def rollout_means(

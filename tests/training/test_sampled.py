@@ -1,114 +1,42 @@
-"""Group advantages and the clipped objective, by hand and against a derivation of their gradient."""
+"""The sampled step: where its labels stand, and its objective."""
 
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
-from hypothesis import given
-from hypothesis import strategies as st
-from hypothesis.extra.numpy import arrays
+from toy import byte_tokenizer
 
 from candor.engines.base import TokenScores
+from candor.prompts.encoding import encode_continuation
 from candor.prompts.probe import ProbeSite
-from candor.training.advantages import (
-    LabelSite,
-    SampledObjective,
-    clipped_surrogate,
-    group_advantages,
-    label_advantages,
-)
-
-NAN = math.nan
+from candor.training.answer_scores import K
+from candor.training.sampled import LabelSite, SampledObjective, label_sites
+from candor.training.sections import Sections
 
 
-# --------------------------------------------------------------------------------------------------- advantages
+def test_labels_behind_reasoning_are_asked_for_there() -> None:
+    tokenizer = byte_tokenizer()
+    texts = ["LABEL=NA\nCONF=0.50", "Hm. LABEL=PASS\nCONF=0.90", "LABEL=FAIL", "Hm. LABEL=NA"]
+    completions = [tuple(encode_continuation(tokenizer, text)) for text in texts]
+    found = label_sites(tokenizer, completions)
+    assert [tokenizer.decode(each.site.choices[2]) for each in found] == ["LABEL=NA", "Hm. LABEL=NA"]
+    assert [each.site.start for each in found] == [len("LABEL="), len("Hm. LABEL=")]
+    assert [each.share for each in found] == [0.5, 0.5]
 
-
-def test_advantages_by_hand() -> None:
-    rewards = np.array([[1.0, 2.0, 3.0, 6.0]])
-    assert group_advantages(rewards, divide_by_std=False).values_P_G.tolist() == [[-2, -1, 0, 3]]
-    std = math.sqrt((4 + 1 + 0 + 9) / 4)
-    divided = group_advantages(rewards, divide_by_std=True, eps=1e-300)
-    assert divided.values_P_G == pytest.approx(np.array([[-2, -1, 0, 3]]) / std)
-    assert not divided.constant_P.any()
-
-
-@pytest.mark.parametrize("divide_by_std", [True, False])
-def test_constant_groups_and_groups_of_one_teach_nothing(divide_by_std: bool) -> None:
-    constant = group_advantages(np.array([[0.1, 0.1, 0.1], [0.0, 0.0, 1.0]]), divide_by_std=divide_by_std)
-    assert constant.constant_P.tolist() == [True, False]
-    assert constant.values_P_G[0].tolist() == [0, 0, 0]
-    one = group_advantages(np.array([[5.0], [-3.0]]), divide_by_std=divide_by_std)
-    assert one.constant_P.tolist() == [True, True]
-    assert one.values_P_G.tolist() == [[0], [0]]
-
-
-def test_unscorable_completions_stay_out_of_the_baseline() -> None:
-    rewards = np.array([[1.0, NAN, 3.0], [NAN, NAN, 4.0], [NAN, NAN, NAN]])
-    advantages = group_advantages(rewards, divide_by_std=False)
-    assert advantages.values_P_G.tolist() == [[-1, 0, 1], [0, 0, 0], [0, 0, 0]]
-    assert advantages.constant_P.tolist() == [False, True, True]
-    assert advantages.unscorable == 6
-    assert group_advantages(rewards, divide_by_std=True, eps=1e-300).values_P_G[0].tolist() == [-1, 0, 1]
-
-
-groups = arrays(float, st.tuples(st.integers(1, 4), st.integers(1, 6)), elements=st.floats(-100, 100))
-
-
-@given(groups, st.booleans(), st.floats(-50, 50), st.floats(0.5, 20))
-def test_advantages_sum_to_nothing_and_ignore_a_shift(
-    rewards: np.ndarray, divide_by_std: bool, shift: float, scale: float
-) -> None:
-    advantages = group_advantages(rewards, divide_by_std=divide_by_std, eps=1e-300)
-    assert advantages.values_P_G.sum(1) == pytest.approx(0.0, abs=1e-6)
-    spread = rewards.std(1) > 1e-3  # smaller ones are at the mercy of rounding
-    moved = group_advantages(rewards * scale + shift, divide_by_std=divide_by_std, eps=1e-300)
-    factor = 1.0 if divide_by_std else scale
-    assert moved.values_P_G[spread] == pytest.approx(factor * advantages.values_P_G[spread], abs=1e-6)
-    if divide_by_std:
-        assert advantages.values_P_G[spread].std(1) == pytest.approx(1.0)
-
-
-def test_label_advantages_compare_within_a_label() -> None:
-    rewards = np.array([[1.0, 5.0, 3.0, 10.0, NAN], [2.0, 4.0, 8.0, 8.0, 0.0]])
-    labels = np.array([[0, 0, 1, 1, 1], [-1, -1, 2, 2, 0]])
-    assert label_advantages(rewards, labels).tolist() == [[-2, 2, -3.5, 3.5, 0], [-1, 1, 0, 0, 0]]
-
-
-# ---------------------------------------------------------------------------------------------------- surrogate
-
-
-@pytest.mark.parametrize(
-    ("ratio", "advantage", "expected", "slope"),
-    [
-        (1.0, 2.0, 2.0, 2.0),
-        (1.5, 2.0, 2.4, 0.0),  # pushed up far enough
-        (0.5, 2.0, 1.0, 1.0),  # fell: may come back
-        (0.5, -2.0, -1.6, 0.0),  # pushed down far enough
-        (1.5, -2.0, -3.0, -3.0),  # rose: must come back
-    ],
-)
-def test_clipping_by_hand(ratio: float, advantage: float, expected: float, slope: float) -> None:
-    logprob = torch.tensor(math.log(ratio), dtype=torch.float64, requires_grad=True)
-    surrogate, found = clipped_surrogate(logprob, torch.tensor(0.0), torch.tensor(advantage), clip=0.2)
-    assert float(found.detach()) == pytest.approx(ratio)
-    assert float(surrogate.detach()) == pytest.approx(expected)
-    surrogate.backward()
-    assert float(logprob.grad) == pytest.approx(slope)  # d/d log p = ratio * advantage where it is not clipped
-
-
-# ---------------------------------------------------------------------------------------------- whole objective
 
 LENGTHS = torch.tensor([[3, 1], [2, 2]])
 P, G, T = 2, 2, 3
 
 
-def _objective(**changed: object) -> SampledObjective:
+def _objective(**changed: Any) -> SampledObjective:
     rng = torch.Generator().manual_seed(0)
-    values: dict[str, object] = {
+    sites_P: list[list[LabelSite]] = changed.get("sites_P", [[], []])
+    values: dict[str, Any] = {
+        "sections": Sections({"completions": [G] * P, "label_choices": [K * len(sites) for sites in sites_P]}),
         "old_logprobs_P_G_T": _mask() * -torch.rand(P, G, T, generator=rng, dtype=torch.float64),
         "reference_P_G_T": None,
         "advantages_P_G_T": torch.randn(P, G, T, generator=rng, dtype=torch.float64),
