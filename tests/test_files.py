@@ -2,18 +2,37 @@
 
 from __future__ import annotations
 
+import json
 import math
 import os
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from candor.errors import DataError
-from candor.files import atomic_folder, atomic_path, read_json, read_jsonl, sha256, write_json, write_jsonl, write_text
+from candor.errors import DataError, RunError
+from candor.files import (
+    LOCK,
+    PART,
+    Journal,
+    atomic_folder,
+    atomic_path,
+    journal_of,
+    locked,
+    read_json,
+    read_jsonl,
+    sha256,
+    write_json,
+    write_jsonl,
+    write_text,
+)
+
+LINE_ENDS = "a\u2028b\u2029c\x85d\x0be"
+"""What ends a line for ``str.splitlines`` and may stand in a JSON string as it is."""
 
 
 def test_round_trips(tmp_path: Path) -> None:
-    rows = [{"a": "é\u2028\n"}, [1, None], "x"]
+    rows = [{"a": f"é\n{LINE_ENDS}"}, [1, None], "x"]
     write_jsonl(tmp_path / "new" / "rows.jsonl", rows)
     assert read_jsonl(tmp_path / "new" / "rows.jsonl") == rows
     write_json(tmp_path / "one.json", {"b": 1.5})
@@ -57,3 +76,106 @@ def test_what_cannot_be_read_names_its_place(tmp_path: Path) -> None:
         read_jsonl(tmp_path / "bad.json")
     with pytest.raises(DataError, match=r"bad\.json: not JSON"):
         read_json(tmp_path / "bad.json")
+
+
+HEADER = {"made": "here", "from": ("x", 1)}
+
+
+def taken(journal: Journal, header: dict[str, Any] = HEADER) -> list[Any]:
+    """What a journal hands over on going on with it."""
+    rows: list[Any] = []
+    journal.resume(header, rows.append)
+    return rows
+
+
+def test_a_journal_begins_with_its_header_and_goes_on_with_its_rows(tmp_path: Path) -> None:
+    journal = Journal(tmp_path / "new" / "rows.part")
+    assert taken(journal) == []
+    journal.append([{"text": LINE_ENDS}, [1]], sync=True)
+    journal.append([], sync=False)
+    journal.append(["é"], sync=False)
+    journal.sync()
+    assert taken(journal) == [{"text": LINE_ENDS}, [1], "é"]
+    lines = [{"made": "here", "from": ["x", 1]}, {"text": LINE_ENDS}, [1], "é"]
+    assert journal.path.read_text() == "".join(json.dumps(line, ensure_ascii=False) + "\n" for line in lines)
+
+
+@pytest.mark.parametrize("cut_off", range(1, 12))
+def test_a_line_that_a_kill_left_half_is_cut_wherever_it_ends(tmp_path: Path, cut_off: int) -> None:
+    journal = Journal(tmp_path / "rows.part")
+    taken(journal)
+    journal.append(["first"], sync=False)
+    whole = journal.path.read_bytes()
+    journal.append([{"a": "é✓"}], sync=False)
+    journal.path.write_bytes(journal.path.read_bytes()[:-cut_off])
+    assert taken(journal) == ["first"]
+    assert journal.path.read_bytes() == whole
+
+
+def test_a_half_header_is_begun_anew(tmp_path: Path) -> None:
+    journal = Journal(tmp_path / "rows.part")
+    taken(journal)
+    whole = journal.path.read_bytes()
+    journal.path.write_bytes(whole[:-3])
+    assert taken(journal) == []
+    assert journal.path.read_bytes() == whole
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ('{"made": "there", "from": ["x", 1]}\n[1]\n', "differs in made"),
+        ('{"made": "here"}\n', "differs in from"),
+        ('{"made": "here", "from": ["x", 1], "more": 0}\n', "differs in its keys"),
+        ("[]\n", "differs in made, from"),
+        ('{"made": "here", "from": ["x", 1]}\n{"a"\n[1]\n', r"rows\.part:2: not JSON .*remove it"),
+        ("\xff\n", r"rows\.part:1: not JSON"),
+    ],
+)
+def test_a_journal_of_other_work_or_damaged_is_left_alone(tmp_path: Path, content: str, message: str) -> None:
+    journal = Journal(tmp_path / "rows.part")
+    before = content.encode("latin-1") + b"half"
+    journal.path.write_bytes(before)
+    with pytest.raises(DataError, match=message):
+        taken(journal)
+    assert journal.path.read_bytes() == before
+
+
+def test_rows_are_added_in_one_write_and_what_cannot_be_written_adds_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    journal = Journal(tmp_path / "rows.part")
+    taken(journal)
+    sizes: list[int] = []
+    monkeypatch.setattr(os, "fsync", lambda descriptor: sizes.append(os.fstat(descriptor).st_size))
+    before = journal.path.stat().st_size
+    journal.append(["x" * 100_000, "y"], sync=True)
+    assert sizes == [before + 100_003 + 4]
+    with pytest.raises(ValueError):
+        journal.append(["good", math.nan], sync=True)
+    assert journal.path.stat().st_size == sizes[0]
+
+
+def test_one_process_works_on_a_file_and_a_finished_one_stays(tmp_path: Path) -> None:
+    out = tmp_path / "deep" / "out.jsonl"
+    lock = out.with_name(out.name + LOCK)
+    with journal_of(out) as journal:
+        assert journal.path == out.with_name(out.name + PART)
+        with pytest.raises(DataError, match="another process is at work on it"), journal_of(out):
+            pass
+    assert lock.exists()
+    with journal_of(out):
+        out.write_text("done")
+    assert not lock.exists()
+    with pytest.raises(DataError, match="is there already"), journal_of(out):
+        pass
+    assert out.read_text() == "done"
+    assert not lock.exists()
+
+
+def test_a_lock_raises_the_error_it_is_given(tmp_path: Path) -> None:
+    with locked(tmp_path / LOCK, error=RunError("busy")), pytest.raises(RunError, match="busy"):  # noqa: SIM117
+        with locked(tmp_path / LOCK, error=RunError("busy")):
+            pass
+    with locked(tmp_path / LOCK, error=RunError("busy")):
+        pass

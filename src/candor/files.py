@@ -8,11 +8,20 @@ import json
 import os
 import shutil
 import tempfile
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
-from candor.errors import DataError
+from filelock import FileLock, Timeout
+
+from candor.errors import CandorError, DataError
+
+PART: Final = ".part"
+"""Behind the name of a file that is still growing."""
+
+LOCK: Final = ".lock"
+"""Behind the name of a file, or alone in a folder, while a process works on it."""
 
 
 @contextlib.contextmanager
@@ -64,7 +73,7 @@ def read_jsonl(path: Path | str) -> list[Any]:
     if not path.is_file():
         raise DataError("no such file", file=path)
     rows = []
-    with path.open(encoding="utf-8") as stream:
+    with path.open(encoding="utf-8", newline="\n") as stream:
         for number, line in enumerate(stream, start=1):
             try:
                 rows.append(json.loads(line))
@@ -117,3 +126,117 @@ def atomic_folder(path: Path | str) -> Iterator[Path]:
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
         shutil.rmtree(old, ignore_errors=True)
+
+
+@contextlib.contextmanager
+def locked(lock: Path, *, error: CandorError) -> Iterator[None]:
+    """Keep other processes out while the block runs, or raise ``error``; a process that dies lets go of the lock."""
+    try:
+        with FileLock(lock, timeout=0):
+            yield
+    except Timeout:
+        raise error from None
+
+
+@contextlib.contextmanager
+def journal_of(out: Path) -> Iterator[Journal]:
+    """Yield ``OUT.part``, in which what becomes ``out`` grows, and keep a second process from it meanwhile.
+
+    Raises:
+        DataError: ``out`` is there already, or another process is at work on it.
+    """
+    out.parent.mkdir(parents=True, exist_ok=True)
+    lock = out.with_name(out.name + LOCK)
+    busy = DataError("another process is at work on it; wait for it, stop it, or name another with --out", file=out)
+    with locked(lock, error=busy):
+        try:
+            if out.exists():
+                raise DataError("is there already; remove it or name another with --out", file=out)
+            yield Journal(out.with_name(out.name + PART))
+        finally:
+            if out.exists():
+                lock.unlink(missing_ok=True)  # nobody who still comes has anything to do
+
+
+@dataclass(frozen=True, slots=True)
+class Journal:
+    """An append-only file of JSON lines that a killed process goes on with.
+
+    Lines end at a line feed alone: other ends of lines that Unicode knows may stand inside of a JSON string. Each
+    :meth:`append` is one write, so a kill leaves at most its last line half, which is never read and later cut.
+
+    Attributes:
+        path: the file; it need not be there yet.
+    """
+
+    path: Path
+
+    def lines(self) -> Iterator[tuple[Any, int]]:
+        """Yield the value of each whole line, and how many bytes of the file end with it.
+
+        Raises:
+            DataError: a whole line is not JSON; names file and line.
+        """
+        if not self.path.is_file():
+            return
+        end = 0
+        with self.path.open("rb") as stream:
+            for number, raw in enumerate(stream, start=1):
+                if not raw.endswith(b"\n"):
+                    return
+                end += len(raw)
+                try:
+                    value = json.loads(raw)
+                except ValueError as error:
+                    raise DataError(
+                        f"not JSON ({error}); remove it to start anew", file=self.path, line=number
+                    ) from None
+                yield value, end
+
+    def resume(self, header: Mapping[str, Any], take: Callable[[Any], None]) -> None:
+        """Hand over what an earlier start wrote and cut a half line off; begin with the header where nothing is there.
+
+        Args:
+            header: what the lines are made from; stands in the first.
+            take: called with each further line's value, in order.
+
+        Raises:
+            DataError: a line is not JSON, or the lines were made from something else; the file is left alone.
+        """
+        expected = json.loads(json.dumps(header))
+        whole = 0
+        for value, end in self.lines():
+            if whole == 0:
+                self._check_header(value, expected)
+            else:
+                take(value)
+            whole = end
+        self.cut(whole)
+        if whole == 0:
+            self.append([header], sync=True)
+
+    def _check_header(self, found: Any, expected: dict[str, Any]) -> None:
+        if found != expected:
+            there = found if isinstance(found, dict) else {}
+            differs = ", ".join(key for key in expected if there.get(key) != expected[key]) or "its keys"
+            raise DataError(f"belongs to other work (it differs in {differs}); remove it to start anew", file=self.path)
+
+    def cut(self, size: int) -> None:
+        """Keep the first ``size`` bytes; the file is there afterwards."""
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        with self.path.open("ab") as stream:
+            stream.truncate(size)
+
+    def append(self, rows: Iterable[Any], *, sync: bool) -> None:
+        """Write each row as a line, all in one write; with ``sync`` a crash of the machine loses none of them."""
+        lines = "".join(json.dumps(row, ensure_ascii=False, allow_nan=False) + "\n" for row in rows)
+        with self.path.open("ab") as stream:
+            stream.write(lines.encode())
+            stream.flush()
+            if sync:
+                os.fsync(stream.fileno())
+
+    def sync(self) -> None:
+        """Have the machine keep, also through a crash, what was appended so far."""
+        with self.path.open("rb") as stream:
+            os.fsync(stream.fileno())

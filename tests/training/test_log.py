@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from candor.errors import RunError
-from candor.training.log import TrainingLog
+from candor.training.log import TrainingLog, logged_rows
 
 
 class FakeEngine:
@@ -42,7 +43,7 @@ def _log(folder: Path, steps: int, *, every: int = 1, scores: dict[int, float] |
 
 
 def _steps(folder: Path, name: str = "metrics") -> list[int]:
-    return [json.loads(line)["step"] for line in (folder / "train" / f"{name}.jsonl").read_text().splitlines()]
+    return [json.loads(line)["step"] for line in (folder / "train" / f"{name}.jsonl").read_text().split("\n")[:-1]]
 
 
 def _saved(folder: Path) -> list[str]:
@@ -65,7 +66,45 @@ def test_lines_behind_the_last_checkpoint_are_taken_back(tmp_path: Path) -> None
     assert _steps(tmp_path) == _steps(tmp_path, "rollouts") == [0, 1, 2, 3]
 
 
-@pytest.mark.parametrize("rest", ['{"step": 4, "lo', '{"step": 4}\n{"st', "\x00\x00", '{"step": 4, "x": "\udcff'])
+def test_ends_of_lines_inside_of_a_text_cost_no_row(tmp_path: Path) -> None:
+    log, engine = TrainingLog(tmp_path), FakeEngine()
+    log.resume(engine)
+    text = "a\u2028b\u2029c\x85d"
+    log.append({"step": 0, "warnings": [text]}, [{"step": 0, "text": text}])
+    log.append({"step": 1}, [])
+    log.checkpoint(engine, 2)
+    before = [(tmp_path / "train" / name).read_bytes() for name in ("metrics.jsonl", "rollouts.jsonl")]
+    assert logged_rows(tmp_path) == [{"step": 0, "warnings": [text]}, {"step": 1}]
+    assert TrainingLog(tmp_path).resume(engine) == 2
+    assert [(tmp_path / "train" / name).read_bytes() for name in ("metrics.jsonl", "rollouts.jsonl")] == before
+
+
+def test_lines_are_safe_before_a_checkpoint_counts_on_them(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    safe: dict[int, int] = {}
+
+    def fsync(descriptor: int) -> None:
+        found = os.fstat(descriptor)
+        safe[found.st_ino] = found.st_size
+
+    class Engine(FakeEngine):
+        def save(self, path: Path) -> None:
+            for name in ("metrics.jsonl", "rollouts.jsonl"):
+                found = (tmp_path / "train" / name).stat()
+                assert safe[found.st_ino] == found.st_size > 0
+            super().save(path)
+
+    log, engine = TrainingLog(tmp_path), Engine()
+    log.resume(engine)
+    monkeypatch.setattr(os, "fsync", fsync)
+    for step in range(2):
+        log.append({"step": step}, [{"step": step}])
+        log.checkpoint(engine, step + 1)
+    assert _saved(tmp_path) == ["step-000002"]
+
+
+@pytest.mark.parametrize(
+    "rest", ['{"step": 4, "lo', '{"step": 4}\n{"st', "\x00\x00", '\x00\x00\n{"step": 4}\n', '{"step": 4, "x": "\udcff']
+)
 def test_a_broken_last_line_does_not_matter(tmp_path: Path, rest: str) -> None:
     _log(tmp_path, 4, every=2)
     for name in ("metrics", "rollouts"):
@@ -96,8 +135,10 @@ def test_a_damaged_folder_is_not_trained_on(tmp_path: Path, damage: Any) -> None
     _log(tmp_path, 4, every=2)
     path = tmp_path / "train" / "metrics.jsonl"
     path.write_text("\n".join(damage(path.read_text().splitlines())))
+    damaged = path.read_bytes()
     with pytest.raises(RunError, match=r"metrics\.jsonl: .*before checkpoint 4.*remove its train and checkpoints"):
         TrainingLog(tmp_path).resume(FakeEngine())
+    assert path.read_bytes() == damaged
 
 
 def test_a_missing_log_beside_checkpoints_is_damage(tmp_path: Path) -> None:

@@ -16,8 +16,9 @@ from typer.testing import CliRunner, Result
 
 from candor.cli.main import app
 from candor.errors import DataError
+from candor.files import PART, journal_of
 from candor.verifier import Verifier
-from candor.verifier.file import PART, verify_file
+from candor.verifier.file import verify_file
 
 
 def run(*arguments: object) -> Result:
@@ -25,7 +26,7 @@ def run(*arguments: object) -> Result:
 
 
 def rows_of(path: Path) -> list[dict[str, Any]]:
-    return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
+    return [json.loads(line) for line in path.read_text(encoding="utf-8").split("\n")[:-1]]
 
 
 @pytest.fixture(scope="module")
@@ -98,6 +99,23 @@ def test_tables(trained_run: Path, tmp_path: Path) -> None:
     found = rows_of(tmp_path / "out.jsonl")
     assert [row.get("id") for row in found] == ["a", "b", None]
     assert "2 cells, but the header has 3" in found[2]["error"]
+
+
+def test_ends_of_lines_inside_of_an_id_or_a_claim_make_no_row(verifier: Verifier, tmp_path: Path) -> None:
+    claims, out = tmp_path / "claims.jsonl", tmp_path / "out.jsonl"
+    row = {"id": "a\u2028b", "claim": "x = 3\u2028or so", "evidence": ["x\u2029is 3"]}
+    claims.write_text(json.dumps(row, ensure_ascii=False) + "\n", encoding="utf-8")
+    assert verify_file(claims, out, verifier, batch_size=4).rows == 1
+    (found,) = rows_of(out)
+    assert (found["line"], found["id"]) == (1, "a\u2028b")
+
+
+def test_a_second_process_does_not_write_between_the_first_ones_lines(verifier: Verifier, tmp_path: Path) -> None:
+    claims, out = write_claims(tmp_path / "claims.jsonl"), tmp_path / "out.jsonl"
+    with journal_of(out), pytest.raises(DataError, match="another process is at work"):
+        verify_file(claims, out, verifier, batch_size=4)
+    assert verify_file(claims, out, verifier, batch_size=4).rows == 6
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["claims.jsonl", "out.jsonl"]
 
 
 class StopError(Exception):

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import json
 import shutil
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 from candor.engines import parallel
 from candor.engines.base import Engine
-from candor.errors import RunError
-from candor.files import read_json, write_json, write_jsonl
+from candor.errors import DataError, RunError
+from candor.files import Journal, read_json, write_json
 from candor.training.collapse import CollapseWatch
 
 
@@ -26,8 +25,8 @@ class TrainingLog:
         """Take the run's folder; nothing is read or written yet."""
         self._checkpoints = folder / "checkpoints"
         self._adapter = folder / "adapter"
-        self._metrics = folder / "train" / "metrics.jsonl"
-        self._rollouts = folder / "train" / "rollouts.jsonl"
+        self._metrics = Journal(folder / "train" / "metrics.jsonl")
+        self._rollouts = Journal(folder / "train" / "rollouts.jsonl")
         self._done = folder / "train" / "done.json"
         self._watch = CollapseWatch()
         self._scores: list[tuple[float, int]] = []
@@ -42,11 +41,11 @@ class TrainingLog:
         step = max(self._saved_steps(), default=0)
         if step:
             engine.load(self._checkpoint(step))
-        rows = [row for row in _readable_rows(self._metrics) if row["step"] < step]
+        rows, metrics_size = _before(step, self._metrics)
         if [row["step"] for row in rows] != list(range(step)):
             raise RunError(
-                f"{self._metrics}: {len(rows)} steps are logged before checkpoint {step}; the run folder is damaged: "
-                "remove its train and checkpoints folders to train anew"
+                f"{self._metrics.path}: {len(rows)} steps are logged before checkpoint {step}; the run folder is "
+                "damaged: remove its train and checkpoints folders to train anew"
             )
         for row in rows:
             self._watch.look(row)
@@ -55,8 +54,8 @@ class TrainingLog:
             # What a save that was killed has left behind would stay forever.
             for rest in self._checkpoints.glob(".*.part"):
                 shutil.rmtree(rest)
-            write_jsonl(self._metrics, rows)
-            write_jsonl(self._rollouts, [row for row in _readable_rows(self._rollouts) if row["step"] < step])
+            self._metrics.cut(metrics_size)
+            self._rollouts.cut(_before(step, self._rollouts)[1])
         return step
 
     def append(self, row: dict[str, Any], rollouts: Sequence[dict[str, Any]]) -> None:
@@ -66,12 +65,15 @@ class TrainingLog:
             row["warnings"] = begun
         self._note_score(row)
         if parallel.is_main():
-            _append(self._metrics, [row])
-            _append(self._rollouts, rollouts)
+            self._metrics.append([row], sync=False)
+            self._rollouts.append(rollouts, sync=False)
 
     def checkpoint(self, engine: Engine, steps: int) -> None:
         """Save the engine after so many steps, and remove checkpoints that are no longer needed."""
         if parallel.is_main():
+            # A checkpoint without the lines before it is damage, so they are safe first.
+            self._metrics.sync()
+            self._rollouts.sync()
             engine.save(self._checkpoint(steps))
             needed = {steps, self._best_step()}
             for old in self._saved_steps():
@@ -117,26 +119,26 @@ class TrainingLog:
 
 def logged_rows(folder: Path) -> list[dict[str, Any]]:
     """Every step's figures in a run's folder, as far as they were written whole; none where nothing was trained."""
-    return _readable_rows(folder / "train" / "metrics.jsonl")
+    return [row for row, _ in _steps(Journal(folder / "train" / "metrics.jsonl"))]
 
 
-def _append(path: Path, rows: Sequence[dict[str, Any]]) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with path.open("a", encoding="utf-8") as stream:
-        stream.write("".join(json.dumps(row, ensure_ascii=False, allow_nan=False) + "\n" for row in rows))
-
-
-def _readable_rows(path: Path) -> list[dict[str, Any]]:
-    """Rows of a file whose last line may be half written."""
-    if not path.is_file():
-        return []
-    rows = []
-    for line in path.read_text(encoding="utf-8", errors="replace").splitlines():
-        try:
-            row = json.loads(line)
-        except ValueError:
-            break
-        if not isinstance(row, dict) or not isinstance(row.get("step"), int):
+def _before(step: int, journal: Journal) -> tuple[list[dict[str, Any]], int]:
+    """The rows of the steps before ``step``, and how many bytes of the journal they take."""
+    rows, size = [], 0
+    for row, end in _steps(journal):
+        if row["step"] >= step:
             break
         rows.append(row)
-    return rows
+        size = end
+    return rows, size
+
+
+def _steps(journal: Journal) -> Iterator[tuple[dict[str, Any], int]]:
+    """Rows up to the first that cannot be read: what a crash left behind the last checkpoint may be anything."""
+    try:
+        for row, end in journal.lines():
+            if not isinstance(row, dict) or not isinstance(row.get("step"), int):
+                return
+            yield row, end
+    except DataError:
+        return

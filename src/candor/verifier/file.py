@@ -7,22 +7,18 @@ to go on. A row that cannot be used gives a line with ``error`` in place of a ve
 
 from __future__ import annotations
 
-import json
-import os
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
-from typing import IO, Any, BinaryIO, Final
+from typing import Any, BinaryIO
 
 from candor.data.rows import RowError, delimited, field, identifier, json_lines, json_list, record, text
 from candor.data.sources.table import evidence_sentences, layout_of
 from candor.errors import CandorError, DataError
-from candor.files import atomic_path, sha256
+from candor.files import Journal, atomic_path, journal_of, sha256
 from candor.prompts.encoding import EncodedPrompt
 from candor.verifier.verifier import Verifier
-
-PART: Final = ".part"
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,31 +61,33 @@ def verify_file(
         on_bad_row: told of each row that cannot be used, with its place.
 
     Raises:
-        DataError: ``claims`` cannot be read, ``out`` is there already, or its part belongs to other claims or another
-            model.
+        DataError: ``claims`` cannot be read, ``out`` is there already or another process is at work on it, or its part
+            belongs to other claims or another model.
     """
     if not claims.is_file():
         raise DataError("no such file", file=claims)
-    if out.exists():
-        raise DataError("is there already; remove it or name another with --out", file=out)
     layout = layout_of(claims)
-    header = {"candor": "verdicts", "claims_sha256": sha256(claims), "verifier": verifier.describe()}
-    part = out.with_name(out.name + PART)
-    done, bad = _resume(part, json.loads(json.dumps(header)))
-    resumed = done
-    on_total(sum(1 for _ in _rows(claims, layout)), done)
-    rows = islice(_rows(claims, layout), done, None)
-    with part.open("a", encoding="utf-8") as stream:
+    done = bad = 0
+
+    def count(line: dict[str, Any]) -> None:
+        nonlocal done, bad
+        done += 1
+        bad += "error" in line
+
+    with journal_of(out) as journal:
+        journal.resume({"candor": "verdicts", "claims_sha256": sha256(claims), "verifier": verifier.describe()}, count)
+        resumed = done
+        on_total(sum(1 for _ in _rows(claims, layout)), done)
+        rows = islice(_rows(claims, layout), done, None)
         while batch := list(islice(rows, batch_size)):
             lines = _judged([_read(line, row, layout, verifier) for line, row in batch], verifier)
             for line in lines:
                 if "error" in line:
                     on_bad_row(f"{claims}:{line['line']}: {line['error']}")
-                    bad += 1
-            _append(stream, lines)
-            done += len(lines)
+                count(line)
+            journal.append(lines, sync=True)
             on_batch(len(lines))
-    _finish(part, out)
+        _finish(journal, out)
     return Outcome(done, resumed, bad)
 
 
@@ -129,44 +127,10 @@ def _judged(rows: list[_Row], verifier: Verifier) -> list[dict[str, Any]]:
     return lines
 
 
-def _append(stream: IO[str], lines: list[dict[str, Any]]) -> None:
-    stream.writelines(json.dumps(line, ensure_ascii=False, allow_nan=False) + "\n" for line in lines)
-    stream.flush()
-    os.fsync(stream.fileno())
-
-
-def _resume(part: Path, header: dict[str, Any]) -> tuple[int, int]:
-    """Start the part, or cut a line off that a kill left half; how many rows are done and how many of them are bad."""
-    if not part.is_file():
-        part.parent.mkdir(parents=True, exist_ok=True)
-        with part.open("w", encoding="utf-8") as stream:
-            _append(stream, [header])
-        return 0, 0
-    whole = lines = bad = 0
-    first: Any = None
-    with part.open("rb") as stream:
-        for raw in stream:
-            if not raw.endswith(b"\n"):
-                break
-            whole += len(raw)
-            row = json.loads(raw)
-            first = row if lines == 0 else first
-            bad += "error" in row
-            lines += 1
-    if lines == 0:
-        part.unlink()
-        return _resume(part, header)
-    if first != header:
-        differs = ", ".join(key for key in header if first.get(key) != header[key])
-        raise DataError(f"belongs to other work (it differs in {differs}); remove it to start anew", file=part)
-    os.truncate(part, whole)
-    return lines - 1, bad
-
-
-def _finish(part: Path, out: Path) -> None:
+def _finish(journal: Journal, out: Path) -> None:
     """Give the verdicts their name, without the header."""
-    with atomic_path(out) as temporary, part.open("rb") as source, temporary.open("wb") as target:
+    with atomic_path(out) as temporary, journal.path.open("rb") as source, temporary.open("wb") as target:
         source.readline()
         while block := source.read(1 << 20):
             target.write(block)
-    part.unlink()
+    journal.path.unlink()

@@ -7,19 +7,16 @@ asks only for what is missing there, and the predictions take their name once al
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import hashlib
 import json
-import os
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import IO, Any, Final
-
-from filelock import FileLock, Timeout
+from typing import Any, Final
 
 from candor.data.inputs import read_splits
 from candor.errors import DataError
+from candor.files import Journal, journal_of
 from candor.predictions.endpoint.client import (
     Asking,
     Endpoint,
@@ -35,8 +32,6 @@ from candor.progress import Bar, Reporter
 from candor.prompts import templates
 from candor.types import Example, Prediction
 
-PART: Final = ".part"
-LOCK: Final = ".lock"
 PER_MILLION: Final = 1e6
 FIRST_ASKED: Final = 5
 """Claims that are asked before all others: if every one of them is refused, so would be the rest."""
@@ -133,26 +128,21 @@ def predict_endpoint(
         split="test",
         seed=0,
     )
-    with _alone(out):
-        if out.exists():
-            raise DataError("is there already; remove it or name another with --out", file=out)
-        part = _Part(out.with_name(out.name + PART), header, examples, asking.max_new_tokens)
-        resumed = len(part.lines)
+    with journal_of(out) as journal:
+        answers = _Answers(journal, header, examples, asking.max_new_tokens)
+        resumed = len(answers.lines)
         if resumed:
             reporter.say(f"going on with {len(examples) - resumed} of {len(examples)} claims")
-        try:
-            with reporter.bar("ask", len(examples), done=resumed) as bar:
-                refused = asyncio.run(_ask_all(examples, chosen, asking, part, prices, bar, reporter))
-        finally:
-            part.close()
-        lines = part.lines
+        with reporter.bar("ask", len(examples), done=resumed) as bar:
+            refused = asyncio.run(_ask_all(examples, chosen, asking, answers, prices, bar, reporter))
+        lines = answers.lines
         if refused_as_wrong:
             lines = lines | {index: _line(index, Reply("", True, None, None, None)) for index in refused}
         written = len(lines) == len(examples)
         predictions = {index: _prediction(examples[index], line, chosen) for index, line in lines.items()}
         if written:
             write_predictions(out, header, [predictions[index] for index in range(len(examples))])
-            part.path.unlink()
+            journal.path.unlink()
     return Asked(
         rows=len(examples),
         resumed=resumed,
@@ -160,33 +150,11 @@ def predict_endpoint(
         written=written,
         without_probs=sum(p.label is not None and p.label_probs is None for p in predictions.values()),
         cut=sum(not line["stopped"] for line in lines.values()),
-        tokens_in=part.tokens_in,
-        tokens_out=part.tokens_out,
-        uncounted=sum(line["tokens_in"] is None or line["tokens_out"] is None for line in part.lines.values()),
-        cost=prices.cost(part.tokens_in, part.tokens_out),
+        tokens_in=answers.tokens_in,
+        tokens_out=answers.tokens_out,
+        uncounted=sum(line["tokens_in"] is None or line["tokens_out"] is None for line in answers.lines.values()),
+        cost=prices.cost(answers.tokens_in, answers.tokens_out),
     )
-
-
-@contextlib.contextmanager
-def _alone(out: Path) -> Iterator[None]:
-    """Keep a second process from asking for the same file meanwhile; one that dies lets go of it.
-
-    Raises:
-        DataError: another process is at work on it.
-    """
-    out.parent.mkdir(parents=True, exist_ok=True)
-    lock = out.with_name(out.name + LOCK)
-    try:
-        with FileLock(lock, timeout=0):
-            try:
-                yield
-            finally:
-                if out.exists():
-                    lock.unlink(missing_ok=True)  # nobody who still comes asks for anything
-    except Timeout:
-        raise DataError(
-            "another process is at work on it; wait for it, stop it, or name another with --out", file=out
-        ) from None
 
 
 def _check_ids(examples: Sequence[Example], data: Path) -> None:
@@ -202,13 +170,13 @@ async def _ask_all(
     examples: Sequence[Example],
     template: templates.Template,
     asking: Asking,
-    part: _Part,
+    answers: _Answers,
     prices: Prices,
     bar: Bar,
     reporter: Reporter,
 ) -> dict[int, str]:
-    """Ask for what the part lacks; which claims were refused, and why."""
-    missing = [index for index in range(len(examples)) if index not in part.lines]
+    """Ask for what is not answered yet; which claims were refused, and why."""
+    missing = [index for index in range(len(examples)) if index not in answers.lines]
     refused: dict[int, str] = {}
 
     async def work(waiting: Iterator[int]) -> None:
@@ -219,13 +187,13 @@ async def _ask_all(
                 refused[index] = str(error)
                 reporter.warn(f"{examples[index].id}: refused: {error}")
             else:
-                part.append(_line(index, reply))
-            cost = prices.cost(part.tokens_in, part.tokens_out)
+                answers.append(_line(index, reply))
+            cost = prices.cost(answers.tokens_in, answers.tokens_out)
             bar.advance(1, {} if cost is None else {"cost": cost})
 
     async with Endpoint(asking, say=reporter.warn) as endpoint:
         # Nothing tells a wrong model's 400 from that of one claim, but that no claim at all is answered.
-        first = 0 if part.lines else FIRST_ASKED
+        first = 0 if answers.lines else FIRST_ASKED
         for batch in (missing[:first], missing[first:]):
             waiting = iter(batch)
             workers = [asyncio.create_task(work(waiting)) for _ in range(min(asking.concurrency, len(batch)))]
@@ -235,7 +203,7 @@ async def _ask_all(
                 for worker in workers:
                     worker.cancel()
                 await asyncio.gather(*workers, return_exceptions=True)
-            if refused and not part.lines:
+            if refused and not answers.lines:
                 raise EndpointError(
                     f"{public_url(asking.url)} refused all of the first {len(refused)} claims, the last with: "
                     f"{refused[max(refused)]}; check --endpoint, --model and --api-key-env, or begin the file with "
@@ -262,60 +230,31 @@ def _prediction(example: Example, line: dict[str, Any], template: templates.Temp
     return read_prediction(example, line["text"], template, stopped=line["stopped"], label_probs=label_probs)
 
 
-class _Part:
-    """Answers on disk as they come: whole lines only, each claim once; and the tokens that the server counted."""
+class _Answers:
+    """Answers as they come, each claim once; kept in a journal, with the tokens that the server counted."""
 
-    def __init__(self, path: Path, header: Header, examples: Sequence[Example], max_new_tokens: int) -> None:
-        self.path = path
+    def __init__(self, journal: Journal, header: Header, examples: Sequence[Example], max_new_tokens: int) -> None:
+        """Take over what an earlier start was answered.
+
+        Raises:
+            DataError: the journal belongs to other work.
+        """
         self.lines: dict[int, dict[str, Any]] = {}
         self.tokens_in = self.tokens_out = 0
+        self._journal = journal
+        self._rows = len(examples)
         content = hashlib.sha256(json.dumps([asdict(example) for example in examples]).encode()).hexdigest()
         first = {**asdict(header), "claims_sha256": content, "max_new_tokens": max_new_tokens}
         first.pop("created_by")
-        if path.is_file():
-            self._read(first, len(examples))
-        self._stream: IO[str] = path.open("a", encoding="utf-8")
-        if path.stat().st_size == 0:
-            self._write(first)
-
-    def _read(self, expected: dict[str, Any], rows: int) -> None:
-        """Take over an earlier start's answers, and cut a line off that a kill left half."""
-        whole = 0
-        with self.path.open("rb") as stream:
-            for number, raw in enumerate(stream, start=1):
-                if not raw.endswith(b"\n"):
-                    break
-                try:
-                    line = json.loads(raw)
-                except ValueError as error:
-                    raise DataError(
-                        f"not JSON ({error}); remove it to start anew", file=self.path, line=number
-                    ) from None
-                if number == 1 and line != expected:
-                    differs = ", ".join(key for key in expected if line.get(key) != expected[key])
-                    raise DataError(
-                        f"belongs to other work (it differs in {differs}); remove it to start anew", file=self.path
-                    )
-                if number > 1 and 0 <= line["index"] < rows:
-                    self._keep(line)
-                whole += len(raw)
-        os.truncate(self.path, whole)
+        journal.resume(first, self._keep)
 
     def append(self, line: dict[str, Any]) -> None:
         """Keep one more answer."""
-        self._write(line)
+        self._journal.append([line], sync=True)
         self._keep(line)
 
     def _keep(self, line: dict[str, Any]) -> None:
-        self.lines[line["index"]] = line
-        self.tokens_in += line["tokens_in"] or 0
-        self.tokens_out += line["tokens_out"] or 0
-
-    def _write(self, line: dict[str, Any]) -> None:
-        self._stream.write(json.dumps(line, ensure_ascii=False, allow_nan=False) + "\n")
-        self._stream.flush()
-        os.fsync(self._stream.fileno())
-
-    def close(self) -> None:
-        """Close the file."""
-        self._stream.close()
+        if 0 <= line["index"] < self._rows:
+            self.lines[line["index"]] = line
+            self.tokens_in += line["tokens_in"] or 0
+            self.tokens_out += line["tokens_out"] or 0
