@@ -1,49 +1,180 @@
-"""Where things lie in a run folder."""
+"""The folder of a run: where everything in it lies, and that one process at a time works on it.
+
+    recipe.yaml  manifest.json  engine.json  audit.json  data/SPLIT.jsonl
+    predictions/SIDE/SOURCE.jsonl  predictions/SIDE/validation/SOURCE.jsonl
+    train/  checkpoints/  adapter/  results.json  report.html  tables/  figures/  worker.log
+
+An experiment of several arms or seeds has a folder with one such folder for each in it, and a report of its own.
+"""
 
 from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, Literal
 
-from filelock import FileLock, Timeout
-
 from candor.errors import RunError
+from candor.files import LOCK, locked
 
 Side = Literal["base", "trained"]
+"""Which model: as it was, or with the adapter that training made."""
 
-RECIPE: Final = "recipe.yaml"
-MANIFEST: Final = "manifest.json"
-ENGINE: Final = "engine.json"
-AUDIT: Final = "audit.json"
-RESULTS: Final = "results.json"
-ADAPTER: Final = "adapter"
-LOCK: Final = ".lock"
+SIDES: Final[tuple[Side, Side]] = ("base", "trained")
+
+_TEST: Final = "test"
 
 
-@contextlib.contextmanager
-def working_in(folder: Path) -> Iterator[None]:
-    """Keep others out of a run folder meanwhile; a process that dies lets go of it.
+@dataclass(frozen=True, slots=True)
+class RunFolder:
+    """Names what lies in a run's folder; reads and writes nothing of it.
 
-    Raises:
-        RunError: another process is at work there.
+    Attributes:
+        path: the folder; it need not be there.
     """
-    try:
-        with FileLock(folder / LOCK, timeout=0):
+
+    path: Path
+
+    def __str__(self) -> str:
+        """The folder's path, as messages show it."""
+        return str(self.path)
+
+    @property
+    def recipe(self) -> Path:
+        """The resolved recipe of the run."""
+        return self.path / "recipe.yaml"
+
+    @property
+    def is_run(self) -> bool:
+        """Whether a run was begun here."""
+        return self.recipe.is_file()
+
+    @property
+    def manifest(self) -> Path:
+        """What made the run; there once the data is."""
+        return self.path / "manifest.json"
+
+    @property
+    def engine(self) -> Path:
+        """What ran the model last."""
+        return self.path / "engine.json"
+
+    @property
+    def audit(self) -> Path:
+        """What shortcuts score on the data."""
+        return self.path / "audit.json"
+
+    @property
+    def data(self) -> Path:
+        """Folder of the examples."""
+        return self.path / "data"
+
+    def examples(self, split: str) -> Path:
+        """Examples of all sources in a split."""
+        return self.data / f"{split}.jsonl"
+
+    def predictions(self, side: Side, split: str, source: str) -> Path:
+        """A model's answers to one source in a split."""
+        return self._answers(side, split) / f"{source}.jsonl"
+
+    def test_predictions(self, side: Side) -> list[Path]:
+        """A model's answers to the test sets that are there, one file each, by name."""
+        return sorted(self._answers(side, _TEST).glob("*.jsonl"))
+
+    def _answers(self, side: Side, split: str) -> Path:
+        """Folder of a model's answers: to test sets in the side's own, to other splits one below."""
+        place = self.path / "predictions" / side
+        return place if split == _TEST else place / split
+
+    @property
+    def metrics(self) -> Path:
+        """Figures of every training step."""
+        return self.path / "train" / "metrics.jsonl"
+
+    @property
+    def rollouts(self) -> Path:
+        """Some completions of every training step."""
+        return self.path / "train" / "rollouts.jsonl"
+
+    @property
+    def selected(self) -> Path:
+        """Which step became the adapter; there once training has ended."""
+        return self.path / "train" / "done.json"
+
+    @property
+    def tracked(self) -> Path:
+        """What trackers have been told."""
+        return self.path / "train" / "tracked.json"
+
+    @property
+    def checkpoints(self) -> Path:
+        """Folder of what training goes on from."""
+        return self.path / "checkpoints"
+
+    def checkpoint(self, steps: int) -> Path:
+        """Folder of the state after so many steps."""
+        return self.checkpoints / f"step-{steps:06d}"
+
+    def saved_steps(self) -> list[int]:
+        """After how many steps there are checkpoints, in order."""
+        return sorted(int(path.name.removeprefix("step-")) for path in self.checkpoints.glob("step-*"))
+
+    @property
+    def adapter(self) -> Path:
+        """Folder of the trained adapter, as PEFT writes it."""
+        return self.path / "adapter"
+
+    @property
+    def is_trained(self) -> bool:
+        """Whether training has come to its end, adapter included."""
+        return self.selected.is_file() and self.adapter.is_dir()
+
+    @property
+    def results(self) -> Path:
+        """Base and trained model compared."""
+        return self.path / "results.json"
+
+    def seed_results(self, arm: str) -> Path:
+        """In an experiment's folder: the seeds of an arm together, of a nameless one where there is no other."""
+        return self.path / (f"seeds-{arm}.json" if arm else "seeds.json")
+
+    @property
+    def report(self) -> Path:
+        """The page."""
+        return self.path / "report.html"
+
+    @property
+    def tables(self) -> Path:
+        """Folder of the report's tables."""
+        return self.path / "tables"
+
+    @property
+    def figures(self) -> Path:
+        """Folder of the report's figures."""
+        return self.path / "figures"
+
+    @property
+    def worker_log(self) -> Path:
+        """What a process of its own printed while it worked here."""
+        return self.path / "worker.log"
+
+    def runs_below(self) -> list[RunFolder]:
+        """Run folders right below this one, by name."""
+        if not self.path.is_dir():
+            return []
+        below = (RunFolder(child) for child in sorted(self.path.iterdir()))
+        return [folder for folder in below if folder.is_run]
+
+    @contextlib.contextmanager
+    def working(self) -> Iterator[None]:
+        """Keep others out of the folder meanwhile; a process that dies lets go of it.
+
+        Raises:
+            RunError: another process is at work there.
+        """
+        busy = RunError(
+            f"{self}: another process is at work in this run folder; wait for it, stop it, or choose another --out"
+        )
+        with locked(self.path / LOCK, error=busy):
             yield
-    except Timeout:
-        raise RunError(
-            f"{folder}: another process is at work in this run folder; wait for it, stop it, or choose another --out"
-        ) from None
-
-
-def examples_path(folder: Path, split: str) -> Path:
-    """Examples of all sources in a split."""
-    return folder / "data" / f"{split}.jsonl"
-
-
-def prediction_path(folder: Path, side: Side, split: str, source: str) -> Path:
-    """Predictions: of test sets directly under the side's folder, of other splits one folder below."""
-    place = folder / "predictions" / side
-    return (place if split == "test" else place / split) / f"{source}.jsonl"

@@ -17,7 +17,7 @@ from toy import save_toy_model, toy_recipe
 
 from candor.cli.main import main
 from candor.recipe.recipe import dump
-from candor.run_folder import working_in
+from candor.run_folder import RunFolder
 
 
 @pytest.fixture(scope="module")
@@ -97,7 +97,7 @@ def test_two_processes_do_not_work_in_one_run_folder(
     finished: Path, recipe_file: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
     command = ["run", str(recipe_file), "--out", str(finished), "--quiet"]
-    with working_in(finished / "paper-seed0"):
+    with RunFolder(finished / "paper-seed0").working():
         assert _run(*command) == 1
         error = capfd.readouterr().err
         assert "paper-seed0: another process is at work in this run folder" in error

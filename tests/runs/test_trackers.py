@@ -16,6 +16,7 @@ from candor.cli.main import main
 from candor.errors import CandorError, Stopped
 from candor.progress import Reporter
 from candor.recipe.recipe import Recipe
+from candor.run_folder import RunFolder
 from candor.runs.experiment import run_experiment
 from candor.runs.trackers import Trackers, check_trackers
 
@@ -163,7 +164,7 @@ def test_numbers_are_sent_once_over_all_starts(tmp_path: Path, monkeypatch: pyte
     monkeypatch.setattr(Trackers, "_start", lambda self, name: tracker)
     steps = [{"step": i, "loss": i / 2, "warnings": ["w"]} for i in range(3)]
     for rows_of_start in (steps[:2], steps, steps):
-        trackers = Trackers(["wandb"], tmp_path, {})
+        trackers = Trackers(["wandb"], RunFolder(tmp_path), {})
         trackers.log_steps(rows_of_start)
         trackers.close()
     assert tracker.told == [({"train/loss": i / 2}, i) for i in range(3)]

@@ -17,7 +17,7 @@ from candor.prompts.answers import CONFIDENCES
 from candor.prompts.grammar import answer_grammar
 from candor.prompts.templates import get
 from candor.recipe.recipe import load_recipe
-from candor.run_folder import prediction_path
+from candor.run_folder import RunFolder
 from candor.types import LABELS, Label, Validity
 from candor.verifier.abstention import LEAST_VALID_MASS, Abstention, choose_abstention
 from candor.verifier.verifier import Verdict, Verifier, greedy_answer
@@ -48,7 +48,7 @@ def test_unknown_names_are_refused() -> None:
 
 
 def test_verdicts_are_those_of_the_run(verifier: Verifier, trained_run: Path) -> None:
-    rows = read_predictions(prediction_path(trained_run, "trained", "validation", "toy")).predictions
+    rows = read_predictions(RunFolder(trained_run).predictions("trained", "validation", "toy")).predictions
     verdicts = verifier.verify_batch([(row.claim, row.evidence) for row in rows])
     clean = [(v, row) for v, row in zip(verdicts, rows, strict=True) if row.validity is Validity.CLEAN]
     assert len(clean) > 5
@@ -149,7 +149,7 @@ def test_the_rule_accepts_from_its_threshold_on() -> None:
 
 
 def test_the_threshold_keeps_its_word_on_the_validation_answers(trained_run: Path) -> None:
-    rows = read_predictions(prediction_path(trained_run, "trained", "validation", "toy")).predictions
+    rows = read_predictions(RunFolder(trained_run).predictions("trained", "validation", "toy")).predictions
     recipe = load_recipe(trained_run / "recipe.yaml")
     rule = choose_abstention(trained_run, recipe, risk=0.9)
     assert rule is not None

@@ -23,7 +23,7 @@ from candor.errors import CandorError, DataError, ModelError
 from candor.files import write_json
 from candor.recipe.data import OnBadRow
 from candor.recipe.recipe import Recipe, dump, find_recipe, load_recipe, resolve_arms
-from candor.run_folder import RECIPE
+from candor.run_folder import RunFolder
 from candor.sandbox.world import DOMAINS
 from candor.types import LABELS, Example
 
@@ -150,8 +150,8 @@ def audit_command(
     is_recipe = path.suffix in (".yaml", ".yml") or not (path.exists() or target in NAMED_SOURCES)
     if override and not is_recipe:
         raise DataError("-o changes a recipe, and this is none", file=target)
-    of_run = path / RECIPE
-    place = find_recipe(target) if is_recipe else of_run if of_run.is_file() else None
+    run = RunFolder(path)
+    place = find_recipe(target) if is_recipe else run.recipe if run.is_run else None
     options = {
         "model.name": model,
         "model.max_length": max_length,

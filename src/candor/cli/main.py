@@ -17,6 +17,7 @@ import candor
 from candor.cli import data as data_commands
 from candor.cli import predict, verify
 from candor.errors import CandorError, RecipeError, Stopped
+from candor.run_folder import RunFolder
 
 # Newer versions of Typer carry a click of their own; this finds the base of its errors in either.
 ClickException: type[typer.BadParameter] = typer.BadParameter.__mro__[2]
@@ -146,8 +147,9 @@ def run(
             )
         if parallel.is_main():
             _print_results(runs)
-            if (folder / "report.html").is_file():
-                Console(stderr=True).print(f"report: {folder / 'report.html'}", highlight=False)
+            page = RunFolder(folder).report
+            if page.is_file():
+                Console(stderr=True).print(f"report: {page}", highlight=False)
     finally:
         parallel.stop()
 
@@ -226,7 +228,7 @@ def report(
     """
     from candor.report.page import build_page, report_run
 
-    page = report_run(runs[0]) if len(runs) == 1 and out is None else build_page(runs, out or runs[0] / "report.html")
+    page = report_run(runs[0]) if len(runs) == 1 and out is None else build_page(runs, out or RunFolder(runs[0]).report)
     typer.echo(str(page))
 
 
@@ -239,7 +241,7 @@ def _print_results(runs: list[Path]) -> None:
     from candor.report.runs import find_runs
     from candor.report.tables import arms_table
 
-    compared = [folder for folder in runs if (folder / "results.json").is_file()]
+    compared = [folder for folder in runs if RunFolder(folder).results.is_file()]
     finished = find_runs(*compared) if compared else []
     if len(finished) == 1:
         Console().print(terminal_table(finished[0].results))

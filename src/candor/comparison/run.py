@@ -10,7 +10,7 @@ from candor.errors import PredictionError
 from candor.files import read_json
 from candor.metrics import schema
 from candor.recipe.recipe import Recipe, load_recipe
-from candor.run_folder import AUDIT, MANIFEST, RECIPE, prediction_path
+from candor.run_folder import RunFolder
 
 
 def compare_run(folder: Path) -> schema.RunResults:
@@ -19,15 +19,16 @@ def compare_run(folder: Path) -> schema.RunResults:
     Raises:
         PredictionError: a prediction file is missing.
     """
-    recipe = load_recipe(folder / RECIPE)
+    run = RunFolder(folder)
+    recipe = load_recipe(run.recipe)
     comparisons = [
-        _compare(folder, recipe, source)
+        _compare(run, recipe, source)
         for source in recipe.data.test
-        if prediction_path(folder, "base", "test", source).is_file()
+        if run.predictions("base", "test", source).is_file()
     ]
     if not comparisons:
         raise PredictionError(f"{folder}: no test sets to compare on; give counts under data.test")
-    manifest = read_json(folder / MANIFEST)
+    manifest = read_json(run.manifest)
     return run_results(
         {
             "name": recipe.name,
@@ -44,14 +45,13 @@ def compare_run(folder: Path) -> schema.RunResults:
             "git_commit": manifest["git_commit"],
         },
         comparisons,
-        audit=_against(folder, recipe),
+        audit=_against(run, recipe),
     )
 
 
-def _against(folder: Path, recipe: Recipe) -> dict[str, list[str]]:
+def _against(run: RunFolder, recipe: Recipe) -> dict[str, list[str]]:
     """What speaks against claims about each dataset: the audit's warnings, and prompts of it that training has read."""
-    path = folder / AUDIT
-    warnings = read_json(path)["warnings"] if path.is_file() else []
+    warnings = read_json(run.audit)["warnings"] if run.audit.is_file() else []
     read = [
         f"{source}: training has read prompts of its training split, without labels." for source in recipe.unlabelled()
     ]
@@ -60,14 +60,14 @@ def _against(folder: Path, recipe: Recipe) -> dict[str, list[str]]:
     }
 
 
-def _compare(folder: Path, recipe: Recipe, source: str) -> schema.Comparison:
+def _compare(run: RunFolder, recipe: Recipe, source: str) -> schema.Comparison:
     validation = (
-        prediction_path(folder, "base", "validation", source),
-        prediction_path(folder, "trained", "validation", source),
+        run.predictions("base", "validation", source),
+        run.predictions("trained", "validation", source),
     )
     return compare_files(
-        prediction_path(folder, "base", "test", source),
-        prediction_path(folder, "trained", "test", source),
+        run.predictions("base", "test", source),
+        run.predictions("trained", "test", source),
         validation=validation if all(path.is_file() for path in validation) else None,
         dataset=source,
         role="in_domain" if source in recipe.trained_on() else "out_of_domain",

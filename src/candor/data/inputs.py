@@ -26,6 +26,7 @@ from candor.recipe.data import (
     TableSource,
     VitamincSource,
 )
+from candor.run_folder import RunFolder
 from candor.sandbox.world import DOMAINS
 from candor.types import Example
 
@@ -70,12 +71,13 @@ def read_splits(
     """
     path = Path(target)
     if path.is_dir():
-        folder = path / "data" if (path / "data").is_dir() else path
-        files = {split: folder / f"{split}.jsonl" for split in SPLITS}
-        present = {split: file for split, file in files.items() if file.is_file()}
+        run = RunFolder(path)
+        # The folder with the examples alone is taken as well.
+        files = [run.examples(split) if run.data.is_dir() else path / run.examples(split).name for split in SPLITS]
+        present = {split: file for split, file in zip(SPLITS, files, strict=True) if file.is_file()}
         if not present:
-            names = ", ".join(file.name for file in files.values())
-            raise DataError(f"not the folder of a run: none of {names} is there", file=folder)
+            names = ", ".join(file.name for file in files)
+            raise DataError(f"not the folder of a run: none of {names} is there", file=files[0].parent)
         return {split: _by_dataset(read_file(file).examples) for split, file in present.items()}
     if path.is_file():
         loaded = read_file(path, on_bad_row=on_bad_row)

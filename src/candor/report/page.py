@@ -22,6 +22,7 @@ from candor.report.figures import ARMS_A_PANEL, Figures, training_warnings
 from candor.report.predictions import CONFIDENT, MAX_OUTPUT, MAX_TEXT, browsable, script_json
 from candor.report.runs import Run, find_runs
 from candor.report.style import DARK, PAPER, inline_svg, role_of, save
+from candor.run_folder import RunFolder
 
 MAX_BYTES = 3_000_000
 """Of a page; predictions are left out to keep it, words, tables and figures of very many runs are not."""
@@ -54,14 +55,14 @@ def report_run(run_dir: Path | str, runs: Sequence[Path | str] = ()) -> Path:
         RunError: nothing to report in it.
         DataError: a file of the run cannot be read.
     """
-    run_dir = Path(run_dir)
-    found = find_runs(*(runs or [run_dir]))
+    folder = RunFolder(Path(run_dir))
+    found = find_runs(*(runs or [folder.path]))
     drawn = Figures.of(arms_of(found))
-    write_tables(found, run_dir / "tables")
+    write_tables(found, folder.tables)
     for drawing in drawn.drawings:
-        save(drawing, run_dir / "figures")
-    write_text(run_dir / "report.html", render_page(found, drawn, title=_title(found)))
-    return run_dir / "report.html"
+        save(drawing, folder.figures)
+    write_text(folder.report, render_page(found, drawn, title=_title(found)))
+    return folder.report
 
 
 def build_page(runs: Sequence[Path | str], out: Path | str, title: str | None = None) -> Path:

@@ -16,10 +16,8 @@ from candor.errors import RunError
 from candor.files import read_json, read_jsonl
 from candor.metrics.schema import Comparison, check_results
 from candor.predictions.file import read_predictions
-from candor.run_folder import AUDIT, MANIFEST, RECIPE, RESULTS
+from candor.run_folder import SIDES, RunFolder
 from candor.types import Prediction
-
-STAGES = ("base", "trained")
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +31,7 @@ class Run:
         recipe: ``recipe.yaml`` as read, and its text.
         manifest, audit: the JSON files of that name; empty when missing.
         steps: rows of ``train/metrics.jsonl``.
-        predictions: by stage (``base``, ``trained``) and dataset.
+        predictions: by side (``base``, ``trained``) and dataset.
     """
 
     name: str
@@ -64,31 +62,30 @@ def load_run(folder: Path | str, *, name: str | None = None) -> Run:
         DataError: a JSON file is there and cannot be read; names file and line.
         PredictionError: the same of a prediction file, or the results do not have the documented shape.
     """
-    run = _load(Path(folder), name)
+    run = _load(RunFolder(Path(folder)), name)
     if not run.begun:
         raise RunError(f"{folder}: nothing to report; expected results.json, predictions/ or train/metrics.jsonl in it")
     return run
 
 
-def _load(folder: Path, name: str | None) -> Run:
-    if not folder.is_dir():
+def _load(folder: RunFolder, name: str | None) -> Run:
+    if not folder.path.is_dir():
         raise RunError(f"{folder}: no such run folder")
-    recipe_path = folder / RECIPE
-    recipe_text = recipe_path.read_text(encoding="utf-8") if recipe_path.is_file() else ""
-    steps_path = folder / "train" / "metrics.jsonl"
-    results = _object(folder / RESULTS)
+    recipe_text = folder.recipe.read_text(encoding="utf-8") if folder.is_run else ""
+    steps = folder.metrics
+    results = _object(folder.results)
     if results:
         check_results(results)
     return Run(
-        name=folder.resolve().name if name is None else name,
-        folder=folder,
+        name=folder.path.resolve().name if name is None else name,
+        folder=folder.path,
         results=results,
-        recipe=_recipe(recipe_path, recipe_text),
+        recipe=_recipe(folder.recipe, recipe_text),
         recipe_text=recipe_text,
-        manifest=_object(folder / MANIFEST),
-        audit=_object(folder / AUDIT),
-        steps=[_row(row, steps_path) for row in read_jsonl(steps_path)] if steps_path.is_file() else [],
-        predictions={stage: _predictions(folder / "predictions" / stage) for stage in STAGES},
+        manifest=_object(folder.manifest),
+        audit=_object(folder.audit),
+        steps=[_row(row, steps) for row in read_jsonl(steps)] if steps.is_file() else [],
+        predictions={side: _predictions(folder.test_predictions(side)) for side in SIDES},
     )
 
 
@@ -103,8 +100,10 @@ def comparison_run(results: Comparison, base: Path | str, trained: Path | str) -
     Raises:
         PredictionError: a file cannot be read.
     """
-    files = {"base": base, "trained": trained}
-    predictions = {stage: {results["dataset"]: load_side(files[stage], stage).predictions} for stage in STAGES}
+    files = dict(zip(SIDES, (base, trained), strict=True))
+    predictions: dict[str, Mapping[str, Sequence[Prediction]]] = {
+        side: {results["dataset"]: load_side(files[side], side).predictions} for side in SIDES
+    }
     name = str(results["trained"]["model"] or results["dataset"])
     judged = run_results({"name": name}, [results])
     return Run(name=name, folder=Path(trained).parent, results=judged, predictions=predictions)
@@ -128,14 +127,14 @@ def find_runs(*folders: Path | str) -> list[Run]:
     if len(found) == 1:
         return [load_run(found[0])]
     common = Path(os.path.commonpath([path.resolve() for path in found]))
-    runs = [_load(path, path.resolve().relative_to(common).as_posix()) for path in found]
+    runs = [_load(RunFolder(path), path.resolve().relative_to(common).as_posix()) for path in found]
     if not any(run.begun for run in runs):
         raise RunError(f"{common}: nothing to report yet in any of its {len(runs)} run folders")
     return runs
 
 
 def _run_folders(folder: Path) -> list[Path]:
-    if (folder / RECIPE).is_file() or (folder / RESULTS).is_file():
+    if RunFolder(folder).is_run or RunFolder(folder).results.is_file():
         return [folder]
     if not folder.is_dir():
         return []
@@ -165,5 +164,5 @@ def _recipe(path: Path, text: str) -> Mapping[str, Any]:
     return value if isinstance(value, dict) else {}
 
 
-def _predictions(folder: Path) -> Mapping[str, Sequence[Prediction]]:
-    return {path.stem: read_predictions(path).predictions for path in sorted(folder.glob("*.jsonl"))}
+def _predictions(paths: Sequence[Path]) -> Mapping[str, Sequence[Prediction]]:
+    return {path.stem: read_predictions(path).predictions for path in paths}

@@ -35,17 +35,7 @@ from candor.progress import Reporter
 from candor.prompts import templates
 from candor.recipe.recipe import Recipe, dump
 from candor.report.page import report_run
-from candor.run_folder import (
-    ADAPTER,
-    AUDIT,
-    ENGINE,
-    MANIFEST,
-    RESULTS,
-    Side,
-    examples_path,
-    prediction_path,
-    working_in,
-)
+from candor.run_folder import RunFolder, Side
 from candor.runs.grid import SHARED_BY_ARMS, Member, claim_folder, members
 from candor.runs.manifest import environment
 from candor.runs.prompt_lengths import meter_of_recipe
@@ -117,17 +107,17 @@ def run_experiment(
             ).go()
     if len(group) > 1 and "report" in recipe.stages and parallel.is_main():
         report_seeds(group, out)
-        report_run(out, [member.folder for member in group])
-    return [member.folder for member in group]
+        report_run(out, [member.folder.path for member in group])
+    return [member.folder.path for member in group]
 
 
 def report_seeds(group: Sequence[Member], out: Path) -> None:
     """Write ``seeds-ARM.json`` for every arm that was compared at several seeds."""
     for arm in dict.fromkeys(member.arm for member in group):
-        paths = [member.folder / RESULTS for member in group if member.arm == arm]
+        paths = [member.folder.results for member in group if member.arm == arm]
         if len(paths) > 1 and all(path.is_file() for path in paths):
             results = combine_seeds([cast("RunResults", read_results(path)) for path in paths])
-            write_results(out / (f"seeds-{arm}.json" if arm else "seeds.json"), results)
+            write_results(RunFolder(out).seed_results(arm), results)
 
 
 class Run:
@@ -169,7 +159,7 @@ class Run:
             "compare": self._compare,
             "report": self._report,
         }
-        with working_in(self._folder) if parallel.is_main() else contextlib.nullcontext():
+        with self._folder.working() if parallel.is_main() else contextlib.nullcontext():
             try:
                 for name in self._recipe.stages if only is None else only:
                     stages[name]()
@@ -180,18 +170,17 @@ class Run:
     # --------------------------------------------------------------------------------------------------- stages
 
     def _data(self) -> None:
-        manifest = self._folder / MANIFEST
-        if manifest.is_file():
+        if self._folder.manifest.is_file():
             return
         if parallel.is_main():
             if self._twin is not None:
-                shutil.copytree(self._twin.folder / "data", self._folder / "data", dirs_exist_ok=True)
-                shutil.copy2(self._twin.folder / AUDIT, self._folder / AUDIT)
-                notes = read_json(self._twin.folder / MANIFEST)["data"]
+                shutil.copytree(self._twin.folder.data, self._folder.data, dirs_exist_ok=True)
+                shutil.copy2(self._twin.folder.audit, self._folder.audit)
+                notes = read_json(self._twin.folder.manifest)["data"]
             else:
                 notes = self._make_data()
             write_json(
-                manifest,
+                self._folder.manifest,
                 {
                     **environment(),
                     "seed": self._seed,
@@ -203,7 +192,7 @@ class Run:
     def _make_data(self) -> dict[str, Any]:
         splits = make_splits(self._recipe.data, data_dir=self._data_dir, progress=self._reporter.say)
         for split, sources in splits.items():
-            write_examples(examples_path(self._folder, split), [e for examples in sources.values() for e in examples])
+            write_examples(self._folder.examples(split), [e for examples in sources.values() for e in examples])
         self._reporter.say("auditing the data for shortcuts")
         engine = self._engine_with("base")
         meter = meter_of_recipe(self._recipe, engine.tokenizer, engine.max_length)
@@ -214,20 +203,22 @@ class Run:
             max_length=meter.max_tokens,
             prompt=meter.notes(),
         )
-        write_json(self._folder / AUDIT, audited)
+        write_json(self._folder.audit, audited)
         shown, hidden = audited["warnings"][:WARNINGS_SHOWN], audited["warnings"][WARNINGS_SHOWN:]
         for warning in shown:
             self._reporter.warn(warning)
         if hidden:
-            self._reporter.say(f"and {len(hidden)} more warnings of the audit, in the report and in {AUDIT}")
+            self._reporter.say(
+                f"and {len(hidden)} more warnings of the audit, in the report and in {self._folder.audit.name}"
+            )
         return splits.notes
 
     def _base(self) -> None:
         self._predict("base")
 
     def _train(self) -> None:
-        self._trackers.log_steps(logged_rows(self._folder))
-        if (self._folder / "train" / "done.json").is_file() and (self._folder / ADAPTER).is_dir():
+        self._trackers.log_steps(logged_rows(self._folder.path))
+        if self._folder.is_trained:
             return
         trained_on = self._recipe.trained_on()
         train_set = self._examples("train")
@@ -254,7 +245,7 @@ class Run:
                 self._recipe,
                 engine,
                 examples,
-                self._folder,
+                self._folder.path,
                 seed=self._seed,
                 unlabelled=[e for name in self._recipe.unlabelled() for e in train_set[name]],
                 on_step=on_step,
@@ -269,17 +260,17 @@ class Run:
         return {name: group for name, group in self._examples("validation").items() if name in trained_on and group}
 
     def _trained(self) -> None:
-        if not (self._folder / ADAPTER).is_dir():
+        if not self._folder.adapter.is_dir():
             raise RunError(f"{self._folder}: no adapter to predict with; run the stage train first")
         self._predict("trained")
 
     def _predict(self, side: Side) -> None:
         for split in ("validation", "test"):
             for source, examples in self._examples(split).items():
-                path = prediction_path(self._folder, side, split, source)
+                path = self._folder.predictions(side, split, source)
                 if path.is_file() or not examples:
                     continue
-                twin = self._twin and prediction_path(self._twin.folder, side, split, source)
+                twin = self._twin and self._twin.folder.predictions(side, split, source)
                 if side == "base" and twin and twin.is_file():
                     if parallel.is_main():
                         with atomic_path(path) as temporary:
@@ -307,29 +298,29 @@ class Run:
                     write_predictions(path, header, predictions)
 
     def _compare(self) -> None:
-        path = self._folder / RESULTS
-        if not path.is_file() and parallel.is_main():
+        results = self._folder.results
+        if not results.is_file() and parallel.is_main():
             self._reporter.say("comparing base and trained model")
-            write_results(path, compare_run(self._folder))
-        if path.is_file():
-            self._trackers.log_results(read_results(path))
+            write_results(results, compare_run(self._folder.path))
+        if results.is_file():
+            self._trackers.log_results(read_results(results))
 
     def _report(self) -> None:
         if parallel.is_main():
-            report_run(self._folder)
+            report_run(self._folder.path)
 
     # --------------------------------------------------------------------------------------------------- helpers
 
     def _examples(self, split: str) -> dict[str, list[Example]]:
         groups: dict[str, list[Example]] = {source: [] for source in self._recipe.data.counts(split)}
-        for example in read_examples(examples_path(self._folder, split)):
+        for example in read_examples(self._folder.examples(split)):
             groups[example.dataset].append(example)
         return groups
 
     def _engine_with(self, weights: str) -> Engine:
         """The engine with a fresh adapter (the base model) or the trained one."""
         if self._engine is None or self._weights != weights:
-            adapter = self._folder / ADAPTER if weights == "trained" else True
+            adapter = self._folder.adapter if weights == "trained" else True
             self._engine = load_engine(
                 self._recipe.model, self._recipe.engine, seed=self._seed, adapter=adapter, reporter=self._reporter
             )
@@ -341,7 +332,7 @@ class Run:
                 f"{described['device']}, {described['path']} path"
             )
             if parallel.is_main():
-                write_json(self._folder / ENGINE, described)
+                write_json(self._folder.engine, described)
         return self._engine
 
     def _base_name(self) -> str:
@@ -350,7 +341,7 @@ class Run:
         return sandbox_model(self._reporter).name if name == SANDBOX else f"{name}@{self._recipe.model.revision}"
 
     def _check_base(self, base: str) -> None:
-        path = self._folder / ENGINE
+        path = self._folder.engine
         before = read_json(path).get("base", base) if path.is_file() else base
         if before != base:
             raise RunError(

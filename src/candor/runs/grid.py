@@ -11,7 +11,7 @@ from candor.engines import parallel
 from candor.errors import RunError
 from candor.files import write_text
 from candor.recipe.recipe import Recipe, dump, load_recipe, resolve_arms, to_yaml
-from candor.run_folder import RECIPE
+from candor.run_folder import RunFolder
 
 SHARED_BY_ARMS: Final = ("model", "engine", "prompt", "data", "evaluation")
 """Arms that agree in these have the same data and base predictions, which are then made once."""
@@ -24,7 +24,7 @@ class Member:
     recipe: Recipe
     arm: str
     seed: int
-    folder: Path
+    folder: RunFolder
 
 
 def members(recipe: Recipe, out: Path) -> list[Member]:
@@ -38,7 +38,7 @@ def members(recipe: Recipe, out: Path) -> list[Member]:
             values = dump(resolved) | {"seeds": [seed]}
             if not alone:  # the group has one page together; `candor report FOLDER` makes that of a single member
                 values["stages"] = [stage for stage in resolved.stages if stage != "report"]
-            found.append(Member(Recipe.model_validate(values), arm, seed, out if alone else out / name))
+            found.append(Member(Recipe.model_validate(values), arm, seed, RunFolder(out if alone else out / name)))
     return found
 
 
@@ -48,7 +48,7 @@ def claim_folder(member: Member) -> None:
     Raises:
         RunError: another recipe lies there; names what differs.
     """
-    path = member.folder / RECIPE
+    path = member.folder.recipe
     if path.is_file():
         there = dump(load_recipe(path))  # with what recipes have come to know since
         here = dump(member.recipe)

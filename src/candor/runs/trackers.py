@@ -10,11 +10,11 @@ import importlib.util
 import os
 import uuid
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any, Final
 
 from candor.errors import CandorError
 from candor.files import read_json, write_json
+from candor.run_folder import RunFolder
 
 TRACKERS: Final = ("tensorboard", "wandb", "trackio")
 INSTALL: Final = {
@@ -23,7 +23,6 @@ INSTALL: Final = {
     "trackio": "pip install trackio",
 }
 PROJECT: Final = "candor"
-STATE: Final = "tracked.json"
 
 
 def check_trackers(names: Sequence[str]) -> list[str]:
@@ -47,13 +46,12 @@ def check_trackers(names: Sequence[str]) -> list[str]:
 class Trackers:
     """The trackers of one run; they start with the first thing that they have not been told yet."""
 
-    def __init__(self, names: Sequence[str], folder: Path, config: Mapping[str, Any]) -> None:
+    def __init__(self, names: Sequence[str], folder: RunFolder, config: Mapping[str, Any]) -> None:
         """Take checked names, the run's folder and its recipe's values; nothing is started yet."""
         self._names = names
         self._folder = folder
         self._config = config
-        self._path = folder / "train" / STATE
-        self._state: dict[str, dict[str, Any]] = read_json(self._path) if self._path.is_file() else {}
+        self._state: dict[str, dict[str, Any]] = read_json(folder.tracked) if folder.tracked.is_file() else {}
         self._running: dict[str, Any] = {}
 
     def log_steps(self, rows: Sequence[Mapping[str, Any]]) -> None:
@@ -88,7 +86,7 @@ class Trackers:
 
     def _note(self, name: str, **changes: Any) -> None:
         self._of(name).update(changes)
-        write_json(self._path, self._state)
+        write_json(self._folder.tracked, self._state)
 
     def _send(self, name: str, figures: Mapping[str, float], step: int) -> None:
         if name not in self._running:
@@ -100,7 +98,7 @@ class Trackers:
 
         PartialState()  # the trackers' own logging needs it
         state = self._of(name)
-        title = f"{self._folder.resolve().parent.name}/{self._folder.resolve().name}"
+        title = "/".join(self._folder.path.resolve().parts[-2:])
         if name == "tensorboard":
             # What a kill left behind the last noted step is sent again; readers then take the later of the two.
             purge = state["steps"] or None

@@ -15,7 +15,7 @@ from typing import Final
 
 from candor.errors import RunError, Stopped
 from candor.progress import Bar, Reporter
-from candor.run_folder import RECIPE
+from candor.run_folder import RunFolder
 
 POLL_SECONDS: Final = 0.5
 ENDED_WELL: Final = (0, 130)
@@ -31,7 +31,7 @@ class Job:
         steps: training steps, for the bar.
     """
 
-    folder: Path
+    folder: RunFolder
     steps: int
 
 
@@ -53,7 +53,7 @@ def run_jobs(
         Stopped: ``should_stop`` said so; running workers were asked to stop at their next safe place.
     """
     threads = str(max(1, (os.cpu_count() or 1) // at_once))
-    waiting, running = list(jobs), dict[Path, subprocess.Popen[bytes]]()
+    waiting, running = list(jobs), dict[RunFolder, subprocess.Popen[bytes]]()
     failed: list[str] = []
     asked_to_stop = False
     with _bars(jobs, reporter) as bars, _ended_with_us(running):
@@ -79,13 +79,13 @@ def run_jobs(
 
 
 def _start(job: Job, data_dir: Path | None, threads: str, log_to: Sequence[str]) -> subprocess.Popen[bytes]:
-    command = [sys.executable, "-m", "candor.cli", "run", str(job.folder / RECIPE), "--out", str(job.folder)]
+    command = [sys.executable, "-m", "candor.cli", "run", str(job.folder.recipe), "--out", str(job.folder)]
     command += ["--yes"]  # whoever started us has been asked
     if data_dir is not None:
         command += ["--data-dir", str(data_dir)]
     for name in log_to:
         command += ["--log-to", name]
-    with (job.folder / "worker.log").open("ab") as log:
+    with job.folder.worker_log.open("ab") as log:
         # A session of its own, so that Ctrl-C in the terminal reaches the workers once, through us.
         return subprocess.Popen(
             command,
@@ -97,7 +97,7 @@ def _start(job: Job, data_dir: Path | None, threads: str, log_to: Sequence[str])
 
 
 @contextlib.contextmanager
-def _ended_with_us(running: Mapping[Path, subprocess.Popen[bytes]]) -> Iterator[None]:
+def _ended_with_us(running: Mapping[RunFolder, subprocess.Popen[bytes]]) -> Iterator[None]:
     """End the workers if we end early: left alone, they would write beside those of the next try."""
     try:
         yield
@@ -109,19 +109,18 @@ def _ended_with_us(running: Mapping[Path, subprocess.Popen[bytes]]) -> Iterator[
 
 
 @contextlib.contextmanager
-def _bars(jobs: Sequence[Job], reporter: Reporter) -> Iterator[dict[Path, Bar]]:
-    with reporter.bars([(job.folder.name, job.steps) for job in jobs]) as bars:
+def _bars(jobs: Sequence[Job], reporter: Reporter) -> Iterator[dict[RunFolder, Bar]]:
+    with reporter.bars([(job.folder.path.name, job.steps) for job in jobs]) as bars:
         yield {job.folder: bar for job, bar in zip(jobs, bars, strict=True)}
 
 
-def _steps_done(folder: Path) -> int:
-    path = folder / "train" / "metrics.jsonl"
-    if not path.is_file():
+def _steps_done(folder: RunFolder) -> int:
+    if not folder.metrics.is_file():
         return 0
-    with path.open("rb") as stream:
+    with folder.metrics.open("rb") as stream:
         return sum(1 for _ in stream)
 
 
-def _last_line(folder: Path) -> str:
-    lines = (folder / "worker.log").read_text(encoding="utf-8", errors="replace").strip().splitlines()
+def _last_line(folder: RunFolder) -> str:
+    lines = folder.worker_log.read_text(encoding="utf-8", errors="replace").strip().splitlines()
     return lines[-1] if lines else "it ended without a word"

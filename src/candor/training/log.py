@@ -10,7 +10,8 @@ from typing import Any
 from candor.engines import parallel
 from candor.engines.base import Engine
 from candor.errors import DataError, RunError
-from candor.files import Journal, read_json, write_json
+from candor.files import PART, Journal, read_json, write_json
+from candor.run_folder import RunFolder
 from candor.training.collapse import CollapseWatch
 
 
@@ -23,24 +24,22 @@ class TrainingLog:
 
     def __init__(self, folder: Path) -> None:
         """Take the run's folder; nothing is read or written yet."""
-        self._checkpoints = folder / "checkpoints"
-        self._adapter = folder / "adapter"
-        self._metrics = Journal(folder / "train" / "metrics.jsonl")
-        self._rollouts = Journal(folder / "train" / "rollouts.jsonl")
-        self._done = folder / "train" / "done.json"
+        self._run = RunFolder(folder)
+        self._metrics = Journal(self._run.metrics)
+        self._rollouts = Journal(self._run.rollouts)
         self._watch = CollapseWatch()
         self._scores: list[tuple[float, int]] = []
 
     @property
     def finished(self) -> bool:
         """Whether training has come to its end, adapter included."""
-        return self._done.is_file() and self._adapter.is_dir()
+        return self._run.is_trained
 
     def resume(self, engine: Engine) -> int:
         """Load the last checkpoint into the engine, take back later lines, and return the step to go on with."""
-        step = max(self._saved_steps(), default=0)
+        step = max(self._run.saved_steps(), default=0)
         if step:
-            engine.load(self._checkpoint(step))
+            engine.load(self._run.checkpoint(step))
         rows, metrics_size = _before(step, self._metrics)
         if [row["step"] for row in rows] != list(range(step)):
             raise RunError(
@@ -52,7 +51,7 @@ class TrainingLog:
             self._note_score(row)
         if parallel.is_main():
             # What a save that was killed has left behind would stay forever.
-            for rest in self._checkpoints.glob(".*.part"):
+            for rest in self._run.checkpoints.glob(f".*{PART}"):
                 shutil.rmtree(rest)
             self._metrics.cut(metrics_size)
             self._rollouts.cut(_before(step, self._rollouts)[1])
@@ -74,11 +73,11 @@ class TrainingLog:
             # A checkpoint without the lines before it is damage, so they are safe first.
             self._metrics.sync()
             self._rollouts.sync()
-            engine.save(self._checkpoint(steps))
+            engine.save(self._run.checkpoint(steps))
             needed = {steps, self._best_step()}
-            for old in self._saved_steps():
+            for old in self._run.saved_steps():
                 if old not in needed:
-                    shutil.rmtree(self._checkpoint(old))
+                    shutil.rmtree(self._run.checkpoint(old))
         parallel.barrier()
 
     def out_of_patience(self, patience: int) -> bool:
@@ -92,15 +91,17 @@ class TrainingLog:
         """Write the adapter: that of the best validation if there was any, else the last."""
         best = self._best_step()
         if best is not None:
-            engine.load(self._checkpoint(best))
+            engine.load(self._run.checkpoint(best))
         if parallel.is_main():
-            engine.save_adapter(self._adapter)
-            write_json(self._done, {"selected_step": best, "selected_by": None if best is None else "validation"})
+            engine.save_adapter(self._run.adapter)
+            write_json(
+                self._run.selected, {"selected_step": best, "selected_by": None if best is None else "validation"}
+            )
         parallel.barrier()
 
     def selected(self) -> dict[str, Any]:
         """Which step's weights became the adapter, and why."""
-        return dict(read_json(self._done))
+        return dict(read_json(self._run.selected))
 
     def _best_step(self) -> int | None:
         """Steps taken at the best validation score so far; the earliest of equals."""
@@ -110,16 +111,10 @@ class TrainingLog:
         if "validation_score" in row:
             self._scores.append((row["validation_score"], row["step"] + 1))
 
-    def _checkpoint(self, steps: int) -> Path:
-        return self._checkpoints / f"step-{steps:06d}"
-
-    def _saved_steps(self) -> list[int]:
-        return sorted(int(path.name.removeprefix("step-")) for path in self._checkpoints.glob("step-*"))
-
 
 def logged_rows(folder: Path) -> list[dict[str, Any]]:
     """Every step's figures in a run's folder, as far as they were written whole; none where nothing was trained."""
-    return [row for row, _ in _steps(Journal(folder / "train" / "metrics.jsonl"))]
+    return [row for row, _ in _steps(Journal(RunFolder(folder).metrics))]
 
 
 def _before(step: int, journal: Journal) -> tuple[list[dict[str, Any]], int]:

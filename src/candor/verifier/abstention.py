@@ -14,7 +14,7 @@ from candor.metrics.threshold import Choice, choose_threshold
 from candor.metrics.views import stated_view
 from candor.predictions.file import read_predictions
 from candor.recipe.recipe import Recipe
-from candor.run_folder import prediction_path
+from candor.run_folder import RunFolder
 from candor.types import Prediction
 
 LEAST_VALID_MASS: Final = 0.5
@@ -79,7 +79,8 @@ def choose_abstention(
     """
     if risk is not None and not 0 < risk < 1:
         raise RunError(f"risk: {risk:g} is not between 0 and 1; 0.1 means that one accepted answer in ten may be wrong")
-    there = {source: prediction_path(folder, "trained", "validation", source) for source in recipe.data.validation}
+    run = RunFolder(folder)
+    there = {source: run.predictions("trained", "validation", source) for source in recipe.data.validation}
     there = {source: path for source, path in there.items() if path.is_file()}
     missing = [source for source in sources or () if source not in there]
     if missing:

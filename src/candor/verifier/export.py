@@ -14,7 +14,7 @@ from candor.files import atomic_folder, read_json, write_json, write_text
 from candor.progress import Reporter
 from candor.prompts import templates
 from candor.recipe.recipe import Recipe, load_recipe
-from candor.run_folder import RECIPE, RESULTS
+from candor.run_folder import RunFolder
 from candor.verifier.abstention import choose_abstention
 from candor.verifier.card import model_card
 from candor.verifier.verifier import EXPORTED, trained_adapter
@@ -38,14 +38,15 @@ def export_run(folder: Path, out: Path, *, merged: bool = False, reporter: Repor
         RunError: the run has no trained model yet, or ``out`` is there already.
         ModelError: the base model cannot be loaded.
     """
-    if not (folder / RECIPE).is_file():
-        raise RunError(f"{folder} is no run folder (no {RECIPE} in it)")
+    run = RunFolder(folder)
+    if not run.is_run:
+        raise RunError(f"{run} is no run folder (no {run.recipe.name} in it)")
     if out.exists():
         raise RunError(f"{out} is there already; remove it or name another folder")
-    recipe = load_recipe(folder / RECIPE)
-    adapter = trained_adapter(folder, recipe)
+    recipe = load_recipe(run.recipe)
+    adapter = trained_adapter(run, recipe)
     base = base_model_of(adapter, recipe.model.name, reporter or Reporter(quiet=True))
-    results = read_json(folder / RESULTS) if (folder / RESULTS).is_file() else None
+    results = read_json(run.results) if run.results.is_file() else None
     with atomic_folder(out) as target:
         if merged:
             _write_merged(recipe, base, adapter, target)

@@ -28,7 +28,7 @@ from candor.prompts.grammar import answer_grammar
 from candor.prompts.probe import label_probs
 from candor.recipe.engine import EngineConfig, ModelConfig
 from candor.recipe.recipe import Recipe, load_recipe
-from candor.run_folder import ADAPTER, RECIPE
+from candor.run_folder import RunFolder
 from candor.types import LABELS, Example, Label
 from candor.verifier.abstention import Abstention, choose_abstention
 
@@ -141,13 +141,13 @@ class Verifier:
         """
         folder = Path(source)
         quiet = reporter or Reporter(quiet=True)
-        if (folder / RECIPE).is_file():
+        run = RunFolder(folder)
+        if run.is_run:
             if adapter is not None or template is not None:
                 raise RunError(f"{folder} is a run, which has its own adapter and template; leave yours out")
-            return cls._of_run(folder, device, risk, validation, batch_size, quiet)
-        several = sorted(path.parent.name for path in folder.glob(f"*/{RECIPE}")) if folder.is_dir() else []
-        if several:
-            raise RunError(f"{folder} holds several runs; choose one: {', '.join(str(folder / n) for n in several)}")
+            return cls._of_run(run, device, risk, validation, batch_size, quiet)
+        if several := run.runs_below():
+            raise RunError(f"{folder} holds several runs; choose one: {', '.join(map(str, several))}")
         if risk is not None or validation is not None:
             raise RunError(f"{source} is no run folder, so there are no validation answers to choose a threshold on")
         if (folder / EXPORTED).is_file():
@@ -166,16 +166,16 @@ class Verifier:
     @classmethod
     def _of_run(
         cls,
-        folder: Path,
+        folder: RunFolder,
         device: str,
         risk: float | None,
         validation: Sequence[str] | None,
         batch_size: int,
         reporter: Reporter,
     ) -> Verifier:
-        recipe = load_recipe(folder / RECIPE)
+        recipe = load_recipe(folder.recipe)
         adapter = trained_adapter(folder, recipe)
-        abstention = choose_abstention(folder, recipe, risk=risk, sources=validation)
+        abstention = choose_abstention(folder.path, recipe, risk=risk, sources=validation)
         name = base_model_of(adapter, recipe.model.name, reporter)
         model = recipe.model.model_copy(update={"name": name, "device": device})
         engine = load_engine(model, recipe.engine, seed=0, adapter=adapter, reporter=reporter)
@@ -330,20 +330,20 @@ def greedy_answer(tokens_A_T: NDArray[np.int64], scores_A_T: NDArray[np.float64]
     return int(left_A.argmax())
 
 
-def trained_adapter(folder: Path, recipe: Recipe) -> Path:
+def trained_adapter(folder: RunFolder, recipe: Recipe) -> Path:
     """The adapter folder of a run.
 
     Raises:
         RunError: there is none, or the model was trained to reason before it answers.
     """
-    if not (folder / ADAPTER).is_dir():
-        raise RunError(f"{folder}: no trained model in it yet (no {ADAPTER}/); finish it with candor run")
+    if not folder.adapter.is_dir():
+        raise RunError(f"{folder}: no trained model in it yet (no {folder.adapter.name}/); finish it with candor run")
     if recipe.sampling.reasoning_tokens:
         raise RunError(
             f"{folder}: the model was trained to reason before it answers (sampling.reasoning_tokens), and verdicts "
             "are read right behind the prompt; use candor predict"
         )
-    return folder / ADAPTER
+    return folder.adapter
 
 
 def _adapter_sha256(adapter: Path | None) -> str | None:

@@ -158,7 +158,7 @@ def require(data_dir: Path, dataset: str, name: str) -> DataPath:
 def default_data_dir() -> Path:
     """Where official files lie unless a folder is given: ``data`` here, or else the user's cache folder."""
     here = Path("data")
-    return here if here.is_dir() else Path(pooch.os_cache("candor")) / "data"
+    return here if here.is_dir() else Path(pooch.os_cache("candor")) / here
 
 
 def zip_members(path: Path) -> list[str]:
