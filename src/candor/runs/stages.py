@@ -1,0 +1,282 @@
+"""The stages of one run, from its data to its report: each reads files, writes files, and is done once."""
+
+from __future__ import annotations
+
+import contextlib
+import shutil
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, Final
+
+from candor.comparison.results import read_results, write_results
+from candor.comparison.run import compare_run
+from candor.data.audit import audit
+from candor.data.examples import read_examples, write_examples
+from candor.data.splits import make_splits
+from candor.engines import parallel
+from candor.engines.base import Engine
+from candor.engines.load import SANDBOX, load_engine, sandbox_model
+from candor.errors import DataError, RunError
+from candor.files import atomic_path, read_json, write_json
+from candor.predictions.file import Header, write_predictions
+from candor.predictions.local import predict
+from candor.predictions.validation import validation_score
+from candor.progress import Reporter
+from candor.prompts import templates
+from candor.recipe.recipe import dump
+from candor.report.page import report_run
+from candor.run_folder import Side
+from candor.runs.grid import SHARED_BY_ARMS, Member
+from candor.runs.manifest import environment
+from candor.runs.prompt_lengths import meter_of_recipe
+from candor.runs.trackers import Trackers
+from candor.training.log import logged_rows
+from candor.training.loop import ShouldStop, train
+from candor.types import Example
+
+WARNINGS_SHOWN: Final = 2
+"""Warnings of the audit that are printed; the report has all."""
+
+
+class Stages:
+    """What one member of an experiment goes through in its run folder."""
+
+    def __init__(
+        self,
+        member: Member,
+        *,
+        data_dir: Path | None,
+        reporter: Reporter,
+        siblings: Sequence[Member] = (),
+        should_stop: ShouldStop | None = None,
+        log_to: Sequence[str] = (),
+    ) -> None:
+        """Take what is to be run; nothing is done yet.
+
+        Args:
+            member: the recipe of one arm at one seed, and its folder.
+            data_dir: where official data files lie.
+            reporter: told of progress.
+            siblings: members of the same experiment whose data and base predictions may be copied.
+            should_stop: asked after every training step.
+            log_to: trackers that are told of training steps and results.
+        """
+        self._should_stop = should_stop
+        self._recipe = member.recipe
+        self._seed = member.seed
+        self._folder = member.folder
+        self._data_dir = data_dir
+        self._reporter = reporter
+        self._template = templates.get(member.recipe.prompt.template)
+        self._engine: Engine | None = None
+        self._weights = "none"
+        mine = dump(member.recipe)
+        self._trackers = Trackers(log_to if parallel.is_main() else (), member.folder, mine)
+        self._twin = next(
+            (s for s in siblings if all(dump(s.recipe)[part] == mine[part] for part in SHARED_BY_ARMS)), None
+        )
+
+    def go(self, only: Sequence[str] | None = None) -> None:
+        """Do every stage of the recipe that is not done yet, or only some.
+
+        Raises:
+            RunError: another process is at work in the folder, or a stage lacks what an earlier one makes.
+            Stopped: ``should_stop`` said so.
+        """
+        stages: dict[str, Callable[[], None]] = {
+            "data": self._data,
+            "base": self._base,
+            "train": self._train,
+            "trained": self._trained,
+            "compare": self._compare,
+            "report": self._report,
+        }
+        with self._folder.working() if parallel.is_main() else contextlib.nullcontext():
+            try:
+                for name in self._recipe.stages if only is None else only:
+                    stages[name]()
+                    parallel.barrier()
+            finally:
+                self._trackers.close()
+
+    # --------------------------------------------------------------------------------------------------- stages
+
+    def _data(self) -> None:
+        if self._folder.manifest.is_file():
+            return
+        if parallel.is_main():
+            if self._twin is not None:
+                shutil.copytree(self._twin.folder.data, self._folder.data, dirs_exist_ok=True)
+                shutil.copy2(self._twin.folder.audit, self._folder.audit)
+                notes = read_json(self._twin.folder.manifest)["data"]
+            else:
+                notes = self._make_data()
+            write_json(
+                self._folder.manifest,
+                {
+                    **environment(),
+                    "seed": self._seed,
+                    "prompt": {"template": self._template.name, "sha256": self._template.sha256},
+                    "data": notes,
+                },
+            )
+
+    def _make_data(self) -> dict[str, Any]:
+        splits = make_splits(self._recipe.data, data_dir=self._data_dir, progress=self._reporter.say)
+        for split, sources in splits.items():
+            write_examples(self._folder.examples(split), [e for examples in sources.values() for e in examples])
+        self._reporter.say("auditing the data for shortcuts")
+        engine = self._engine_with("base")
+        meter = meter_of_recipe(self._recipe, engine.tokenizer, engine.max_length)
+        audited = audit(
+            dict(splits.items()),
+            seed=self._recipe.data.seed,
+            count_tokens=meter.count,
+            max_length=meter.max_tokens,
+            prompt=meter.notes(),
+        )
+        write_json(self._folder.audit, audited)
+        shown, hidden = audited["warnings"][:WARNINGS_SHOWN], audited["warnings"][WARNINGS_SHOWN:]
+        for warning in shown:
+            self._reporter.warn(warning)
+        if hidden:
+            self._reporter.say(
+                f"and {len(hidden)} more warnings of the audit, in the report and in {self._folder.audit.name}"
+            )
+        return splits.notes
+
+    def _base(self) -> None:
+        self._predict("base")
+
+    def _train(self) -> None:
+        self._trackers.log_steps(logged_rows(self._folder.path))
+        if self._folder.is_trained:
+            return
+        trained_on = self._recipe.trained_on()
+        train_set = self._examples("train")
+        examples = [e for name, group in train_set.items() if name in trained_on for e in group]
+        if not examples:
+            raise DataError("no training examples; give counts under data.train, or leave out the stage train")
+        if self._recipe.train.validate_every and not any(self._validation().values()):
+            raise DataError(
+                "no validation examples of what is trained on; ask for some, or set train.validate_every: 0"
+            )
+        engine = self._engine_with("base")
+        self._weights = "changing"
+        validation = self._validation()
+        total = self._recipe.train.steps
+        with self._reporter.bar("train", total) as bar:
+
+            def on_step(done: int, row: dict[str, Any]) -> None:
+                bar.advance(done - bar.done, row)
+                self._trackers.log_steps([row])
+                for warning in row.get("warnings", ()):
+                    self._reporter.warn(f"step {row['step']}: {warning}")
+
+            train(
+                self._recipe,
+                engine,
+                examples,
+                self._folder.path,
+                seed=self._seed,
+                unlabelled=[e for name in self._recipe.unlabelled() for e in train_set[name]],
+                on_step=on_step,
+                validate=lambda engine: validation_score(engine, validation, self._recipe),
+                should_stop=self._should_stop,
+            )
+        self._weights = "trained"
+
+    def _validation(self) -> dict[str, list[Example]]:
+        """Validation examples of the sources that are trained on; others must not choose between checkpoints."""
+        trained_on = self._recipe.trained_on()
+        return {name: group for name, group in self._examples("validation").items() if name in trained_on and group}
+
+    def _trained(self) -> None:
+        if not self._folder.adapter.is_dir():
+            raise RunError(f"{self._folder}: no adapter to predict with; run the stage train first")
+        self._predict("trained")
+
+    def _predict(self, side: Side) -> None:
+        for split in ("validation", "test"):
+            for source, examples in self._examples(split).items():
+                path = self._folder.predictions(side, split, source)
+                if path.is_file() or not examples:
+                    continue
+                twin = self._twin and self._twin.folder.predictions(side, split, source)
+                if side == "base" and twin and twin.is_file():
+                    if parallel.is_main():
+                        with atomic_path(path) as temporary:
+                            shutil.copyfile(twin, temporary)
+                    continue
+                engine = self._engine_with(side)
+                with self._reporter.bar(f"{side} model on {source} ({split})", len(examples)) as bar:
+                    predictions = predict(
+                        engine,
+                        examples,
+                        self._template,
+                        max_new_tokens=self._recipe.evaluation.max_new_tokens,
+                        batch_size=self._recipe.evaluation.batch_size,
+                        on_batch=bar.advance,
+                    )
+                header = Header(
+                    model=self._recipe.model.name if side == "base" else f"{self._recipe.model.name} + adapter",
+                    template=self._template.name,
+                    template_sha256=self._template.sha256,
+                    dataset=source,
+                    split=split,
+                    seed=self._seed,
+                )
+                if parallel.is_main():
+                    write_predictions(path, header, predictions)
+
+    def _compare(self) -> None:
+        results = self._folder.results
+        if not results.is_file() and parallel.is_main():
+            self._reporter.say("comparing base and trained model")
+            write_results(results, compare_run(self._folder.path))
+        if results.is_file():
+            self._trackers.log_results(read_results(results))
+
+    def _report(self) -> None:
+        if parallel.is_main():
+            report_run(self._folder.path)
+
+    # --------------------------------------------------------------------------------------------------- helpers
+
+    def _examples(self, split: str) -> dict[str, list[Example]]:
+        groups: dict[str, list[Example]] = {source: [] for source in self._recipe.data.counts(split)}
+        for example in read_examples(self._folder.examples(split)):
+            groups[example.dataset].append(example)
+        return groups
+
+    def _engine_with(self, weights: str) -> Engine:
+        """The engine with a fresh adapter (the base model) or the trained one."""
+        if self._engine is None or self._weights != weights:
+            adapter = self._folder.adapter if weights == "trained" else True
+            self._engine = load_engine(
+                self._recipe.model, self._recipe.engine, seed=self._seed, adapter=adapter, reporter=self._reporter
+            )
+            self._weights = weights
+            described = self._engine.describe() | {"base": self._base_name()}
+            self._check_base(described["base"])
+            self._reporter.say(
+                f"{described['model']}: {described['parameters']:,} parameters, {described['dtype']} on "
+                f"{described['device']}, {described['path']} path"
+            )
+            if parallel.is_main():
+                write_json(self._folder.engine, described)
+        return self._engine
+
+    def _base_name(self) -> str:
+        """What tells the base model from others of the same name: other versions make another sandbox model."""
+        name = self._recipe.model.name
+        return sandbox_model(self._reporter).name if name == SANDBOX else f"{name}@{self._recipe.model.revision}"
+
+    def _check_base(self, base: str) -> None:
+        path = self._folder.engine
+        before = read_json(path).get("base", base) if path.is_file() else base
+        if before != base:
+            raise RunError(
+                f"{self._folder} was begun with the base model {before}, and this version of candor makes {base}; "
+                "choose another folder with --out, or remove this one"
+            )

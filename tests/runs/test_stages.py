@@ -1,0 +1,100 @@
+"""One run stage by stage: nothing is done twice, and what members share is made once."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from toy import save_toy_model, toy_recipe
+
+from candor.errors import RunError
+from candor.files import read_json, write_json
+from candor.progress import Reporter
+from candor.runs import stages
+from candor.runs.grid import Member, claim_folder, members
+from candor.runs.stages import Stages
+
+QUIET = Reporter(quiet=True)
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return save_toy_model(tmp_path_factory.mktemp("model"))
+
+
+def group(model: Path, out: Path, *overrides: str) -> list[Member]:
+    """Members whose folders are claimed."""
+    counts = ("data.validation={toy: 6}", "data.test={toy: 6}", "stages=[data, base]")
+    found = members(toy_recipe(model, *counts, *overrides), out)
+    for member in found:
+        claim_folder(member)
+    return found
+
+
+@pytest.fixture
+def asked(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """How many examples the model was asked about, call by call."""
+    calls: list[int] = []
+    ask = stages.predict
+
+    def counted(engine: Any, examples: Any, *rest: Any, **options: Any) -> Any:
+        calls.append(len(examples))
+        return ask(engine, examples, *rest, **options)
+
+    monkeypatch.setattr(stages, "predict", counted)
+    return calls
+
+
+def test_arms_with_the_same_data_share_it_and_the_base_models_answers(
+    model: Path, tmp_path: Path, asked: list[int]
+) -> None:
+    first, second = group(model, tmp_path, "arms={a: {train: {steps: 1}}, b: {train: {steps: 2}}}")
+    Stages(first, data_dir=None, reporter=QUIET).go()
+    Stages(second, data_dir=None, reporter=QUIET, siblings=[first]).go()
+    assert asked == [6, 6]  # validation and test, once for both
+    for place in ("audit", "engine"):
+        assert getattr(first.folder, place).is_file()
+    for split in ("validation", "test"):
+        ours, theirs = (member.folder.predictions("base", split, "toy") for member in (first, second))
+        assert ours.read_bytes() == theirs.read_bytes()
+        assert first.folder.examples(split).read_bytes() == second.folder.examples(split).read_bytes()
+    assert read_json(second.folder.manifest)["data"] == read_json(first.folder.manifest)["data"]
+
+
+def test_an_arm_with_data_of_its_own_makes_it(model: Path, tmp_path: Path, asked: list[int]) -> None:
+    first, second = group(model, tmp_path, "arms={a: {}, b: {data: {test: {toy: 5}}}}")
+    Stages(first, data_dir=None, reporter=QUIET).go()
+    Stages(second, data_dir=None, reporter=QUIET, siblings=[first]).go()
+    assert asked == [6, 6, 6, 5]
+
+
+def test_what_is_done_is_not_done_again_and_what_is_missing_is(model: Path, tmp_path: Path, asked: list[int]) -> None:
+    (member,) = group(model, tmp_path / "run")
+    Stages(member, data_dir=None, reporter=QUIET).go(["data"])
+    assert asked == []
+    Stages(member, data_dir=None, reporter=QUIET).go()
+    answers = member.folder.predictions("base", "test", "toy")
+    before = answers.read_bytes()
+    answers.unlink()
+    Stages(member, data_dir=None, reporter=QUIET).go()
+    assert asked == [6, 6, 6]
+    assert answers.read_bytes() == before
+
+
+def test_another_base_model_of_the_same_name_is_not_mixed_in(model: Path, tmp_path: Path) -> None:
+    (member,) = group(model, tmp_path / "run")
+    Stages(member, data_dir=None, reporter=QUIET).go(["data"])
+    write_json(member.folder.engine, read_json(member.folder.engine) | {"base": "another"})
+    with pytest.raises(RunError, match="was begun with the base model another"):
+        Stages(member, data_dir=None, reporter=QUIET).go(["base"])
+    assert not member.folder.predictions("base", "test", "toy").exists()
+
+
+def test_a_stage_that_lacks_the_adapter_says_which_makes_it(model: Path, tmp_path: Path) -> None:
+    (member,) = group(model, tmp_path / "run")
+    Stages(member, data_dir=None, reporter=QUIET).go(["data"])
+    with pytest.raises(RunError, match="no adapter to predict with; run the stage train first"):
+        Stages(member, data_dir=None, reporter=QUIET).go(["trained"])
+    with member.folder.working(), pytest.raises(RunError, match="another process"):
+        Stages(member, data_dir=None, reporter=QUIET).go()
