@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from candor.predictions.endpoint.client import Asking
     from candor.predictions.endpoint.file import Asked
     from candor.progress import Reporter
+    from candor.recipe.engine import Prices
 
 REFUSED_SHOWN = 5
 
@@ -86,7 +87,7 @@ def predict(
     if adapter is not None:
         raise typer.BadParameter("a model behind a server has no adapter here", param_hint="--adapter")
     from candor.predictions.endpoint.client import Asking
-    from candor.predictions.endpoint.file import Prices, predict_endpoint
+    from candor.predictions.endpoint.file import predict_endpoint
 
     asking = Asking(
         url=endpoint,
@@ -99,13 +100,27 @@ def predict(
         requests_per_minute=requests_per_minute,
     )
     _warn_of_open_key(asking, reporter)
-    prices = Prices(price_in, price_out)
     asked = predict_endpoint(
-        data, out, asking, template=template, prices=prices, refused_as_wrong=refused_as_wrong, reporter=reporter
+        data,
+        out,
+        asking,
+        template=template,
+        prices=_prices(price_in, price_out),
+        refused_as_wrong=refused_as_wrong,
+        reporter=reporter,
     )
     _tell(asked, out, max_new_tokens)
     if not asked.written:
         raise typer.Exit(1)
+
+
+def _prices(tokens_in: float | None, tokens_out: float | None) -> Prices | None:
+    """Prices where one is given at least: a server may charge for one side alone, and trains nothing."""
+    from candor.recipe.engine import Prices
+
+    if tokens_in is None and tokens_out is None:
+        return None
+    return Prices(prefill=tokens_in or 0.0, sample=tokens_out or 0.0, train=0.0)
 
 
 def _key(variable: str | None) -> str | None:

@@ -13,6 +13,8 @@ Decay: TypeAlias = Annotated[float, Field(ge=0, lt=1)]
 """How much of an average over past steps each new step keeps."""
 
 
+MILLION: Final = 1_000_000
+
 LOOPBACK: Final = ("127.0.0.1", "localhost", "::1")
 
 
@@ -51,6 +53,14 @@ class Prices(Config):
     sample: float = Field(ge=0, description="tokens sampled")
     train: float = Field(ge=0, description="tokens that a gradient was taken on")
     currency: str = "USD"
+
+    def cost(self, *, prefill: float, sample: float, train: float = 0.0) -> float:
+        """What so many tokens cost, in the currency.
+
+        >>> Prices(prefill=0.5, sample=2.0, train=4.0).cost(prefill=1e6, sample=500_000)
+        1.5
+        """
+        return (prefill * self.prefill + sample * self.sample + train * self.train) / MILLION
 
 
 class EngineConfig(Config):

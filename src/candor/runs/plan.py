@@ -25,7 +25,6 @@ from candor.recipe.recipe import Recipe, dump, resolve_arms
 from candor.runs.grid import SHARED_BY_ARMS
 from candor.types import LABELS, Example
 
-MILLION: Final = 1_000_000
 PROBED: Final = len(LABELS)
 
 
@@ -58,13 +57,12 @@ class Amount:
         return Amount(*(times * value for value in astuple(self)))
 
     def cost(self, prices: Prices) -> float:
-        """In the currency of the prices.
+        """In the currency of the prices; requests are free.
 
         >>> Amount(prefill=2e6, sample=1e6).cost(Prices(prefill=0.5, sample=2.0, train=4.0))
         3.0
         """
-        spent = self.prefill * prices.prefill + self.sample * prices.sample + self.train * prices.train
-        return spent / MILLION
+        return prices.cost(prefill=self.prefill, sample=self.sample, train=self.train)
 
 
 @dataclass(frozen=True, slots=True)

@@ -158,6 +158,16 @@ def test_a_server_with_fewer_alternatives_is_asked_for_fewer(
     assert "no label probabilities" not in told.out
 
 
+@pytest.mark.parametrize(
+    ("given", "told"), [(("--price-in", "2"), "cost 0.0024"), (("--price-out", "10"), "cost 0.0012"), ((), "120 out\n")]
+)
+def test_a_price_may_be_known_of_one_side_or_of_none(
+    server: ChatServer, claims: Path, capfd: pytest.CaptureFixture[str], given: tuple[str, ...], told: str
+) -> None:
+    assert ask(server, claims, "-q", *given) == 0
+    assert told in capfd.readouterr().out
+
+
 def test_a_server_without_logprobs_says_so_by_their_absence(
     server: ChatServer, claims: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:

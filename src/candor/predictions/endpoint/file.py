@@ -30,30 +30,11 @@ from candor.predictions.endpoint.label_probs import listed_label_probs
 from candor.predictions.file import Header, read_prediction, write_predictions
 from candor.progress import Bar, Reporter
 from candor.prompts import templates
+from candor.recipe.engine import Prices
 from candor.types import Example, Prediction
 
-PER_MILLION: Final = 1e6
 FIRST_ASKED: Final = 5
 """Claims that are asked before all others: if every one of them is refused, so would be the rest."""
-
-
-@dataclass(frozen=True, slots=True)
-class Prices:
-    """What a million tokens cost, in whatever currency; ``None`` where it is not known."""
-
-    per_million_in: float | None = None
-    per_million_out: float | None = None
-
-    def cost(self, tokens_in: int, tokens_out: int) -> float | None:
-        """Cost of so many tokens, or ``None`` without prices.
-
-        >>> Prices(0.5, 2.0).cost(1_000_000, 500_000)
-        1.5
-        """
-        if self.per_million_in is None and self.per_million_out is None:
-            return None
-        priced = tokens_in * (self.per_million_in or 0.0) + tokens_out * (self.per_million_out or 0.0)
-        return priced / PER_MILLION
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,7 +71,7 @@ def predict_endpoint(
     asking: Asking,
     *,
     template: str,
-    prices: Prices,
+    prices: Prices | None,
     refused_as_wrong: bool,
     reporter: Reporter,
 ) -> Asked:
@@ -101,7 +82,7 @@ def predict_endpoint(
         out: the file to write.
         asking: which server and model, and how.
         template: name of the prompt template, sent as one user message.
-        prices: to show the cost.
+        prices: to show the cost, of tokens read (``prefill``) and written (``sample``).
         refused_as_wrong: write claims that the server refuses as answers without a label, which count as wrong. Else
             they stay open, and no predictions are written.
         reporter: told of progress.
@@ -153,7 +134,7 @@ def predict_endpoint(
         tokens_in=answers.tokens_in,
         tokens_out=answers.tokens_out,
         uncounted=sum(line["tokens_in"] is None or line["tokens_out"] is None for line in answers.lines.values()),
-        cost=prices.cost(answers.tokens_in, answers.tokens_out),
+        cost=answers.cost(prices),
     )
 
 
@@ -171,7 +152,7 @@ async def _ask_all(
     template: templates.Template,
     asking: Asking,
     answers: _Answers,
-    prices: Prices,
+    prices: Prices | None,
     bar: Bar,
     reporter: Reporter,
 ) -> dict[int, str]:
@@ -188,7 +169,7 @@ async def _ask_all(
                 reporter.warn(f"{examples[index].id}: refused: {error}")
             else:
                 answers.append(_line(index, reply))
-            cost = prices.cost(answers.tokens_in, answers.tokens_out)
+            cost = answers.cost(prices)
             bar.advance(1, {} if cost is None else {"cost": cost})
 
     async with Endpoint(asking, say=reporter.warn) as endpoint:
@@ -252,6 +233,10 @@ class _Answers:
         """Keep one more answer."""
         self._journal.append([line], sync=True)
         self._keep(line)
+
+    def cost(self, prices: Prices | None) -> float | None:
+        """What the tokens cost so far; ``None`` without prices."""
+        return None if prices is None else prices.cost(prefill=self.tokens_in, sample=self.tokens_out)
 
     def _keep(self, line: dict[str, Any]) -> None:
         if 0 <= line["index"] < self._rows:
