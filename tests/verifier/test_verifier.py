@@ -11,7 +11,7 @@ from toy_run import CLAIMS
 
 from candor.errors import DataError, ModelError, PromptError, RunError
 from candor.files import read_json, write_json
-from candor.metrics.threshold import Choice
+from candor.metrics.threshold import LEAST_VALID_MASS, Choice
 from candor.predictions.file import read_predictions
 from candor.prompts.answers import CONFIDENCES
 from candor.prompts.grammar import answer_grammar
@@ -19,7 +19,7 @@ from candor.prompts.templates import get
 from candor.recipe.recipe import load_recipe
 from candor.run_folder import RunFolder
 from candor.types import LABELS, Label, Validity
-from candor.verifier.abstention import LEAST_VALID_MASS, Abstention, choose_abstention
+from candor.verifier.abstention import Abstention, choose_abstention
 from candor.verifier.verifier import Verdict, Verifier, greedy_answer
 
 

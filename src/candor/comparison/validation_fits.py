@@ -5,14 +5,12 @@ from __future__ import annotations
 import math
 from typing import Final
 
-import numpy as np
-
 from candor.metrics import schema
 from candor.metrics.curves import wilson_interval
 from candor.metrics.paired import Pair, pair_metrics
 from candor.metrics.recalibration import METHODS, SHOWN, Method, Recalibrator, fit_recalibration
 from candor.metrics.significance import holm
-from candor.metrics.threshold import choose_threshold
+from candor.metrics.threshold import accepts, choose_threshold
 from candor.metrics.views import View
 
 FEWEST_TO_FIT: Final = 20
@@ -82,8 +80,7 @@ def threshold_side(test: View, validation: View, *, risk: float, confidence: flo
     choice = choose_threshold(validation, risk=risk, confidence=confidence)
     coverage = observed = _missing("no threshold was found")
     if choice.threshold is not None:
-        # Confidences at the threshold are accepted, whatever the last bit of their float.
-        accepted = np.nan_to_num(test.confidence_N, nan=-1.0) >= choice.threshold - 1e-12
+        accepted = accepts(choice.threshold, test.confidence_N, test.valid_mass_N)
         n, total = int(accepted.sum()), test.gold_N.size
         coverage = _share(n, total) if total else _missing("there are no answers")
         observed = _share(n - int(test.correct[accepted].sum()), n) if n else _missing("no answer is accepted")

@@ -1,14 +1,25 @@
-"""The confidence from which on answers may be accepted, with a guarantee on their error rate."""
+"""The confidence from which on answers may be accepted, with a guarantee on their error rate.
+
+:func:`accepts` is the one rule: the threshold is chosen with it, reports count with it, and verdicts are given with it.
+"""
 
 from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import Final
 
 import numpy as np
+from numpy.typing import ArrayLike, NDArray
 from scipy import stats
 
 from candor.metrics.views import View
+
+LEAST_VALID_MASS: Final = 0.5
+"""Below this the model would sooner say something that is no answer, so its best answer is not accepted."""
+
+SAME: Final = 1e-12
+"""Confidences at the threshold are accepted, whatever the last bit of their float."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +41,31 @@ class Choice:
     errors: int
     bound: float | None
     reason: str | None
+
+
+def accepts(threshold: float | None, confidence: ArrayLike, valid_mass: ArrayLike | None = None) -> NDArray[np.bool_]:
+    """Whether answers are accepted: at least as confident as the threshold, and in the asked form.
+
+    A verifier's answer is the best of those in the form, and the probability of them all together says whether the
+    model would give one. An answer that was decoded freely shows that itself: one out of the form has no confidence.
+
+    Args:
+        threshold: lowest confidence; ``None`` accepts nothing.
+        confidence: in [0, 1], of any shape; NaN where there is no label or no confidence, which is never accepted.
+        valid_mass: probability of all answers in the asked form, in [0, 1], of the same shape; below
+            ``LEAST_VALID_MASS`` nothing is accepted. NaN, or no array at all, where it was not computed.
+
+    Returns:
+        Of the arguments' shape.
+
+    >>> accepts(0.8, [0.8, 0.79, 0.9, 0.9, float("nan")], [0.99, 0.99, 0.2, float("nan"), 0.99]).tolist()
+    [True, False, False, True, False]
+    """
+    confident = np.asarray(confidence, dtype=np.float64) >= (np.inf if threshold is None else threshold - SAME)
+    if valid_mass is None:
+        return confident
+    accepted: NDArray[np.bool_] = confident & ~(np.asarray(valid_mass, dtype=np.float64) < LEAST_VALID_MASS)
+    return accepted
 
 
 def risk_bound(errors: int, accepted: int, confidence: float) -> float:
@@ -56,10 +92,12 @@ def choose_threshold(validation: View, *, risk: float, confidence: float) -> Cho
         risk: highest error rate, in (0, 1).
         confidence: in (0, 1).
     """
-    used = validation.take(validation.usable)
+    used = validation.take(accepts(0.0, validation.confidence_N, validation.valid_mass_N))
     levels, level_N = np.unique(-used.confidence_N, return_inverse=True)
-    accepted_L = np.cumsum(np.bincount(level_N, minlength=levels.size))
-    errors_L = np.cumsum(np.bincount(level_N, weights=~used.correct, minlength=levels.size)).astype(np.int64)
+    # A threshold accepts all levels up to the last that counts as the same, as in `accepts`.
+    last_L = np.searchsorted(levels, levels + SAME, side="right") - 1
+    accepted_L = np.cumsum(np.bincount(level_N, minlength=levels.size))[last_L]
+    errors_L = np.cumsum(np.bincount(level_N, weights=~used.correct, minlength=levels.size)).astype(np.int64)[last_L]
     fewest = math.log(1 - confidence) / math.log(1 - risk)
     total = validation.gold_N.size
     best: Choice | None = None

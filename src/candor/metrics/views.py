@@ -26,12 +26,15 @@ class View:
         label_N: position of the answered label, or ``NO_LABEL``.
         confidence_N: in [0, 1]; NaN where there is no label or no confidence.
         group_N: codes of what is resampled together.
+        valid_mass_N: probability of all answers in the asked form, in [0, 1]; NaN where not computed. ``None`` where
+            that is so for every answer.
     """
 
     gold_N: NDArray[np.int64]
     label_N: NDArray[np.int64]
     confidence_N: NDArray[np.float64]
     group_N: NDArray[np.int64]
+    valid_mass_N: NDArray[np.float64] | None = None
 
     @property
     def correct(self) -> NDArray[np.bool_]:
@@ -45,7 +48,8 @@ class View:
 
     def take(self, rows: NDArray[np.int64] | NDArray[np.bool_]) -> View:
         """Return the answers at ``rows``, in that order."""
-        return View(self.gold_N[rows], self.label_N[rows], self.confidence_N[rows], self.group_N[rows])
+        mass_N = None if self.valid_mass_N is None else self.valid_mass_N[rows]
+        return View(self.gold_N[rows], self.label_N[rows], self.confidence_N[rows], self.group_N[rows], mass_N)
 
 
 def _gold(predictions: Sequence[Prediction]) -> NDArray[np.int64]:
@@ -68,11 +72,13 @@ def stated_view(predictions: Sequence[Prediction]) -> View:
     """The answers as stated: emitted label and stated confidence."""
     label = [NO_LABEL if row.label is None else _CODES[row.label] for row in predictions]
     confidence = [np.nan if row.label is None or row.confidence is None else row.confidence for row in predictions]
+    mass = [np.nan if row.valid_mass is None else row.valid_mass for row in predictions]
     return View(
         _gold(predictions),
         np.array(label, dtype=np.int64),
         np.array(confidence, dtype=np.float64),
         _groups(predictions),
+        None if np.isnan(mass).all() else np.array(mass, dtype=np.float64),
     )
 
 

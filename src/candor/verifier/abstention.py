@@ -5,23 +5,17 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import Any
 
 import numpy as np
 
 from candor.errors import RunError
-from candor.metrics.threshold import Choice, choose_threshold
+from candor.metrics.threshold import Choice, accepts, choose_threshold
 from candor.metrics.views import stated_view
 from candor.predictions.file import read_predictions
 from candor.recipe.recipe import Recipe
 from candor.run_folder import RunFolder
 from candor.types import Prediction
-
-LEAST_VALID_MASS: Final = 0.5
-"""Below this the model would sooner say something that is no answer, and on validation such rows are not accepted."""
-
-SAME: Final = 1e-12
-"""Confidences at the threshold are accepted, whatever the last bit of their float."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,8 +41,7 @@ class Abstention:
         >>> rule.accepts(0.8, 0.99), rule.accepts(0.79, 0.99), rule.accepts(0.9, 0.2)
         (True, False, False)
         """
-        threshold = self.choice.threshold
-        return threshold is not None and valid_mass >= LEAST_VALID_MASS and confidence >= threshold - SAME
+        return bool(accepts(self.choice.threshold, confidence, valid_mass))
 
     def as_json(self) -> dict[str, Any]:
         """As :meth:`from_json` reads it."""

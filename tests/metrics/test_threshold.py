@@ -1,0 +1,74 @@
+"""One rule for what is chosen, what is reported and what is served."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+
+from candor.comparison.validation_fits import threshold_side
+from candor.metrics.threshold import LEAST_VALID_MASS, SAME, accepts, choose_threshold
+from candor.metrics.views import View, stated_view
+from candor.types import Label, Prediction, Validity
+from candor.verifier.abstention import Abstention
+
+
+def _row(index: int, confidence: float | None, mass: float | None, *, right: bool = True) -> Prediction:
+    label = None if confidence is None else Label.NA
+    gold = Label.NA if right else Label.PASS
+    clean = Validity.CLEAN if label else Validity.NONE
+    return Prediction(str(index), "toy", str(index), "c", (), gold, "", label, confidence, clean, None, mass)
+
+
+@pytest.fixture
+def rows() -> list[Prediction]:
+    """A hundred right and sure answers, and at the same confidence such as the form keeps from being accepted."""
+    sure = [_row(index, 0.9, 0.99) for index in range(100)]
+    out_of_form = [_row(100 + index, 0.95, LEAST_VALID_MASS - 0.01, right=False) for index in range(20)]
+    unread = [_row(120 + index, None, 0.99, right=False) for index in range(5)]
+    unsure = [_row(125 + index, 0.4, 0.99, right=index % 2 == 0) for index in range(20)]
+    return [*sure, *out_of_form, *unread, *unsure]
+
+
+def test_what_is_chosen_counts_what_is_accepted(rows: list[Prediction]) -> None:
+    choice = choose_threshold(stated_view(rows), risk=0.05, confidence=0.9)
+    # Twenty wrong answers that are never accepted are no reason against the threshold.
+    assert (choice.threshold, choice.accepted, choice.errors, choice.n) == (0.9, 100, 0, len(rows))
+
+
+def test_coverage_reported_is_coverage_served(rows: list[Prediction]) -> None:
+    view = stated_view(rows)
+    side = threshold_side(view, view, risk=0.05, confidence=0.9)
+    rule = Abstention(0.05, 0.9, ("toy",), choose_threshold(view, risk=0.05, confidence=0.9))
+    served = [r.confidence is not None and rule.accepts(r.confidence, r.valid_mass) for r in rows]
+    assert side["coverage"]["value"] == np.mean(served) == 100 / len(rows)
+    assert side["risk"]["value"] == 0.0
+
+
+def test_a_mass_that_was_not_computed_keeps_nothing_back(rows: list[Prediction]) -> None:
+    bare = [_row(index, 0.9, None) for index in range(40)]
+    assert stated_view(bare).valid_mass_N is None
+    assert accepts(0.9, stated_view(bare).confidence_N, stated_view(bare).valid_mass_N).all()
+    mixed = stated_view([*bare, *rows])
+    assert mixed.valid_mass_N is not None
+    assert np.isnan(mixed.valid_mass_N).tolist() == [True] * 40 + [False] * len(rows)
+    assert mixed.take(np.arange(40, 42)).valid_mass_N.tolist() == [0.99, 0.99]
+
+
+def test_levels_apart_by_rounding_are_one_threshold() -> None:
+    confidence_N = np.repeat([0.3, 0.1 + 0.2], 30)  # the second is 0.3 but for the last bit
+    assert len(set(confidence_N.tolist())) == 2
+    right = np.arange(60) % 15 > 0
+    view = View(np.zeros(60, int), np.where(right, 0, 1), confidence_N, np.arange(60))
+    choice = choose_threshold(view, risk=0.3, confidence=0.9)
+    assert choice.threshold is not None
+    assert choice.accepted == accepts(choice.threshold, confidence_N).sum() == 60
+    assert choice.errors == 4
+
+
+def test_the_rule_at_its_edges() -> None:
+    assert accepts(None, [0.0, 1.0]).tolist() == [False, False]
+    assert accepts(0.0, [0.0, math.nan]).tolist() == [True, False]
+    assert accepts(0.5, [0.5 - SAME / 2, 0.5 - 2 * SAME]).tolist() == [True, False]
+    assert accepts(0.5, 0.5, LEAST_VALID_MASS).tolist() is True
