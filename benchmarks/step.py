@@ -48,9 +48,9 @@ from common import (
 
 from candor.engines.base import Batch, OptimiserStep, Sampling, Tokens
 from candor.engines.local.engine import LocalEngine
+from candor.engines.ragged import padded
 from candor.engines.tree.merged_lora import MergedLora
 from candor.training.advantages import group_advantages
-from candor.training.logprobs import padded
 from candor.training.sampled import SampledObjective
 from candor.training.sections import Sections
 
@@ -67,11 +67,11 @@ def reward(completion: Tokens, probe: np.ndarray) -> float:
 def candor_step(engine: LocalEngine, prompts: list[Tokens], shape: Shape, seed: int) -> list[list[Tokens]]:
     """Sample, probe, score, update. Returns the completions."""
     sampling = Sampling(shape.temperature, shape.completion, seed)
-    rollouts = engine.rollout(prompts, shape.group_size, sampling, PROBE, for_update=True)
+    rollouts = engine.rollout(prompts, shape.group_size, sampling, PROBE)
     completions = [[rollout.tokens for rollout in group] for group in rollouts]
     rewards = np.array([[reward(r.tokens, np.exp(r.probe_logprobs)) for r in group] for group in rollouts])
     advantages = group_advantages(rewards, divide_by_std=True).values_P_G
-    old = padded([[rollout.logprobs for rollout in group] for group in rollouts])
+    old = torch.from_numpy(padded([[rollout.logprobs for rollout in group] for group in rollouts]))
     objective = SampledObjective(
         sections=Sections({"completions": [shape.group_size] * len(prompts)}),
         old_logprobs_P_G_T=old,

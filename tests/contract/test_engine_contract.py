@@ -111,7 +111,7 @@ def test_equal_prompts_are_allowed(engine: Engine) -> None:
     batch = Batch([prompt, prompt], [[_answer(engine, "LABEL=NA\nCONF=0.30")]] * 2)
     first, second = engine.logprobs(batch.prompts, batch.continuations)
     assert first[0] == pytest.approx(second[0], abs=TOLERANCE)
-    greedy = engine.rollout(batch.prompts, 1, Sampling(0.0, 10), LABEL_PROBE, for_update=True)
+    greedy = engine.rollout(batch.prompts, 1, Sampling(0.0, 10), LABEL_PROBE)
     assert greedy[0][0].tokens == greedy[1][0].tokens
     assert math.isfinite(engine.update(batch, _likelihood, STEP).values()["loss"])
 
@@ -155,7 +155,7 @@ def test_completions_are_as_frequent_as_they_are_probable(engine: Engine, sampli
 
 def test_every_rollout_samples_from_the_current_weights(engine: Engine, sampling: Sampling) -> None:
     prompts = _prompts(engine)
-    stale = engine.rollout(prompts, 4, sampling, LABEL_PROBE, for_update=True)
+    stale = engine.rollout(prompts, 4, sampling, LABEL_PROBE)
     engine.update(_batch(engine), _likelihood, STEP)
     fresh = engine.rollout(prompts, 4, sampling, LABEL_PROBE)
     scored = engine.logprobs(prompts, [[rollout.tokens for rollout in group] for group in fresh])
@@ -259,7 +259,7 @@ def test_an_update_scores_at_the_batch_temperature_and_raw(engine: Engine, tempe
 def test_an_update_after_a_rollout_is_that_without_one(make_engine: MakeEngine, sampling: Sampling) -> None:
     kept, bare = make_engine(), make_engine()
     batch = _batch(kept)
-    kept.rollout(batch.prompts, 2, sampling, LABEL_PROBE, for_update=True)
+    kept.rollout(batch.prompts, 2, sampling, LABEL_PROBE)
     with_rollout = kept.update(batch, _likelihood, STEP).values()
     without = bare.update(batch, _likelihood, STEP).values()
     assert with_rollout == pytest.approx(without, rel=1e-4)

@@ -139,13 +139,8 @@ class Engine(Protocol):
         group_size: int,
         sampling: Sampling,
         probe: Probe,
-        *,
-        for_update: bool = False,
     ) -> list[list[Rollout]]:
-        """Sample ``group_size`` completions of each prompt, and probe each.
-
-        ``for_update`` says that an update on the same prompts follows, so that what was computed may be kept for it.
-        """
+        """Sample ``group_size`` completions of each prompt, and probe each."""
         ...
 
     def logprobs(

@@ -28,7 +28,7 @@ from candor.training.advantages import ZERO_SPREAD, group_advantages
 from candor.training.answer_scores import K, answer_probs, draw_ended, grammar_logprobs, open_answers
 from candor.training.batches import NO_GOLD, Prepared, PromptBatch, Step
 from candor.training.collapse import add_expected_confidences
-from candor.training.logprobs import reference_logprobs
+from candor.training.reference import reference_logprobs
 from candor.training.rewards import NO_LABEL, Rewards, add_reward_means, score
 from candor.types import LABELS, Rollout
 
@@ -49,9 +49,7 @@ def enumerated_step(run: Prepared, config: EnumeratedConfig, batch: PromptBatch,
     if recipe.sampling.reasoning_tokens:
         seed = derive_seed(run.seed, "step", step)
         sampling = Sampling(recipe.sampling.temperature, recipe.sampling.reasoning_tokens, seed)
-        rollouts_P_R = run.engine.rollout(
-            batch.prompts_P, recipe.sampling.group_size, sampling, LABEL_PROBE, for_update=True
-        )
+        rollouts_P_R = run.engine.rollout(batch.prompts_P, recipe.sampling.group_size, sampling, LABEL_PROBE)
         prefixes_P_R = [[reasoning_of(run.engine.tokenizer, rollout) for rollout in group] for group in rollouts_P_R]
         sampled_lengths_P_R = np.array(
             [

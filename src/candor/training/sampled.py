@@ -17,6 +17,7 @@ import numpy as np
 import torch
 
 from candor.engines.base import Batch, ObjectiveResult, Sampling, Tokens, TokenScores
+from candor.engines.ragged import padded
 from candor.means import Means
 from candor.prompts.probe import LABEL_PROBE, ProbeSite, probe_site
 from candor.recipe.objective import SampledConfig, SampledExpected
@@ -25,7 +26,7 @@ from candor.training.advantages import clipped_surrogate
 from candor.training.answer_scores import draw_ended
 from candor.training.batches import Prepared, PromptBatch, Step
 from candor.training.expected_confidence import ExpectedConfidence, sampled_labels, written_as_asked
-from candor.training.logprobs import padded, reference_logprobs
+from candor.training.reference import reference_logprobs
 from candor.training.rewards import NO_LABEL
 from candor.training.scoring import ScoredRollouts, label_ends, rollout_means, score_rollouts, token_advantages
 from candor.training.sections import Sections, lay_out
@@ -45,7 +46,7 @@ def sampled_step(run: Prepared, config: SampledConfig, batch: PromptBatch, step:
     sampling = Sampling(
         recipe.sampling.temperature, recipe.sampling.max_new_tokens, derive_seed(run.seed, "step", step)
     )
-    rollouts_P_G = engine.rollout(batch.prompts_P, recipe.sampling.group_size, sampling, LABEL_PROBE, for_update=True)
+    rollouts_P_G = engine.rollout(batch.prompts_P, recipe.sampling.group_size, sampling, LABEL_PROBE)
     scored = score_rollouts(
         rollouts_P_G, batch.gold_P, batch.has_evidence_P, template=run.template, reward=recipe.reward, step=step
     )
@@ -68,7 +69,9 @@ def sampled_step(run: Prepared, config: SampledConfig, batch: PromptBatch, step:
     )
     objective = SampledObjective(
         sections=sections,
-        old_logprobs_P_G_T=padded([[rollout.logprobs for rollout in group] for group in rollouts_P_G]),
+        old_logprobs_P_G_T=torch.from_numpy(
+            padded([[rollout.logprobs for rollout in group] for group in rollouts_P_G])
+        ),
         reference_P_G_T=reference_logprobs(run, batch.prompts_P, completions_P_G, step),
         advantages_P_G_T=advantages_P_G_T,
         gold_P=torch.from_numpy(batch.gold_P),

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from candor.data.rows import RowError, clean, kind_of
 from candor.engines.base import Engine
 from candor.engines.load import base_model_of, load_engine
+from candor.engines.ragged import padded
 from candor.errors import DataError, ModelError, RunError
 from candor.files import read_json, sha256
 from candor.progress import Reporter
@@ -39,6 +40,7 @@ PLAIN_MODEL_TEMPLATE: Final = "verdict"
 """Prompt of a model that says of none."""
 
 _PADDING: Final = -1
+"""No token."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,7 +108,7 @@ class Verifier:
         self._grammar = answer_grammar(template, engine.tokenizer)
         answers = self._grammar.answers
         self._longest = max(map(len, answers))
-        self._tokens_A_T = np.array([(*a, *[_PADDING] * (self._longest - len(a))) for a in answers])
+        self._tokens_A_T = padded([answers], fill=_PADDING)[0]
 
     @classmethod
     def load(
@@ -286,9 +288,7 @@ class Verifier:
         return [verdicts[index] for index in range(len(encoded))]
 
     def _verdict(self, logprobs: Sequence[NDArray[np.float64]], evidence_dropped: int) -> Verdict:
-        scores_A_T = np.zeros(self._tokens_A_T.shape)
-        for answer, row in enumerate(logprobs):
-            scores_A_T[answer, : len(row)] = row
+        scores_A_T = padded([logprobs])[0]
         chosen = greedy_answer(self._tokens_A_T, scores_A_T)
         starts, ends = self._grammar.label_start, self._grammar.label_end
         labels = range(0, len(starts), len(CONFIDENCES))

@@ -46,7 +46,7 @@ def test_micro_batches_of_any_budget_give_the_same_step(folder: Path, path: str)
         engine = toy_engine(folder, path=path, micro_batch_tokens=budget)
         prompts = _prompts(engine)
         sampling = Sampling(1.0, 8, seed=2)
-        groups = engine.rollout(prompts, 3, sampling, LABEL_PROBE, for_update=True)
+        groups = engine.rollout(prompts, 3, sampling, LABEL_PROBE)
         completions = [[rollout.tokens for rollout in group] for group in groups]
         assert len(engine._parts([200] * 5, slice(0, 5))) == {10**6: 1, 400: 3, 200: 5, 1: 5}[budget]
         means = engine.update(Batch(prompts, completions), _objective, STEP).values()
@@ -58,6 +58,45 @@ def test_micro_batches_of_any_budget_give_the_same_step(folder: Path, path: str)
         assert torch.allclose(figures, results[0][2], rtol=1e-5)
         # The step itself divides each gradient by its size, so that the smallest ones show their rounding.
         assert torch.allclose(weights, results[0][3], atol=1e-6)
+
+
+@pytest.mark.parametrize("path", ["plain", "tree"])
+def test_an_update_runs_the_prompts_of_its_rollouts_no_second_time(
+    folder: Path, path: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    engine = toy_engine(folder, path=path)
+    prompts = _prompts(engine, 3)
+    runs: list[bool] = []
+    prefill = engine._path.prefill
+
+    def counted(prompts: Any, *, grad: bool, **options: Any) -> Any:
+        runs.append(grad)
+        return prefill(prompts, grad=grad, **options)
+
+    monkeypatch.setattr(engine._path, "prefill", counted)
+    drawn = engine.rollout(prompts, 2, Sampling(1.0, 6, seed=1), LABEL_PROBE)
+    completions = [[rollout.tokens for rollout in group] for group in drawn]
+    engine.update(Batch(prompts, completions), _objective, STEP)
+    assert runs == [True]
+    # The weights have changed, and so has what the prompts lead to.
+    engine.update(Batch(prompts, completions), _objective, STEP)
+    assert runs == [True] * 2
+    # Other prompts than those that were sampled.
+    engine.rollout(prompts, 2, Sampling(1.0, 6, seed=1), LABEL_PROBE)
+    engine.update(Batch(prompts[:2], completions[:2]), _objective, STEP)
+    assert runs == [True] * 4
+
+
+def test_evaluation_keeps_nothing(folder: Path) -> None:
+    engine = toy_engine(folder)
+    prompts = _prompts(engine, 3)
+    engine.rollout(prompts, 2, Sampling(1.0, 6), LABEL_PROBE)
+    assert engine._kept is not None
+    engine.rollout(prompts, 1, Sampling(0.0, 6), LABEL_PROBE)
+    assert engine._kept is None
+    untrained = LocalEngine.from_config(ModelConfig(name=str(folder), device="cpu"), adapter=False)
+    untrained.rollout(prompts, 2, Sampling(1.0, 6), LABEL_PROBE)
+    assert untrained._kept is None
 
 
 def test_gradients_are_clipped_to_the_norm(folder: Path) -> None:

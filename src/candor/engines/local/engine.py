@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import math
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
@@ -15,7 +16,7 @@ from numpy.typing import NDArray
 from candor.engines import parallel
 from candor.engines.base import Batch, Objective, OptimiserStep, Sampling, Tokens, TokenScores
 from candor.engines.checks import check_continuations, check_prompts, check_sampling
-from candor.engines.forward import ForwardPath, Sampled
+from candor.engines.forward import ForwardPath
 from candor.engines.local.checkpoint import load_checkpoint, save_adapter, save_checkpoint
 from candor.engines.local.plain import PlainPath
 from candor.engines.microbatch import split_by_tokens, tokens_that_fit
@@ -27,11 +28,11 @@ from candor.engines.pretrained import (
     load_tokenizer,
     longest_sequence,
 )
+from candor.engines.probing import probed
 from candor.engines.tree.path import PrefixTreePath, unsupported_reason
 from candor.errors import EngineError, ModelError, NumericsError
 from candor.means import Means
-from candor.prompts.encoding import decode
-from candor.prompts.probe import Probe, ProbeSite, probe_site
+from candor.prompts.probe import Probe
 from candor.recipe.engine import EngineConfig, ModelConfig
 from candor.types import Rollout
 
@@ -173,10 +174,12 @@ class LocalEngine:
         group_size: int,
         sampling: Sampling,
         probe: Probe,
-        *,
-        for_update: bool = False,
     ) -> list[list[Rollout]]:
-        """Sample and probe; under torchrun each process does its share and all get everything."""
+        """Sample and probe; under torchrun each process does its share and all get everything.
+
+        What the prompts' forward pass computed serves an update on the same prompts, and is kept until then. Training
+        samples and evaluation is greedy, so for greedy completions nothing is kept.
+        """
         check_sampling(sampling, group_size)
         check_prompts(prompts, sampling.max_new_tokens, self._max_length)
         uniforms_P_G_T = _uniforms(sampling, len(prompts), group_size)
@@ -188,7 +191,7 @@ class LocalEngine:
             mine = tuple(prompts[part])
             # One part is the whole share: what its prefill computed serves the update too. Of several parts none
             # can be kept, or the memory that the split saves would be needed after all.
-            keep = for_update and len(parts) == 1
+            keep = self._optimiser is not None and sampling.temperature > 0 and len(parts) == 1
             prefix = self._path.prefill(mine, grad=keep)
             if keep:
                 self._kept = (mine, prefix)
@@ -200,38 +203,15 @@ class LocalEngine:
                 stop_token_ids=self.stop_token_ids,
                 uniforms_P_G_T=uniforms_P_G_T[part],
             )
-            rollouts.extend(self._probed(prefix, groups, probe))
+            rollouts.extend(probed(self._tokenizer, groups, probe, partial(self._raw_logprobs, prefix)))
         return parallel.gather(rollouts)
 
-    def _probed(self, prefix: Any, groups: list[list[Sampled]], probe: Probe) -> list[list[Rollout]]:
-        sites: dict[Tokens, ProbeSite] = {}
-        for sampled in (s for group in groups for s in group):
-            if sampled.tokens not in sites:
-                sites[sampled.tokens] = probe_site(self._tokenizer, sampled.tokens, probe.anchor, probe.choices)
-        # Completions of one group mostly emit their label at the same place: each place is scored once.
-        choices = [list({c: None for s in group for c in sites[s.tokens].choices}) for group in groups]
-        with torch.no_grad():
-            raw_P_C_T = self._path.score(prefix, choices, temperature=1.0).raw_logprobs_P_C_T.double().cpu().numpy()
-        rollouts = []
-        for group, group_choices, raw_C_T in zip(groups, choices, raw_P_C_T, strict=True):
-            row_of = {choice: row for row, choice in enumerate(group_choices)}
-            rollouts.append(
-                [
-                    Rollout(
-                        tokens=s.tokens,
-                        text=decode(self._tokenizer, s.tokens),
-                        logprobs=s.logprobs,
-                        raw_logprobs=s.raw_logprobs,
-                        probe_logprobs=tuple(
-                            float(raw_C_T[row_of[choice], sites[s.tokens].start :].sum())
-                            for choice in sites[s.tokens].choices
-                        ),
-                        stopped=s.stopped,
-                    )
-                    for s in group
-                ]
-            )
-        return rollouts
+    @torch.no_grad()
+    def _raw_logprobs(
+        self, prefix: Any, continuations: Sequence[Sequence[Tokens]]
+    ) -> Sequence[Sequence[NDArray[np.float64]]]:
+        scores = self._path.score(prefix, continuations, temperature=1.0)
+        return list(scores.raw_logprobs_P_C_T.double().cpu().numpy())
 
     # ------------------------------------------------------------------------------------------------- scoring
 

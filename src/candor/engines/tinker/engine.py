@@ -18,6 +18,7 @@ from __future__ import annotations
 import math
 import weakref
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
@@ -28,7 +29,10 @@ from numpy.typing import NDArray
 from candor.engines import parallel
 from candor.engines.base import Batch, Objective, OptimiserStep, Sampling, Tokens, TokenScores
 from candor.engines.checks import check_continuations, check_prompts, check_sampling
+from candor.engines.forward import Sampled
 from candor.engines.pretrained import longest_sequence
+from candor.engines.probing import probed
+from candor.engines.ragged import lengths_mask, padded
 from candor.engines.tinker import sdk
 from candor.engines.tinker.losses import Reduction, Scored, datum, training_data
 from candor.engines.tinker.model import ModelCard, api_key, model_card
@@ -36,8 +40,8 @@ from candor.engines.tinker.service import Connection, Service, Step
 from candor.errors import EngineError, ModelError, NumericsError
 from candor.files import atomic_folder, read_json, write_json
 from candor.means import Means
-from candor.prompts.encoding import decode, encode_continuation
-from candor.prompts.probe import Probe, probe_site
+from candor.prompts.encoding import encode_continuation
+from candor.prompts.probe import Probe
 from candor.recipe.engine import EngineConfig, ModelConfig
 from candor.seeding import derive_seed
 from candor.types import Rollout
@@ -147,8 +151,6 @@ class TinkerEngine:
         group_size: int,
         sampling: Sampling,
         probe: Probe,
-        *,
-        for_update: bool = False,
     ) -> list[list[Rollout]]:
         """Sample and probe, the whole batch in flight at once up to ``engine.in_flight`` requests."""
         check_sampling(sampling, group_size)
@@ -159,49 +161,25 @@ class TinkerEngine:
             for index, prompt in enumerate(prompts)
         ]
         responses = self._service.sample(requests, base=not self._trained)
-        drawn_P_G = [
-            [self._checked(tuple(s.tokens), s.logprobs, s.stop_reason) for s in response.sequences]
-            for response in responses
-        ]
-        sites = {
-            tokens: probe_site(self.tokenizer, tokens, probe.anchor, probe.choices)
-            for group in drawn_P_G
-            for tokens, _ in group
-        }
-        choices_P = [list({c: None for tokens, _ in group for c in sites[tokens].choices}) for group in drawn_P_G]
-        scored_P = [
-            dict(zip(choices, rows, strict=True))
-            for choices, rows in zip(choices_P, self._scored(prompts, choices_P), strict=True)
-        ]
-        if for_update:
+        groups = [[self._checked(sequence) for sequence in response.sequences] for response in responses]
+        if self._trained and sampling.temperature > 0:
+            # An update on the same completions needs their log-probabilities; greedy ones are not trained on.
             self._sampled = {
-                (prompt, tokens): np.array(logprobs)
-                for prompt, group in zip(prompts, drawn_P_G, strict=True)
-                for tokens, logprobs in group
+                (prompt, sampled.tokens): np.array(sampled.logprobs)
+                for prompt, group in zip(prompts, groups, strict=True)
+                for sampled in group
             }
-        return [
-            [
-                Rollout(
-                    tokens=tokens,
-                    text=decode(self.tokenizer, tokens),
-                    logprobs=logprobs,
-                    raw_logprobs=logprobs,
-                    probe_logprobs=tuple(float(scored[c][sites[tokens].start :].sum()) for c in sites[tokens].choices),
-                    stopped=tokens[-1] in self.stop_token_ids,
-                )
-                for tokens, logprobs in group
-            ]
-            for group, scored in zip(drawn_P_G, scored_P, strict=True)
-        ]
+        return probed(self.tokenizer, groups, probe, partial(self._scored, prompts))
 
-    def _checked(
-        self, tokens: Tokens, logprobs: Sequence[float] | None, reason: str
-    ) -> tuple[Tokens, tuple[float, ...]]:
+    def _checked(self, sequence: Any) -> Sampled:
+        tokens, logprobs = tuple(sequence.tokens), sequence.logprobs
         if not tokens or logprobs is None or len(logprobs) != len(tokens):
             raise EngineError("the service gave a completion without tokens, or without their log-probabilities")
-        if reason == "stop" and tokens[-1] not in self.stop_token_ids:
+        stopped = tokens[-1] in self.stop_token_ids
+        if sequence.stop_reason == "stop" and not stopped:
             raise EngineError("the service leaves the stop token out of completions, so their end cannot be trained")
-        return tokens, tuple(float(value) for value in logprobs)
+        values = tuple(float(value) for value in logprobs)
+        return Sampled(tokens, values, values, stopped)
 
     # ------------------------------------------------------------------------------------------------- scoring
 
@@ -258,10 +236,9 @@ class TinkerEngine:
         pairs = [(p, c) for p, group in zip(batch.prompts, batch.continuations, strict=True) for c in group]
         missing = list({pair: None for pair in pairs if pair not in self._sampled})
         known = self._sampled | dict(zip(missing, self._forward(missing), strict=True))
-        leaf, mask = _padded(
-            [[known[p, c] for c in g] for p, g in zip(batch.prompts, batch.continuations, strict=True)]
-        )
-        leaf.requires_grad_()
+        known_P_C = [[known[p, c] for c in g] for p, g in zip(batch.prompts, batch.continuations, strict=True)]
+        leaf = torch.from_numpy(padded(known_P_C)).requires_grad_()
+        mask = torch.from_numpy(lengths_mask(known_P_C))
         result = objective(TokenScores(leaf, leaf, mask), slice(0, len(batch.prompts)))
         loss = float(result.loss.detach())
         if not math.isfinite(loss):
@@ -357,16 +334,6 @@ def _last(values: Sequence[float | None] | None, pair: tuple[Tokens, Tokens]) ->
     if values is None or wanted is None or len(values) not in (length, length - 1) or None in wanted:
         raise EngineError("the service gave no log-probabilities of a prompt's tokens, which probe and scores need")
     return np.array(wanted, dtype=np.float64)
-
-
-def _padded(rows: Sequence[Sequence[NDArray[np.float64]]]) -> tuple[torch.Tensor, torch.Tensor]:
-    shape = (len(rows), max(map(len, rows)), max(len(values) for group in rows for values in group))
-    scores, mask = torch.zeros(shape, dtype=torch.float64), torch.zeros(shape, dtype=torch.bool)
-    for p, group in enumerate(rows):
-        for c, values in enumerate(group):
-            scores[p, c, : len(values)] = torch.from_numpy(values)
-            mask[p, c, : len(values)] = True
-    return scores, mask
 
 
 def _refuse_temperature(temperature: float, *, greedy: bool = False) -> None:
