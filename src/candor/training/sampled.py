@@ -62,6 +62,7 @@ def sampled_step(run: Prepared, config: SampledConfig, batch: PromptBatch, step:
         confidence, left_out = expected_confidence(run, config, batch, scored, rollouts_P_G, step)
         weight = config.confidence_weight
         means.merge(left_out)
+    old_logprobs_P_G_T = padded([[rollout.logprobs for rollout in group] for group in rollouts_P_G])
     sections, continuations_P_C = lay_out(
         completions=completions_P_G,
         label_choices=[[choice for each in sites for choice in each.site.choices] for sites in sites_P],
