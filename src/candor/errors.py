@@ -55,6 +55,22 @@ class PredictionError(CandorError):
     """Prediction files cannot be read, or cannot be compared with each other."""
 
 
+class EndpointError(CandorError):
+    """A server that is asked for answers cannot be used at all, or did not answer however often it was asked."""
+
+
+class RefusedError(CandorError):
+    """A server refuses one question, whatever else it would answer."""
+
+
+class QueueFullError(CandorError):
+    """As many claims wait to be verified as may wait."""
+
+
+class PushError(CandorError):
+    """The hub did not take a folder."""
+
+
 class RunError(CandorError):
     """A run folder is missing something, or belongs to another recipe."""
 

@@ -99,7 +99,7 @@ def test_no_network_is_said_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_a_hub_that_is_not_there(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", False)
     monkeypatch.setattr("huggingface_hub.constants.ENDPOINT", "http://127.0.0.1:9")
-    assert prompt_lengths._hub_trouble() == "ConnectionError"
+    assert prompt_lengths._hub_trouble() == "ConnectError"
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
     assert prompt_lengths._hub_trouble() == "HF_HUB_OFFLINE is set"
 

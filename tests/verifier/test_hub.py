@@ -14,9 +14,9 @@ import pytest
 from typer.testing import CliRunner
 
 from candor.cli.main import app
-from candor.errors import RunError
+from candor.errors import PushError, RunError
 from candor.verifier.export import export_run
-from candor.verifier.hub import PushError, push_folder
+from candor.verifier.hub import push_folder
 
 
 class Hub(ThreadingHTTPServer):

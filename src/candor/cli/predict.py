@@ -137,7 +137,7 @@ def _key(variable: str | None) -> str | None:
 def _warn_of_open_key(asking: Asking, reporter: Reporter) -> None:
     from urllib.parse import urlsplit
 
-    from candor.predictions.endpoint.client import chat_url
+    from candor.predictions.endpoint.address import chat_url
 
     parts = urlsplit(chat_url(asking.url))
     if asking.key and parts.scheme == "http" and parts.hostname not in ("localhost", "127.0.0.1", "::1"):

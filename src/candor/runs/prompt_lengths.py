@@ -130,13 +130,13 @@ def _load(model: ModelConfig) -> tuple[Any, int | None]:
 
 def _hub_trouble() -> str | None:
     """Why the hub does not answer; ``None`` where it does."""
-    import requests
+    import httpx2
     from huggingface_hub import constants
 
     if constants.HF_HUB_OFFLINE:
         return "HF_HUB_OFFLINE is set"
     try:
-        requests.head(constants.ENDPOINT, timeout=_PATIENCE)
-    except requests.RequestException as error:
+        httpx2.head(constants.ENDPOINT, timeout=_PATIENCE)
+    except (httpx2.HTTPError, httpx2.InvalidURL) as error:
         return type(error).__name__
     return None

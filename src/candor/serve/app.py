@@ -15,9 +15,9 @@ from fastapi.security import HTTPBearer
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 import candor
-from candor.errors import CandorError
+from candor.errors import CandorError, QueueFullError
 from candor.report.page import stylesheet
-from candor.serve.batcher import Batcher, Question, QueueFullError
+from candor.serve.batcher import Batcher, Question
 from candor.serve.guard import Guard, json_response
 from candor.serve.metrics import Metrics
 from candor.serve.schemas import MAX_SENTENCES, Answer, Health, Problem

@@ -8,13 +8,9 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
-from candor.errors import CandorError
+from candor.errors import CandorError, QueueFullError
 from candor.prompts.encoding import EncodedPrompt
 from candor.verifier import Verdict, Verifier
-
-
-class QueueFullError(CandorError):
-    """As many claims wait as may wait."""
 
 
 @dataclass(frozen=True, slots=True)

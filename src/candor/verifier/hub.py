@@ -4,13 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from candor.errors import CandorError, RunError
+from candor.errors import PushError, RunError
 from candor.verifier.export import CARD
 from candor.verifier.verifier import EXPORTED
-
-
-class PushError(CandorError):
-    """The hub did not take a folder."""
 
 
 def push_folder(folder: Path, repo: str, *, private: bool = True, endpoint: str | None = None) -> str:

@@ -265,7 +265,7 @@ def test_folder_that_cannot_be_made(tmp_path: Path) -> None:
 
 
 def test_all_official_files_are_recognised_offline(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(download.requests, "get", lambda *args, **options: pytest.fail("network used"))
+    monkeypatch.setattr(download.httpx2, "stream", lambda *args, **options: pytest.fail("network used"))
     for name in ("fever/train.jsonl", "fever/shared_task_dev.jsonl", "vitaminc/train.jsonl", "climate-fever.jsonl"):
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).write_text("{}\n")

@@ -108,6 +108,18 @@ def test_a_retry_after_of_nothing_does_not_end_the_growing_wait(
     assert server.times[1] - server.times[0] > 0.14
 
 
+def test_a_server_that_asks_for_too_much_patience_has_run_out_of_quota(
+    server: ChatServer, claims: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    server.faults = [(429, {"Retry-After": "3600"})] * 50
+    assert ask(server, claims, "--concurrency", "1", "-q") == 1
+    assert "asks to come back in 3600 seconds" in capfd.readouterr().err
+    assert len(server.bodies) == 1
+    # Without another attempt there is nothing to wait for.
+    assert ask(server, claims, "--concurrency", "1", "--retries", "0", "-q") == 1
+    assert "did not answer in 1 attempts; the last failed with HTTP 429" in capfd.readouterr().err
+
+
 def test_the_rate_is_bounded(server: ChatServer, claims: Path) -> None:
     assert ask(server, claims, "--requests-per-minute", "1200", "-q") == 0
     assert server.times[-1] - server.times[0] > 0.05 * (CLAIMS - 1) - 0.04

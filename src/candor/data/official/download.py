@@ -5,15 +5,15 @@ from __future__ import annotations
 import errno
 import logging
 import shutil
-import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
+import httpx2
 import pooch
-import requests
+from tenacity import Retrying, retry_if_exception_type
 from tqdm import tqdm
 
 from candor.data.loaded import checked_sha256, checksum_path
@@ -24,7 +24,7 @@ from candor.files import write_text
 ATTEMPTS = 5
 """Attempts in a row that bring no new byte before fetching gives up."""
 
-_TIMEOUT = (10, 60)
+_TIMEOUT = httpx2.Timeout(60, connect=10)
 _CHUNK = 2**14
 """Bytes written at once; what a cut leaves of an unfinished chunk is lost, so it is small."""
 _RETRY = frozenset({408, 425, 429, 500, 502, 503, 504})
@@ -130,37 +130,41 @@ class _TransferError(Exception):
 
 
 _BROKEN = (
-    requests.ConnectionError,
-    requests.Timeout,
-    requests.exceptions.ChunkedEncodingError,
+    httpx2.NetworkError,
+    httpx2.TimeoutException,
+    httpx2.ProxyError,
+    httpx2.RemoteProtocolError,
     _TransferError,
 )
 
 
 class _Resuming:
-    """A pooch downloader that writes to a file of its own, so that a later attempt or run can go on with it."""
+    """A pooch downloader that writes to a file of its own, so that a later attempt or run can go on with it.
+
+    pooch's own would fetch with another HTTP library than the rest of the package, and from the beginning each time.
+    """
 
     def __init__(self, part: Path, progress: bool, pause: float) -> None:
         self.part = part
         self.got_page = False
         self._progress = progress
         self._pause = pause
+        self._failures = 0
 
     def __call__(self, url: str, output_file: str, pooch: Any) -> None:
         """Fetch ``url`` into ``output_file``."""
-        failures = 0
-        while True:
-            before = self._size()
-            try:
-                self._transfer(url)
-                break
-            except _BROKEN as error:
-                failures = 1 if self._size() > before else failures + 1
-                if failures == ATTEMPTS:
-                    raise self._unreachable(url, error) from error
-                time.sleep(self._pause * 2 ** (failures - 1))
-            except requests.RequestException as error:
-                raise FetchError(f"{url} cannot be fetched ({error})", file=self.part) from error
+        retrying = Retrying(
+            retry=retry_if_exception_type(_BROKEN),
+            stop=lambda state: self._failures == ATTEMPTS,
+            wait=lambda state: self._pause * 2 ** (self._failures - 1),
+            reraise=True,
+        )
+        try:
+            retrying(self._attempt, url)
+        except _BROKEN as error:
+            raise self._unreachable(url, error) from error
+        except (httpx2.HTTPError, httpx2.InvalidURL) as error:
+            raise FetchError(f"{url} cannot be fetched ({error})", file=self.part) from error
         with self.part.open("rb") as stream:
             self.got_page = stream.read(64).lstrip().lower().startswith((b"<!doctype", b"<html"))
         self.part.replace(output_file)
@@ -168,11 +172,19 @@ class _Resuming:
     def _size(self) -> int:
         return self.part.stat().st_size if self.part.exists() else 0
 
+    def _attempt(self, url: str) -> None:
+        """Go on from where the last attempt ended; count those in a row that bring no new byte."""
+        before = self._size()
+        try:
+            self._transfer(url)
+        except _BROKEN:
+            self._failures = 1 if self._size() > before else self._failures + 1
+            raise
+
     def _transfer(self, url: str) -> None:
-        """One attempt, from where the last one ended."""
         have = self._size()
         headers = {"Accept-Encoding": "identity"} | ({"Range": f"bytes={have}-"} if have else {})
-        with requests.get(url, headers=headers, stream=True, timeout=_TIMEOUT) as response:
+        with httpx2.stream("GET", url, headers=headers, timeout=_TIMEOUT, follow_redirects=True) as response:
             content_range = response.headers.get("Content-Range", "")
             if response.status_code == 416 and have:
                 if content_range == f"bytes */{have}":
@@ -180,11 +192,11 @@ class _Resuming:
                 self.part.unlink()
                 raise _TransferError("the server has another file than the one that was begun")
             if response.status_code in _RETRY:
-                raise _TransferError(f"HTTP {response.status_code} {response.reason}")
+                raise _TransferError(f"HTTP {response.status_code} {response.reason_phrase}")
             if response.status_code not in (200, 206):
                 raise FetchError(
-                    f"{url} answers HTTP {response.status_code} {response.reason}; if the file has moved, fetch it "
-                    f"by hand and put it into {self.part.parent}",
+                    f"{url} answers HTTP {response.status_code} {response.reason_phrase}; if the file has moved, "
+                    f"fetch it by hand and put it into {self.part.parent}",
                     file=self.part.with_suffix(""),
                 )
             resumes = response.status_code == 206 and content_range.startswith(f"bytes {have}-")
@@ -207,7 +219,7 @@ class _Resuming:
                 file=self.part.with_suffix(""),
             )
 
-    def _write(self, response: requests.Response, have: int, total: int | None) -> None:
+    def _write(self, response: httpx2.Response, have: int, total: int | None) -> None:
         bar = tqdm(
             total=total,
             initial=have,
@@ -217,7 +229,7 @@ class _Resuming:
             disable=None if self._progress else True,
         )
         with bar, self.part.open("ab") as stream:
-            for chunk in response.iter_content(_CHUNK):
+            for chunk in response.iter_raw(_CHUNK):
                 stream.write(chunk)
                 bar.update(len(chunk))
         if total is not None and self._size() < total:
@@ -230,18 +242,7 @@ class _Resuming:
         if isinstance(error, _TransferError):
             what = f"fetching {url} failed"
         return FetchError(
-            f"{what} {ATTEMPTS} times ({_root_cause(error)}). Check the network (or proxy) and try again.{kept} "
-            f"Or fetch the file by hand and put it into {self.part.parent}",
+            f"{what} {ATTEMPTS} times ({str(error) or type(error).__name__}). Check the network (or proxy) and try "
+            f"again.{kept} Or fetch the file by hand and put it into {self.part.parent}",
             file=self.part.with_suffix(""),
         )
-
-
-def _root_cause(error: BaseException) -> str:
-    """The innermost words of requests' and urllib3's nested errors."""
-    reason = getattr(error, "reason", None)
-    inner = (
-        reason
-        if isinstance(reason, BaseException)
-        else next((argument for argument in error.args if isinstance(argument, BaseException)), None)
-    )
-    return _root_cause(inner) if inner is not None else str(error)

@@ -5,6 +5,9 @@ is sent, also what an SDK sends again because the answer got lost. So only what 
 for its rate, or no connection made) and what may be carried out twice (a question, a sample) is sent again. All else
 is answered with status 424, ``LOST``, which the SDK does not repeat: whether it was carried out is not known, and
 :mod:`candor.engines.tinker.service` goes back to where it is.
+
+That rule lives in the transport, below the SDK's own retries, and is why it is not tenacity's, as elsewhere. The SDK
+takes a client of httpx, which it brings along; the rest of the package uses httpx2.
 """
 
 from __future__ import annotations

@@ -15,18 +15,12 @@ from pathlib import Path
 from typing import Any, Final
 
 from candor.data.inputs import read_splits
-from candor.errors import DataError
+from candor.errors import DataError, EndpointError, RefusedError
 from candor.files import Journal, journal_of
-from candor.predictions.endpoint.client import (
-    Asking,
-    Endpoint,
-    EndpointError,
-    RefusedError,
-    Reply,
-    chat_url,
-    public_url,
-)
+from candor.predictions.endpoint.address import chat_url, public_url
+from candor.predictions.endpoint.client import Asking, Endpoint
 from candor.predictions.endpoint.label_probs import listed_label_probs
+from candor.predictions.endpoint.reply import Reply
 from candor.predictions.file import Header, read_prediction, write_predictions
 from candor.progress import Bar, Reporter
 from candor.prompts import templates
