@@ -23,7 +23,8 @@ import numpy as np
 
 from candor.metrics.calibration import BINS, LOG_SCORE_CLIP
 from candor.metrics.paired import pair_metrics
-from candor.metrics.views import NO_LABEL, View
+from candor.metrics.views import View
+from candor.types import NO_LABEL
 
 Row = tuple[int, int, float]  # gold, answer, confidence
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import Final
 
 
 class Label(StrEnum):
@@ -19,6 +21,27 @@ class Label(StrEnum):
 
 LABELS: tuple[Label, Label, Label] = (Label.PASS, Label.FAIL, Label.NA)
 """The order of every array with a label axis."""
+
+NO_LABEL: Final = -1
+"""Stands in arrays of label codes (positions in ``LABELS``) for an answer without a label."""
+
+LABEL_NAMES: Final[Mapping[str, Label]] = {
+    "pass": Label.PASS,
+    "supports": Label.PASS,
+    "supported": Label.PASS,
+    "fail": Label.FAIL,
+    "refutes": Label.FAIL,
+    "refuted": Label.FAIL,
+    "na": Label.NA,
+    "nei": Label.NA,
+    "not enough info": Label.NA,
+    "not_enough_info": Label.NA,
+}
+"""What stands for a label in files of claims and of answers, case folded."""
+
+LABEL_NAMES_WITH_DISPUTED: Final[Mapping[str, Label]] = {**LABEL_NAMES, "disputed": Label.NA}
+"""The same for ClimateFEVER and the study, where evidence that speaks both ways settles nothing. Elsewhere the word
+is no label."""
 
 
 class Validity(StrEnum):

@@ -7,7 +7,8 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 
-from candor.metrics.views import NO_LABEL, View
+from candor.metrics.views import View
+from candor.types import NO_LABEL
 
 MakeView = Callable[..., View]
 

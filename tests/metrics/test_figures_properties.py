@@ -9,10 +9,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from candor.metrics.classification import confusion
 from candor.metrics.figures import CellFigures, needs_confidence, sizes, why_undefined
 from candor.metrics.names import METRICS, PROBED, STATED, TESTED
 from candor.metrics.paired import view_metrics
-from candor.metrics.views import NO_LABEL, View
+from candor.metrics.views import View
+from candor.types import NO_LABEL
 
 QUICK = settings(max_examples=50, deadline=None)
 
@@ -33,7 +35,7 @@ def views(draw: st.DrawFn, min_rows: int = 1) -> View:
     """Any answers: labels missing, confidences missing, tied, on the edges."""
     rows = draw(st.integers(min_rows, 30))
     gold = draw(st.lists(st.integers(0, 2), min_size=rows, max_size=rows))
-    label = draw(st.lists(st.integers(0, NO_LABEL), min_size=rows, max_size=rows))
+    label = draw(st.lists(st.sampled_from([0, 1, 2, NO_LABEL]), min_size=rows, max_size=rows))
     level = st.one_of(st.integers(0, 100).map(lambda step: step / 100), st.floats(0, 1), st.just(math.nan))
     confidence = np.array(draw(st.lists(level, min_size=rows, max_size=rows)))
     labels = np.array(label)
@@ -189,6 +191,7 @@ def test_hand_computed() -> None:
         np.array([0.9, 0.6, 0.6, math.nan, math.nan]),
         np.arange(5),
     )
+    assert confusion(view).tolist() == [[1, 0, 0, 0], [0, 1, 0, 1], [1, 0, 1, 0]]
     found = figures(view)
     assert found["accuracy"] == 0.6
     assert found["na_recall"] == found["fail_recall"] == found["pass_precision"] == 0.5

@@ -22,11 +22,11 @@ from candor.training.answer_scores import C, K, answer_probs, draw_ended, open_a
 from candor.training.batches import NO_GOLD
 from candor.training.enumerated import EnumeratedObjective
 from candor.training.loop import figures
-from candor.training.rewards import NO_LABEL, score
+from candor.training.rewards import score
 from candor.training.sampled import SampledObjective
 from candor.training.scoring import score_rollouts, token_advantages
 from candor.training.sections import Sections
-from candor.types import Rollout
+from candor.types import NO_LABEL, Rollout
 
 PLAIN = {"preset": "candor", "credit": "whole", "log_gold": 0.0, "log_valid": 0.0}
 PLAIN_CONFIDENCE = {"confidence_entropy": 0.0, "confidence_weight": 1.0}

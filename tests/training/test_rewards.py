@@ -14,7 +14,6 @@ from pydantic import ValidationError
 from candor.means import Means
 from candor.recipe.reward import PRESETS, RewardConfig
 from candor.training.rewards import (
-    NO_LABEL,
     TERMS,
     accuracy_term,
     add_reward_means,
@@ -27,6 +26,7 @@ from candor.training.rewards import (
     shaping_term,
     warmup,
 )
+from candor.types import NO_LABEL
 
 PASS, FAIL, NA = 0, 1, 2
 PAPER = RewardConfig.model_validate({"preset": "paper"})

@@ -25,8 +25,8 @@ from candor.prompts.encoding import encode_text
 from candor.prompts.probe import LABEL_PROBE, label_probs, probe_site
 from candor.recipe.engine import EngineConfig
 from candor.recipe.reward import PRESETS, RewardConfig
-from candor.training.rewards import NO_LABEL, TERMS, Rewards, score
-from candor.types import LABELS, Validity
+from candor.training.rewards import TERMS, Rewards, score
+from candor.types import LABELS, NO_LABEL, Validity
 
 RewardFunc: TypeAlias = Callable[..., "list[float | None]"]
 Probe: TypeAlias = Callable[[Sequence[Any], Sequence[Sequence[int]]], NDArray[np.float64]]

@@ -21,7 +21,7 @@ from candor.metrics.paired import Metric, MetricDifference, pair_metrics, view_m
 from candor.metrics.significance import holm, levene_test, mcnemar_test, paired_tests
 from candor.metrics.summary import agreement
 from candor.metrics.views import View, bayes_view, probed_view, stated_view
-from candor.types import LABELS, Prediction, Validity
+from candor.types import LABELS, NO_LABEL, Prediction, Validity
 
 SIGNIFICANCE: Final = 0.01
 """Level below which a corrected p counts as significant, the study's."""
@@ -160,7 +160,7 @@ def _corrected(differences: Mapping[str, MetricDifference]) -> dict[str, schema.
 def _frame(base: Side, trained: Side, views: tuple[View, View], resamples: int, seed: int) -> schema.Comparison:
     """Everything that does not depend on a figure."""
     gold = views[0].gold_N
-    invalid = [int((view.label_N == len(LABELS)).sum()) for view in views]
+    invalid = [int((view.label_N == NO_LABEL).sum()) for view in views]
     missing = [int((~view.usable).sum()) for view in views]
     return {
         "schema": schema.SCHEMA,

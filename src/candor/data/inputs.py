@@ -10,7 +10,7 @@ from typing import Any
 from candor.data.examples import parse_example
 from candor.data.loaded import LoadedSource, Loading
 from candor.data.official.files import OFFICIAL_DATASETS, DataPath
-from candor.data.rows import OFFICIAL_LABELS, BadRows, json_lines, json_list
+from candor.data.rows import BadRows, json_lines, json_list
 from candor.data.sources.load import load_source
 from candor.data.sources.table import layout_of, row_parser
 from candor.data.splits import Progress, Split
@@ -28,7 +28,7 @@ from candor.recipe.data import (
 )
 from candor.run_folder import RunFolder
 from candor.sandbox.world import DOMAINS
-from candor.types import Example
+from candor.types import LABEL_NAMES, Example
 
 SANDBOX_EXAMPLES = 3000
 """Examples made of a sandbox domain that is named without a number."""
@@ -135,11 +135,11 @@ def read_file(path: Path, *, on_bad_row: OnBadRow = "error") -> LoadedSource:
     if layout == "jsonl" and first.keys() >= _EXAMPLE_KEYS:
         return _load(name, path, layout, parse_example, on_bad_row)
     if first.keys() >= {"claim", "evidence_texts", "golden_label"}:
-        parse = row_parser(name, _STUDY, OFFICIAL_LABELS, group_prefix=name, cells=False)
+        parse = row_parser(name, _STUDY, LABEL_NAMES, group_prefix=name, cells=False)
         return _load(name, path, layout, parse, on_bad_row)
     if first.get("candor") == "predictions":
         dataset = first.get("dataset")
-        parse = row_parser(str(dataset), _PREDICTIONS, OFFICIAL_LABELS, group_prefix=name, cells=False)
+        parse = row_parser(str(dataset), _PREDICTIONS, LABEL_NAMES, group_prefix=name, cells=False)
         return _load(name, path, layout, lambda row: None if row == first else parse(row), on_bad_row)
     return load_source(name, TableSource(kind="table", path=path), on_bad_row=on_bad_row)
 

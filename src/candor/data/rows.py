@@ -15,20 +15,6 @@ from candor.types import Label
 MAX_LINE_BYTES = 16 * 2**20
 """A longer line is no row of claims: it would be a binary or a one-line dump, and is refused before it fills memory."""
 
-OFFICIAL_LABELS: Mapping[str, Label] = {
-    "pass": Label.PASS,
-    "supports": Label.PASS,
-    "supported": Label.PASS,
-    "fail": Label.FAIL,
-    "refutes": Label.FAIL,
-    "refuted": Label.FAIL,
-    "na": Label.NA,
-    "nei": Label.NA,
-    "not enough info": Label.NA,
-    "not_enough_info": Label.NA,
-}
-"""Label names in use, case folded."""
-
 
 class RowError(ValueError):
     """What is wrong with a row; whoever reads the file adds the place."""

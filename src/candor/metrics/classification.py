@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from candor.metrics.views import NO_LABEL, View
+from candor.metrics.views import ANSWER_COLUMNS, NO_LABEL_COLUMN, View
 from candor.types import LABELS, Label
 
 Floats = NDArray[np.float64]
@@ -21,9 +21,8 @@ def divide(numerator: Floats, denominator: Floats) -> Floats:
 
 def confusion(view: View) -> NDArray[np.int64]:
     """Counts [3, 4]: a row per gold label in the order of ``LABELS``, a column per answer, "no label" last."""
-    width = NO_LABEL + 1
-    flat = np.bincount(view.gold_N * width + view.label_N, minlength=len(LABELS) * width)
-    return flat.reshape(len(LABELS), width)
+    flat = np.bincount(view.gold_N * ANSWER_COLUMNS + view.column, minlength=len(LABELS) * ANSWER_COLUMNS)
+    return flat.reshape(len(LABELS), ANSWER_COLUMNS)
 
 
 def label_figures(counts_3_4_R: Floats) -> dict[str, Floats]:
@@ -50,7 +49,7 @@ def label_figures(counts_3_4_R: Floats) -> dict[str, Floats]:
         "accuracy": divide(hits_3_R.sum(axis=0), total_R),
         "macro_f1": divide(np.where(present_3_R > 0, f1_3_R, 0.0).sum(axis=0), (present_3_R > 0).sum(axis=0)),
         "na_rate": divide(answered_3_R[LABELS.index(Label.NA)], total_R),
-        "invalid_rate": divide(counts_3_4_R[:, NO_LABEL].sum(axis=0), total_R),
+        "invalid_rate": divide(counts_3_4_R[:, NO_LABEL_COLUMN].sum(axis=0), total_R),
     }
     for code, label in enumerate(LABELS):
         name = label.value.lower()

@@ -12,7 +12,7 @@ from candor.metrics.calibration import calibration_figures
 from candor.metrics.classification import divide, label_figures
 from candor.metrics.names import METRICS
 from candor.metrics.selective import RISKS, ranking_figures
-from candor.metrics.views import NO_LABEL, View
+from candor.metrics.views import ANSWER_COLUMNS, View
 from candor.types import LABELS
 
 Floats = NDArray[np.float64]
@@ -38,8 +38,7 @@ class CellFigures:
     """
 
     def __init__(self, cells: View) -> None:
-        width = NO_LABEL + 1
-        self._label_cells = len(LABELS) * width
+        self._label_cells = len(LABELS) * ANSWER_COLUMNS
         usable_K = cells.usable
         levels = np.unique(cells.confidence_N[usable_K])[::-1]
         self._levels_L: Floats = levels
@@ -47,7 +46,7 @@ class CellFigures:
         level_K = levels.size - 1 - np.searchsorted(levels[::-1], cells.confidence_N[usable_K])
         wrong_K = ~cells.correct[usable_K]
         rows = np.concatenate(
-            [cells.gold_N * width + cells.label_N, self._label_cells + level_K + levels.size * wrong_K]
+            [cells.gold_N * ANSWER_COLUMNS + cells.column, self._label_cells + level_K + levels.size * wrong_K]
         )
         columns = np.concatenate([number, number[usable_K]])
         shape = (self._label_cells + 2 * levels.size, usable_K.size)
@@ -58,7 +57,7 @@ class CellFigures:
         labels_M_R, right_L_R, wrong_L_R = np.split(
             counts_M_R, [self._label_cells, self._label_cells + self._levels_L.size]
         )
-        labels_3_4_R = labels_M_R.reshape(len(LABELS), NO_LABEL + 1, -1)
+        labels_3_4_R = labels_M_R.reshape(len(LABELS), ANSWER_COLUMNS, -1)
         all_R = labels_3_4_R.sum(axis=(0, 1))
         missing_R = all_R - right_L_R.sum(axis=0) - wrong_L_R.sum(axis=0)
         figures = label_figures(labels_3_4_R)

@@ -115,7 +115,7 @@ def view_metrics(view: View, *, resamples: int = RESAMPLES, seed: int = 0) -> di
     number = sizes(view)
     if view.gold_N.size == 0:
         return {name: Metric(math.nan, None, 0, why_undefined(name, view)) for name in number}
-    cell_N, first_K = _cells([view.gold_N, view.label_N, view.confidence_N])
+    cell_N, first_K = _cells([view.gold_N, view.column, view.confidence_N])
     kernel = CellFigures(view.take(first_K))
     resampler = Resampler(cell_N, view.group_N, kernel.count_M_K)
     observed = kernel.figures(resampler.observed())
@@ -185,7 +185,7 @@ def pair_metrics(
         none = MetricDifference(math.nan, None, None, math.nan, 0, "there are no answers")
         return Pair(empty, dict(empty), dict.fromkeys(names, none))
 
-    cell_N, first_K = _cells([first.gold_N, first.label_N, first.confidence_N, second.label_N, second.confidence_N])
+    cell_N, first_K = _cells([first.gold_N, first.column, first.confidence_N, second.column, second.confidence_N])
     kernel = _PairFigures(first.take(first_K), second.take(first_K))
     resampler = Resampler(cell_N, first.group_N, kernel.count_M_K)
     observed = kernel.figures(resampler.observed())

@@ -9,10 +9,13 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from candor.types import LABELS, Prediction
+from candor.types import LABELS, NO_LABEL, Prediction
 
-NO_LABEL: Final = len(LABELS)
-"""Code of an answer without a label; the codes before it are positions in ``LABELS``."""
+NO_LABEL_COLUMN: Final = len(LABELS)
+"""Where a table of counts by answer keeps the answers without a label; the columns before it are ``LABELS``."""
+
+ANSWER_COLUMNS: Final = NO_LABEL_COLUMN + 1
+"""Width of such a table."""
 
 _CODES: Final = {label: code for code, label in enumerate(LABELS)}
 
@@ -35,6 +38,11 @@ class View:
     confidence_N: NDArray[np.float64]
     group_N: NDArray[np.int64]
     valid_mass_N: NDArray[np.float64] | None = None
+
+    @property
+    def column(self) -> NDArray[np.int64]:
+        """Where a table of counts by answer keeps each answer: its label's position, or ``NO_LABEL_COLUMN``."""
+        return np.where(self.label_N == NO_LABEL, NO_LABEL_COLUMN, self.label_N)
 
     @property
     def correct(self) -> NDArray[np.bool_]:

@@ -29,8 +29,8 @@ from candor.training.answer_scores import K, answer_probs, draw_ended, grammar_l
 from candor.training.batches import NO_GOLD, Prepared, PromptBatch, Step
 from candor.training.collapse import add_expected_confidences
 from candor.training.reference import reference_logprobs
-from candor.training.rewards import NO_LABEL, Rewards, add_reward_means, score
-from candor.types import LABELS, Rollout
+from candor.training.rewards import Rewards, add_reward_means, score
+from candor.types import LABELS, NO_LABEL, Rollout
 
 
 def enumerated_step(run: Prepared, config: EnumeratedConfig, batch: PromptBatch, step: int) -> Step:

@@ -22,8 +22,8 @@ from candor.prompts.encoding import decode
 from candor.prompts.grammar import AnswerGrammar
 from candor.recipe.reward import RewardConfig
 from candor.training.answer_scores import C, K, answer_logprobs, open_answers
-from candor.training.rewards import NO_LABEL, score
-from candor.types import Rollout
+from candor.training.rewards import score
+from candor.types import NO_LABEL, Rollout
 
 
 @dataclass(frozen=True, slots=True)

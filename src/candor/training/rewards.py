@@ -20,11 +20,10 @@ from numpy.typing import ArrayLike, NDArray
 
 from candor.means import Means
 from candor.recipe.reward import RewardConfig
-from candor.types import LABELS, Label
+from candor.types import LABELS, NO_LABEL, Label
 
 Array: TypeAlias = NDArray[np.float64]
 
-NO_LABEL: Final = -1
 _NA: Final = LABELS.index(Label.NA)
 
 TERMS: Final = ("accuracy", "shaping", "calibration", "alignment", "false_na", "consistency", "format")

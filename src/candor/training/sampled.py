@@ -27,10 +27,9 @@ from candor.training.answer_scores import draw_ended
 from candor.training.batches import Prepared, PromptBatch, Step
 from candor.training.expected_confidence import ExpectedConfidence, sampled_labels, written_as_asked
 from candor.training.reference import reference_logprobs
-from candor.training.rewards import NO_LABEL
 from candor.training.scoring import ScoredRollouts, label_ends, rollout_means, score_rollouts, token_advantages
 from candor.training.sections import Sections, lay_out
-from candor.types import LABELS, Rollout
+from candor.types import LABELS, NO_LABEL, Rollout
 
 
 def sampled_step(run: Prepared, config: SampledConfig, batch: PromptBatch, step: int) -> Step:
@@ -70,9 +69,7 @@ def sampled_step(run: Prepared, config: SampledConfig, batch: PromptBatch, step:
     )
     objective = SampledObjective(
         sections=sections,
-        old_logprobs_P_G_T=torch.from_numpy(
-            padded([[rollout.logprobs for rollout in group] for group in rollouts_P_G])
-        ),
+        old_logprobs_P_G_T=torch.from_numpy(old_logprobs_P_G_T),
         reference_P_G_T=reference_logprobs(run, batch.prompts_P, completions_P_G, step),
         advantages_P_G_T=advantages_P_G_T,
         gold_P=torch.from_numpy(batch.gold_P),

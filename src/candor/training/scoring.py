@@ -19,8 +19,8 @@ from candor.recipe.objective import SampledConfig, SampledSplit, SampledWhole
 from candor.recipe.reward import RewardConfig
 from candor.training.advantages import group_advantages, label_advantages
 from candor.training.collapse import add_expected_confidences
-from candor.training.rewards import NO_LABEL, Rewards, add_reward_means, score
-from candor.types import LABELS, Rollout, Validity
+from candor.training.rewards import Rewards, add_reward_means, score
+from candor.types import LABELS, NO_LABEL, Rollout, Validity
 
 
 @dataclass(frozen=True, slots=True)

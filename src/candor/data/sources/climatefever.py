@@ -7,22 +7,21 @@ from typing import Any
 
 from candor.data.loaded import LoadedSource, Loading
 from candor.data.official.files import require
-from candor.data.rows import OFFICIAL_LABELS, BadRows, RowError, field, identifier, kind_of, label, record, text
+from candor.data.rows import BadRows, RowError, field, identifier, kind_of, label, record, text
 from candor.data.text import claim_group, display_title
 from candor.recipe.data import ClimatefeverSource
-from candor.types import Example, Label
+from candor.types import LABEL_NAMES_WITH_DISPUTED, Example
 
 
 def load(name: str, config: ClimatefeverSource, data_dir: Path, bad_rows: BadRows) -> LoadedSource:
     """Load ``climate-fever.jsonl``. Evidence is each of the five sentences with its article, in the file's order."""
     loading = Loading(name, bad_rows)
     disputed_claims = 0
-    labels = {**OFFICIAL_LABELS, "disputed": Label.NA}
 
     def parse(value: Any) -> Example | None:
         nonlocal disputed_claims
         row = record(value)
-        gold = label(field(row, "claim_label"), labels, "claim_label")
+        gold = label(field(row, "claim_label"), LABEL_NAMES_WITH_DISPUTED, "claim_label")
         claim = text(row, "claim")
         example = Example(
             id=identifier(row, "claim_id"),

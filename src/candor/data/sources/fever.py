@@ -16,7 +16,6 @@ import pooch
 from candor.data.loaded import MAX_LISTED, Completion, LoadedSource, Loading
 from candor.data.official.files import find_dump, require
 from candor.data.rows import (
-    OFFICIAL_LABELS,
     BadRows,
     RowError,
     SkippedRow,
@@ -32,7 +31,7 @@ from candor.data.wiki.index import Sentence, WikiIndex, build_wiki_index, dump_i
 from candor.data.wiki.retrieval import Retriever
 from candor.errors import DataError
 from candor.recipe.data import FeverSource
-from candor.types import Example, Label
+from candor.types import LABEL_NAMES, Example, Label
 
 _FILES = {"train": "train.jsonl", "dev": "shared_task_dev.jsonl"}
 _INDEX = "wiki.sqlite"
@@ -61,7 +60,7 @@ def load(
     def parse(value: Any) -> Example:
         row = record(value)
         claim = text(row, "claim")
-        gold = label(field(row, "label"), OFFICIAL_LABELS, "label")
+        gold = label(field(row, "label"), LABEL_NAMES, "label")
         cited = _references(field(row, "evidence"))
         if gold is not Label.NA and not cited:
             raise RowError(f"the label is {row['label']!r}, but no sentence is annotated")

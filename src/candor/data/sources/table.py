@@ -10,7 +10,6 @@ from typing import Any
 from candor.data.loaded import LoadedSource, Loading
 from candor.data.official.files import DataPath
 from candor.data.rows import (
-    OFFICIAL_LABELS,
     BadRows,
     RowError,
     clean,
@@ -24,7 +23,7 @@ from candor.data.rows import (
 from candor.data.text import claim_group, digest
 from candor.errors import DataError
 from candor.recipe.data import Columns, TableSource
-from candor.types import Example, Label
+from candor.types import LABEL_NAMES, Example, Label
 
 _FORMATS = {".jsonl": "jsonl", ".ndjson": "jsonl", ".json": "json", ".csv": "csv", ".tsv": "tsv"}
 
@@ -34,7 +33,7 @@ def load(name: str, config: TableSource, data_dir: Path, bad_rows: BadRows) -> L
     loading = Loading(name, bad_rows)
     path = _resolve(config.path, data_dir)
     layout = layout_of(path) if config.format == "auto" else config.format
-    labels = {**OFFICIAL_LABELS, **{key.casefold(): value for key, value in config.labels.items()}}
+    labels = {**LABEL_NAMES, **{key.casefold(): value for key, value in config.labels.items()}}
     parse = row_parser(name, config.columns, labels, group_prefix=path.name, cells=layout in ("csv", "tsv"))
     examples = list(loading.read(DataPath(path), parse, layout))
     return loading.done(examples, {"kind": config.kind, "format": layout})

@@ -7,10 +7,10 @@ from typing import Any
 
 from candor.data.loaded import LoadedSource, Loading
 from candor.data.official.files import find, require
-from candor.data.rows import OFFICIAL_LABELS, BadRows, RowError, field, identifier, label, record, text
+from candor.data.rows import BadRows, RowError, field, identifier, label, record, text
 from candor.data.text import page_group
 from candor.recipe.data import VitamincSource
-from candor.types import Example
+from candor.types import LABEL_NAMES, Example
 
 _PARTS = ("train", "dev", "test")
 
@@ -26,7 +26,7 @@ def load(name: str, config: VitamincSource, data_dir: Path, bad_rows: BadRows) -
             dataset=name,
             claim=text(row, "claim"),
             evidence=(text(row, "evidence"),),
-            label=label(field(row, "label"), OFFICIAL_LABELS, "label"),
+            label=label(field(row, "label"), LABEL_NAMES, "label"),
             group=page_group(text(row, "page")),
         )
         if config.revisions == "all":
