@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 
 import numpy as np
 import pytest
+from made_view import make_view
 from scipy import special, stats
 from sklearn.isotonic import IsotonicRegression
 from sklearn.linear_model import LogisticRegression
@@ -15,8 +15,6 @@ from candor.comparison.validation_fits import recalibration_rows, threshold_side
 from candor.metrics.recalibration import fit_recalibration
 from candor.metrics.threshold import choose_threshold, risk_bound
 from candor.metrics.views import View
-
-MakeView = Callable[..., View]
 
 
 def graded(rows: int, seed: int, *, sharpness: float = 1.0, bias: float = 0.0) -> View:
@@ -76,7 +74,7 @@ def test_training_that_only_recalibrates_does_not_beat_a_fit() -> None:
     assert rows["temperature"]["n_fit"] == 2_000
 
 
-def test_too_few_validation_answers_fit_nothing(make_view: MakeView) -> None:
+def test_too_few_validation_answers_fit_nothing() -> None:
     rows = recalibration_rows(make_view(1), make_view(2), graded(25, 0), resamples=20, seed=0)
     assert rows[0]["metrics"]["brier"]["value"] is not None
     for row in rows[1:]:
@@ -110,7 +108,7 @@ def test_few_sure_answers_do_not_stop_the_search() -> None:
     assert choose_threshold(view, risk=0.05, confidence=0.95).threshold == 0.9
 
 
-def test_no_threshold_gives_a_reason(make_view: MakeView) -> None:
+def test_no_threshold_gives_a_reason() -> None:
     assert "at least 59" in str(choose_threshold(make_view(1, rows=30), risk=0.05, confidence=0.95).reason)
     bad = choose_threshold(make_view(1, rows=300, skill=0.1), risk=0.05, confidence=0.95)
     assert bad.threshold is None

@@ -4,39 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-import numpy as np
+import made_view
 import pytest
 
 from candor.metrics.views import View
-from candor.types import NO_LABEL
 
 MakeView = Callable[..., View]
 
 
-def build(
-    seed: int,
-    rows: int = 200,
-    *,
-    skill: float = 0.6,
-    missing: float = 0.0,
-    invalid: float = 0.0,
-    groups: int | None = None,
-    steps: int = 20,
-    gold_seed: int = 0,
-) -> View:
-    """Answers whose confidence says a little about their being right; gold labels and groups by ``gold_seed`` alone."""
-    gold_draw, draw = np.random.default_rng(gold_seed), np.random.default_rng(seed)
-    gold = gold_draw.integers(0, 3, rows)
-    group = np.arange(rows) if groups is None else gold_draw.integers(0, groups, rows)
-    confidence = np.round(draw.beta(4, 2, rows) * steps) / steps
-    right = draw.random(rows) < skill * confidence + 0.2
-    label = np.where(right, gold, draw.integers(0, 3, rows))
-    label[draw.random(rows) < invalid] = NO_LABEL
-    confidence[(draw.random(rows) < missing) | (label == NO_LABEL)] = np.nan
-    return View(gold, label, confidence, group)
-
-
 @pytest.fixture
 def make_view() -> MakeView:
-    """See :func:`build`."""
-    return build
+    """See :func:`made_view.make_view`."""
+    return made_view.make_view

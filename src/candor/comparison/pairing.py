@@ -108,13 +108,9 @@ def load_side(path: Path | str, which: str) -> Side:
 
 def _study_side(file: study_file.StudyFile, path: Path, which: str) -> Side:
     dataset = path.name.split(".")[0]
-    pairs = [
-        (row, study_file.to_prediction(row, dataset, f"{path}: results[{number}]"))
-        for number, row in enumerate(file.rows)
-        if study_file.label_named(row.gold) is not None
-    ]
-    unlabelled = sum(row.label is None and study_file.label_named(told.predicted) is not None for told, row in pairs)
-    others = sum(row.label is not None and row.label != study_file.label_named(told.predicted) for told, row in pairs)
+    pairs = [(row, study_file.to_prediction(row, dataset)) for row in file.rows if row.gold is not None]
+    unlabelled = sum(row.label is None and told.predicted is not None for told, row in pairs)
+    others = sum(row.label is not None and row.label != told.predicted for told, row in pairs)
     notes = []
     if unlabelled:
         notes.append(

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from candor.metrics.views import View
-from candor.predictions.study_file import StudyRow, label_named
+from candor.predictions.study_file import StudyRow
 from candor.types import LABELS
 
 CALIBRATION_FIGURES: Final = ("accuracy", "auroc", "brier", "confidence_std")
@@ -49,7 +49,7 @@ def row_confidence(row: StudyRow) -> float | None:
 
 
 def _has_labels(row: StudyRow) -> bool:
-    return label_named(row.gold) is not None and label_named(row.predicted) is not None
+    return row.gold is not None and row.predicted is not None
 
 
 def in_calibration_table(row: StudyRow) -> bool:
@@ -69,15 +69,13 @@ def in_paired_table(row: StudyRow) -> bool:
 
 def study_view(rows: Sequence[StudyRow]) -> View:
     """Arrays of rows whose labels are among the three; every row is its own group, as the study resamples ids."""
-    code = {label: number for number, label in enumerate(LABELS)}
     golds, labels, confidences = [], [], []
     for row in rows:
-        gold, predicted = label_named(row.gold), label_named(row.predicted)
-        if gold is None or predicted is None:
+        if row.gold is None or row.predicted is None:
             raise ValueError(f"row {row.id!r} is in none of the study's tables")
         confidence = row_confidence(row)
-        golds.append(code[gold])
-        labels.append(code[predicted])
+        golds.append(LABELS.index(row.gold))
+        labels.append(LABELS.index(row.predicted))
         confidences.append(np.nan if confidence is None else confidence)
     return View(
         np.array(golds, dtype=np.int64),

@@ -1,7 +1,8 @@
 """Prediction files of the study: one JSON object whose ``results`` hold an answer each, plain or gzipped.
 
-They are read in two ways: here as candor reads every answer, in :mod:`candor.comparison.study_rules` by the study's
-rules.
+File and rows are read once, into :class:`StudyRow`. What a row's answer says is then taken in two ways:
+:func:`to_prediction` reads its text as candor reads any answer, :mod:`candor.comparison.study_rules` goes by the
+study's rules.
 """
 
 from __future__ import annotations
@@ -17,19 +18,7 @@ from typing import Any, Final
 from candor.errors import PredictionError
 from candor.prompts import templates
 from candor.prompts.answers import parse
-from candor.types import Label, Prediction, Validity
-
-LABEL_NAMES: Final[Mapping[str, Label]] = {
-    "PASS": Label.PASS,
-    "FAIL": Label.FAIL,
-    "NA": Label.NA,
-    "SUPPORTS": Label.PASS,
-    "REFUTES": Label.FAIL,
-    "NOT ENOUGH INFO": Label.NA,
-    "NOT_ENOUGH_INFO": Label.NA,
-    "DISPUTED": Label.NA,
-}
-"""What stands for a label in the study's files and in the datasets behind them."""
+from candor.types import LABEL_NAMES_WITH_DISPUTED, Label, Prediction, Validity
 
 _DATASET_LABEL: Final = re.compile(
     r"(LABEL[ \t]*=[ \t]*<?)(SUPPORTS|REFUTES|NOT[ _]ENOUGH[ _]INFO|DISPUTED)\b", re.ASCII
@@ -38,14 +27,14 @@ _DATASET_LABEL: Final = re.compile(
 
 @dataclass(frozen=True, slots=True)
 class StudyRow:
-    """One entry of ``results`` as it stands in the file.
+    """One entry of ``results``: what stands in the file, its labels by their names.
 
     Attributes:
         id: as text.
         claim: the claim's text.
         evidence: sentences shown.
-        gold: ``golden_label``, whatever it is.
-        predicted: ``predicted_label``, whatever it is; ``None`` where the study read none.
+        gold: ``golden_label``; ``None`` where it names none of the three labels.
+        predicted: ``predicted_label``; ``None`` where it names none, as where the study read none.
         raw: ``raw_response``; empty where the file has none.
         has_confidence: whether the key ``predicted_conf`` is there.
         confidence: ``predicted_conf``.
@@ -55,8 +44,8 @@ class StudyRow:
     id: str
     claim: str
     evidence: tuple[str, ...]
-    gold: str | None
-    predicted: str | None
+    gold: Label | None
+    predicted: Label | None
     raw: str
     has_confidence: bool
     confidence: float | None
@@ -101,12 +90,7 @@ def parse_study(text: str, path: Path | str) -> StudyFile:
     return StudyFile(_text_or_none(content, "model"), _text_or_none(content, "source"), tuple(rows.values()))
 
 
-def label_named(name: str | None) -> Label | None:
-    """Return the label that ``name`` stands for, or ``None``."""
-    return None if name is None else LABEL_NAMES.get(name)
-
-
-def to_prediction(row: StudyRow, dataset: str, place: str) -> Prediction:
+def to_prediction(row: StudyRow, dataset: str) -> Prediction:
     """Read one row as candor reads any answer: from its text.
 
     The last ``LABEL=`` in the text is the answer's label and the first ``CONF=`` after it its confidence. Where the
@@ -116,22 +100,21 @@ def to_prediction(row: StudyRow, dataset: str, place: str) -> Prediction:
     Args:
         row: of the study's file.
         dataset: copied into the prediction.
-        place: file and row, for errors.
 
     Raises:
-        PredictionError: the gold label is none.
+        PredictionError: the row has no gold label.
     """
-    gold = label_named(row.gold)
-    if gold is None:
+    if row.gold is None:
         raise PredictionError(
-            f"{place}: golden_label is {row.gold!r}, not one of {', '.join(LABEL_NAMES)}; such a row cannot be judged"
+            f"{dataset}: golden_label of id {row.id!r} is none of {', '.join(LABEL_NAMES_WITH_DISPUTED)}; "
+            "leave such rows out, they cannot be judged"
         )
-    text = _DATASET_LABEL.sub(lambda match: match[1] + LABEL_NAMES[match[2].replace("_", " ")], row.raw)
+    text = _DATASET_LABEL.sub(_own_label, row.raw)
     answer = parse(text, templates.get("verdict-rationale"))
     label, confidence, validity = answer.label, answer.confidence, answer.validity
     vouched = row.format_valid is True or not row.raw.strip()
     if label is None and vouched:
-        label = label_named(row.predicted)
+        label = row.predicted
         validity = Validity.NONE if label is None else Validity.READABLE
     if label is not None and confidence is None and vouched:
         confidence = row.confidence
@@ -141,7 +124,7 @@ def to_prediction(row: StudyRow, dataset: str, place: str) -> Prediction:
         group=" ".join(row.claim.lower().split()),
         claim=row.claim,
         evidence=row.evidence,
-        gold=gold,
+        gold=row.gold,
         raw=row.raw,
         label=label,
         confidence=confidence if label is not None else None,
@@ -155,8 +138,8 @@ def from_prediction(row: Prediction) -> StudyRow:
         id=row.id,
         claim=row.claim,
         evidence=row.evidence,
-        gold=row.gold.value,
-        predicted=None if row.label is None else row.label.value,
+        gold=row.gold,
+        predicted=row.label,
         raw=row.raw,
         has_confidence=True,
         confidence=row.confidence,
@@ -178,13 +161,22 @@ def _row(entry: Any, place: str) -> StudyRow:
         id=str(entry["id"]),
         claim=str(entry.get("claim") or ""),
         evidence=tuple(str(sentence) for sentence in evidence),
-        gold=_text_or_none(entry, "golden_label"),
-        predicted=_text_or_none(entry, "predicted_label"),
+        gold=_label(entry["golden_label"]),
+        predicted=_label(entry["predicted_label"]),
         raw=_text_or_none(entry, "raw_response") or "",
         has_confidence="predicted_conf" in entry,
         confidence=_confidence(entry.get("predicted_conf"), place),
         format_valid=_flag(entry.get("format_valid"), place),
     )
+
+
+def _label(value: Any) -> Label | None:
+    return LABEL_NAMES_WITH_DISPUTED.get(value.casefold()) if isinstance(value, str) else None
+
+
+def _own_label(match: re.Match[str]) -> str:
+    """The label that a dataset's word in an answer stands for, behind what leads up to it."""
+    return match[1] + LABEL_NAMES_WITH_DISPUTED[match[2].replace("_", " ").casefold()]
 
 
 def _confidence(value: Any, place: str) -> float | None:

@@ -1,0 +1,114 @@
+"""The study's file: one reading of its rows, and what candor makes of an answer in it."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from candor.comparison.study_rules import in_paired_table, row_confidence
+from candor.errors import PredictionError
+from candor.predictions.study_file import StudyRow, from_prediction, parse_study, to_prediction
+from candor.types import Label, Validity
+
+ENTRY = {
+    "id": 7,
+    "claim": "Owls  are fish.",
+    "evidence_texts": ["Owls are birds."],
+    "golden_label": "REFUTES",
+    "predicted_label": "FAIL",
+    "raw_response": "LABEL=REFUTES\nCONF=0.80",
+}
+
+
+def read(**changes: Any) -> StudyRow:
+    """One row, with some keys changed."""
+    text = json.dumps({"model": "m", "source": 3, "results": [ENTRY | changes]})
+    (row,) = parse_study(text, "x.json").rows
+    return row
+
+
+def test_a_row_as_it_stands() -> None:
+    assert read() == StudyRow(
+        id="7",
+        claim="Owls  are fish.",
+        evidence=("Owls are birds.",),
+        gold=Label.FAIL,
+        predicted=Label.FAIL,
+        raw="LABEL=REFUTES\nCONF=0.80",
+        has_confidence=False,
+        confidence=None,
+        format_valid=None,
+    )
+    assert read(evidence_texts="Owls are birds.").evidence == ("Owls are birds.",)
+    assert read(predicted_conf=1.5, format_valid=True).confidence == 1.0
+    file = parse_study(json.dumps({"model": "m", "source": 3, "results": []}), "x.json")
+    assert (file.model, file.source, file.rows) == ("m", None, ())
+
+
+@pytest.mark.parametrize(
+    ("name", "label"),
+    [
+        ("SUPPORTS", Label.PASS),
+        ("fail", Label.FAIL),
+        ("NOT ENOUGH INFO", Label.NA),
+        ("NOT_ENOUGH_INFO", Label.NA),
+        ("DISPUTED", Label.NA),
+        ("MAYBE", None),
+        (None, None),
+        (2, None),
+    ],
+)
+def test_labels_by_their_names(name: object, label: Label | None) -> None:
+    row = read(golden_label=name, predicted_label=name)
+    assert (row.gold, row.predicted) == (label, label)
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"predicted_conf": "0.5"}, r"x\.json: results\[0\]: predicted_conf is '0.5', not a number"),
+        ({"predicted_conf": True}, r"predicted_conf is True, not a number"),
+        ({"format_valid": 1}, r"x\.json: results\[0\]: format_valid is 1, not true or false"),
+    ],
+)
+def test_values_of_another_kind_are_named(changes: dict[str, Any], words: str) -> None:
+    with pytest.raises(PredictionError, match=words):
+        read(**changes)
+
+
+def test_candor_reads_the_text() -> None:
+    made = to_prediction(read(predicted_label="PASS", predicted_conf=0.5, format_valid=False), "fever")
+    assert (made.label, made.confidence, made.gold) == (Label.FAIL, 0.8, Label.FAIL)
+    assert (made.group, made.dataset, made.id) == ("owls are fish.", "fever", "7")
+
+
+def test_the_files_own_reading_counts_where_it_is_vouched_for() -> None:
+    vouched = read(raw_response="nothing to read", predicted_conf=0.7, format_valid=True)
+    assert to_prediction(vouched, "f").label is Label.FAIL
+    assert to_prediction(vouched, "f").confidence == 0.7
+    unmarked = to_prediction(replace(vouched, format_valid=None), "f")
+    assert (unmarked.label, unmarked.confidence, unmarked.validity) == (None, None, Validity.NONE)
+
+
+def test_two_readings_of_one_row() -> None:
+    """The first confidence against the one behind the label; brackets, which only candor's reading sees through."""
+    row = read(raw_response="Let CONF=0.3 stand.\nLABEL=<FAIL>\nCONF=<0.80>")
+    assert to_prediction(row, "f").confidence == 0.8
+    assert row_confidence(row) == 0.3
+    assert in_paired_table(row)
+
+
+def test_a_row_without_a_gold_label_cannot_be_judged() -> None:
+    with pytest.raises(PredictionError, match="fever: golden_label of id '7' is none of pass, supports"):
+        to_prediction(read(golden_label="MAYBE"), "fever")
+
+
+def test_there_and_back() -> None:
+    made = to_prediction(read(raw_response="LABEL=FAIL\nCONF=0.80"), "f")
+    row = from_prediction(made)
+    assert (row.gold, row.predicted, row.confidence) == (made.gold, made.label, made.confidence)
+    assert row.has_confidence
+    assert row.format_valid == (made.validity is Validity.CLEAN)
