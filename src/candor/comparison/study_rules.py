@@ -6,14 +6,23 @@ p can be 0, and nothing is corrected for the number of tests.
 
 from __future__ import annotations
 
+import math
 import re
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
 
+from candor.comparison.pairing import Matched, Side, Which, provenance_warnings, shortcut_warning
+from candor.comparison.stages import Both, Draws, Figures, Rules, Significance, Views
+from candor.errors import PredictionError
+from candor.metrics import schema
+from candor.metrics.classification import confusion
+from candor.metrics.curves import curves
+from candor.metrics.paired import Metric, MetricDifference, pair_metrics, view_metrics
+from candor.metrics.significance import levene_test, mcnemar_test
 from candor.metrics.views import View
 from candor.predictions.study_file import StudyRow
 from candor.types import LABELS
@@ -85,40 +94,80 @@ def study_view(rows: Sequence[StudyRow]) -> View:
     )
 
 
-@dataclass(frozen=True, slots=True)
-class StudyTables:
-    """The rows of the study's two tables.
+def study_views(sides: Both[Side], matched: Matched) -> Views:
+    """Drop and pair rows as the study did: each file's calibration table, and the paired table in base's order.
 
-    Attributes:
-        base: calibration table, base model.
-        trained: calibration table, trained model.
-        base_paired: paired table, base model.
-        trained_paired: paired table, trained model, in the same order of ids.
-        disagreeing: paired rows whose gold labels differ; they take the base file's.
+    Every row that stands in a file can count, matched or not: the study's own rules say which.
+
+    Raises:
+        PredictionError: a table is left without rows.
     """
-
-    base: View
-    trained: View
-    base_paired: View
-    trained_paired: View
-    disagreeing: int
-
-
-def study_tables(base: Sequence[StudyRow], trained: Sequence[StudyRow]) -> StudyTables:
-    """Drop and pair rows as the study did."""
-    kept = {row.id: row for row in base if in_paired_table(row)}
-    partner = {row.id: row for row in trained if in_paired_table(row)}
+    kept = {row.id: row for row in sides.base.rows if in_paired_table(row)}
+    partner = {row.id: row for row in sides.trained.rows if in_paired_table(row)}
     ids = [number for number in kept if number in partner]
-    first, second = study_view([kept[number] for number in ids]), study_view([partner[number] for number in ids])
-    disagreeing = int((first.gold_N != second.gold_N).sum())
-    second = View(first.gold_N, second.label_N, second.confidence_N, second.group_N)
-    return StudyTables(
-        study_view([row for row in base if in_calibration_table(row)]),
-        study_view([row for row in trained if in_calibration_table(row)]),
-        first,
-        second,
-        disagreeing,
+    base, trained = study_view([kept[number] for number in ids]), study_view([partner[number] for number in ids])
+    # Where the files' gold labels differ, the study takes the base file's.
+    paired = Both(base, replace(trained, gold_N=base.gold_N))
+    own = Both(
+        study_view([row for row in sides.base.rows if in_calibration_table(row)]),
+        study_view([row for row in sides.trained.rows if in_calibration_table(row)]),
     )
+    if not min(own.base.gold_N.size, own.trained.gold_N.size, base.gold_N.size):
+        raise PredictionError("the study's conventions leave no rows to compare")
+    dropped = [
+        *_drops("base", len(sides.base.rows), own.base, base),
+        *_drops("trained", len(sides.trained.rows), own.trained, trained),
+    ]
+    return Views(own=own, paired=paired, dropped=dropped, probes=Both(None, None), bayes=None)
+
+
+def _drops(which: Which, rows: int, own: View, paired: View) -> list[schema.Dropped]:
+    drops: list[schema.Dropped] = [
+        {"side": which, "reason": "no label or no confidence (calibration table)", "n": rows - own.gold_N.size},
+        {"side": which, "reason": "invalid in either file (paired table)", "n": rows - paired.gold_N.size},
+    ]
+    return [drop for drop in drops if drop["n"]]
+
+
+def study_figures(views: Views, draws: Draws) -> Figures:
+    """The figures of both tables; differences are those of the paired one."""
+    pair = pair_metrics(*views.paired, resamples=draws.resamples, seed=draws.seed, p_value=study_p)
+    return Figures(
+        metrics={
+            "base": _side_figures(views.own.base, pair.first, draws),
+            "trained": _side_figures(views.own.trained, pair.second, draws),
+            "bayes": {},
+        },
+        differences={name: pair.differences[name] for name in PAIRED_FIGURES},
+        confusion={"base": confusion(views.own.base), "trained": confusion(views.own.trained)},
+        curves={"base": curves(views.own.base), "trained": curves(views.own.trained)},
+    )
+
+
+def _side_figures(own: View, paired: Mapping[str, Metric], draws: Draws) -> dict[str, Metric]:
+    """What both tables print comes from the calibration table."""
+    alone = view_metrics(own, resamples=draws.resamples, seed=draws.seed)
+    figures = {name: alone[name] for name in CALIBRATION_FIGURES}
+    return figures | {name: paired[name] for name in PAIRED_FIGURES if name not in figures}
+
+
+def study_tests(views: Views, figures: Figures) -> Significance:
+    """A plain p for each difference, uncorrected, and the study's two classical tests."""
+    base, trained = views.paired
+    return Significance(
+        tested=PAIRED_FIGURES,
+        differences={name: _with_plain_p(difference) for name, difference in figures.differences.items()},
+        classical={
+            "mcnemar": mcnemar_test("mcnemar", "accuracy", base.correct, trained.correct),
+            "levene": levene_test(*views.own),
+        },
+    )
+
+
+def _with_plain_p(difference: MetricDifference) -> schema.Difference:
+    figure = difference.as_json(None)
+    figure["p"] = difference.p if math.isfinite(difference.p) else None
+    return figure
 
 
 def study_p(value: float, values_R: NDArray[np.float64]) -> float:
@@ -129,3 +178,20 @@ def study_p(value: float, values_R: NDArray[np.float64]) -> float:
     """
     other = values_R <= 0 if value > 0 else values_R >= 0
     return float(min(1.0, 2 * other.mean()))
+
+
+def study_warnings(sides: Both[Side], matched: Matched, rows: schema.Rows) -> list[str]:
+    """What was allowed, how the study's rules differ, and what the files do not say."""
+    return [
+        *matched.warnings,
+        "The study's conventions: answers that do not parse are dropped instead of counted as wrong, each table drops "
+        "other rows, p can be 0 and is not corrected. Accuracy and confidence of each side are on its own rows, "
+        "everything else on the pairs.",
+        "AUROC counts ties as one half; the study broke them by sort order, so its third digit differs.",
+        *provenance_warnings(sides.base.header, sides.trained.header),
+        *shortcut_warning(matched.base),
+    ]
+
+
+STUDY: Final = Rules("paper", study_views, study_figures, study_tests, study_warnings)
+"""What a comparison follows that is to give the study's printed digits."""

@@ -3,18 +3,59 @@
 from __future__ import annotations
 
 import math
+from pathlib import Path
 from typing import Final
 
+from candor.comparison.pairing import Side, load_side
+from candor.comparison.stages import Both, Draws, Fits, Views
+from candor.errors import PredictionError
 from candor.metrics import schema
 from candor.metrics.curves import wilson_interval
 from candor.metrics.paired import Pair, pair_metrics
 from candor.metrics.recalibration import METHODS, SHOWN, Method, Recalibrator, fit_recalibration
 from candor.metrics.significance import holm
 from candor.metrics.threshold import accepts, choose_threshold
-from candor.metrics.views import View
+from candor.metrics.views import View, stated_view
 
 FEWEST_TO_FIT: Final = 20
 """Validation answers of each kind, right and wrong, below which nothing is fitted."""
+
+
+def validation_views(paths: tuple[Path | str, Path | str], sides: Both[Side]) -> Both[View]:
+    """Read both models' validation answers, base first.
+
+    Raises:
+        PredictionError: a file cannot be read, holds examples that are compared, or was made with another prompt.
+    """
+    base, trained = paths
+    return Both(_validation_view(base, "base", sides.base), _validation_view(trained, "trained", sides.trained))
+
+
+def _validation_view(path: Path | str, which: str, side: Side) -> View:
+    loaded = load_side(path, f"{which} validation")
+    overlap = {row.id for row in loaded.predictions} & {row.id for row in side.predictions}
+    if overlap:
+        raise PredictionError(
+            f"{path}: {len(overlap)} of its ids are in {side.header['path']} too (such as {min(overlap)}); "
+            "what is chosen on validation must be judged on other examples"
+        )
+    if loaded.header["template_sha256"] != side.header["template_sha256"]:
+        raise PredictionError(f"{path}: was made with another prompt than {side.header['path']}")
+    return stated_view(loaded.predictions)
+
+
+def fit_validation(views: Views, validation: Both[View], draws: Draws, *, risk: float, confidence: float) -> Fits:
+    """Recalibrated confidences and an abstention threshold for each side, chosen on ``validation``."""
+    base, trained = views.paired
+    return Fits(
+        recalibration=recalibration_rows(base, trained, validation.base, resamples=draws.resamples, seed=draws.seed),
+        threshold={
+            "risk": risk,
+            "confidence": confidence,
+            "base": threshold_side(base, validation.base, risk=risk, confidence=confidence),
+            "trained": threshold_side(trained, validation.trained, risk=risk, confidence=confidence),
+        },
+    )
 
 
 def recalibration_rows(
