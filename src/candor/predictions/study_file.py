@@ -8,7 +8,6 @@ study's rules.
 from __future__ import annotations
 
 import json
-import math
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -37,7 +36,7 @@ class StudyRow:
         predicted: ``predicted_label``; ``None`` where it names none, as where the study read none.
         raw: ``raw_response``; empty where the file has none.
         has_confidence: whether the key ``predicted_conf`` is there.
-        confidence: ``predicted_conf``.
+        confidence: ``predicted_conf``, in [0, 1]; ``None`` where it is null or missing.
         format_valid: ``format_valid``; ``None`` where the key is missing.
     """
 
@@ -69,7 +68,8 @@ def parse_study(text: str, path: Path | str) -> StudyFile:
         path: named in errors.
 
     Raises:
-        PredictionError: it is of no known format, or a row lacks a key or repeats an id; names the row.
+        PredictionError: it is of no known format, a row lacks a key or repeats an id, or its ``predicted_conf`` is
+            no number from 0 to 1; names the row.
     """
     try:
         content = json.loads(text)
@@ -94,8 +94,9 @@ def to_prediction(row: StudyRow, dataset: str) -> Prediction:
     """Read one row as candor reads any answer: from its text.
 
     The last ``LABEL=`` in the text is the answer's label and the first ``CONF=`` after it its confidence. Where the
-    text lacks one, the file's own reading counts only if the file marks it valid or has no text at all: the study
-    writes NA for answers without a label, and 0.5 for confidences that it could not read.
+    text has no label that can be read, the file's own counts only if the file marks it valid or has no text at all:
+    the study writes NA for answers without a label. Where it has no confidence that can be read, the file's own counts
+    unless the file marks the answer as not valid: the study writes 0.5 there.
 
     Args:
         row: of the study's file.
@@ -116,7 +117,7 @@ def to_prediction(row: StudyRow, dataset: str) -> Prediction:
     if label is None and vouched:
         label = row.predicted
         validity = Validity.NONE if label is None else Validity.READABLE
-    if label is not None and confidence is None and vouched:
+    if label is not None and confidence is None and (vouched or row.format_valid is None):
         confidence = row.confidence
     return Prediction(
         id=row.id,
@@ -182,9 +183,9 @@ def _own_label(match: re.Match[str]) -> str:
 def _confidence(value: Any, place: str) -> float | None:
     if value is None:
         return None
-    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
-        raise PredictionError(f"{place}: predicted_conf is {value!r}, not a number")
-    return min(max(float(value), 0.0), 1.0)
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0.0 <= value <= 1.0:
+        raise PredictionError(f"{place}: predicted_conf is {value!r}, not a number from 0 to 1, nor null")
+    return float(value)
 
 
 def _flag(value: Any, place: str) -> bool | None:
