@@ -7,12 +7,9 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
 from candor.data.audit import audit
 from candor.data.inputs import load_named, read_splits
-from candor.data.shortcuts import SHORTCUTS, clustered_interval, group_folds
 from candor.types import LABELS, Example, Label
 
 
@@ -180,49 +177,8 @@ def test_few_examples(count: int) -> None:
         assert "too few" in dataset["shortcuts"]["claim_only"]["reason"]
 
 
-@settings(max_examples=20, deadline=None)
-@given(
-    st.lists(
-        st.tuples(st.sampled_from(LABELS), st.integers(0, 3), st.integers(0, 8), st.text(max_size=8)),
-        min_size=30,
-        max_size=60,
-    )
-)
-def test_probabilities_and_results_are_well_formed(drawn: list[tuple[Label, int, int, str]]) -> None:
-    made = [
-        Example(str(n), "d", text or "x", (text or "y",) * shown, label, f"g{group}")
-        for n, (label, shown, group, text) in enumerate(drawn)
-    ]
-    folds = group_folds(made, 0)
-    for name, shortcut in SHORTCUTS.items():
-        probabilities = shortcut(made, folds)
-        assert probabilities.shape == (len(made), 3), name
-        np.testing.assert_allclose(probabilities.sum(axis=1), 1, atol=1e-9, err_msg=name)
-    json.dumps(audit({"all": {"d": made}}), allow_nan=False)
-
-
 def test_large_datasets_are_sampled() -> None:
     result = scores(make(500, lambda n, label: ("E",)), max_examples=100)
     assert result["n"] == 500
     assert result["scored_examples"] == 100
     assert result["shortcuts"]["majority_label"]["accuracy"]["n"] == 100
-
-
-def test_interval_is_wilsons_where_every_group_has_one_member() -> None:
-    correct = np.array([True] * 30 + [False] * 10)
-    low, high = clustered_interval(correct, [str(n) for n in range(40)])
-    # statsmodels.stats.proportion.proportion_confint(30, 40, method="wilson"); the small-sample factor 40/39 widens.
-    assert low == pytest.approx(0.5981, abs=0.005)
-    assert high == pytest.approx(0.8581, abs=0.005)
-
-
-def test_groups_that_agree_widen_the_interval() -> None:
-    correct = np.array(([True] * 3 + [False]) * 25)
-    alone = clustered_interval(correct, [str(n) for n in range(100)])
-    grouped = clustered_interval(np.sort(correct), [str(n // 10) for n in range(100)])
-    assert grouped[1] - grouped[0] > 2 * (alone[1] - alone[0])
-
-
-def test_interval_of_unanimous_groups_counts_groups() -> None:
-    assert clustered_interval(np.ones(1000, dtype=bool), ["a"] * 500 + ["b"] * 500)[0] < 0.5
-    assert clustered_interval(np.ones(1000, dtype=bool), [str(n) for n in range(1000)])[0] > 0.99

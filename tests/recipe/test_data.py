@@ -1,0 +1,43 @@
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from claim_files import COLUMNS
+
+from candor.recipe.data import DataConfig
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"test": {"wikki": 3}}, "did you mean 'wiki'"),
+        ({"test": {"wiki": {"MAYBE": 3}}}, "MAYBE"),
+        ({"test": {"wiki": {"PASS": -1}}}, "greater than or equal to 0"),
+        ({"test": {"wiki": {"PASS": "3"}}}, "valid integer"),
+        ({"sources": {}}, "at least 1"),
+        ({"sources": {"wiki": {"kind": "sandbx"}}}, "sandbox"),
+        ({"sources": {"wiki": {"kind": "sandbox", "x": 1}}}, "Extra inputs"),
+        ({"on_shortage": "ignore"}, "'error' or 'shrink'"),
+        ({"sources": {"wiki": {"kind": "table", "path": "a.csv", "labels": {True: "PASS"}}}}, "in quotes"),
+    ],
+)
+def test_wrong_configs(changes: dict[str, Any], words: str) -> None:
+    with pytest.raises(ValueError, match=words):
+        DataConfig.model_validate({"sources": {"wiki": {"kind": "sandbox"}}, **changes})
+
+
+def test_config_survives_json(tmp_path: Path) -> None:
+    config = DataConfig.model_validate(
+        {
+            "sources": {
+                "fever": {"kind": "fever", "parts": ["dev"], "na_sentences": 3},
+                "mine": {"kind": "table", "path": "a.csv", "columns": COLUMNS, "labels": {"yes": "PASS"}},
+            },
+            "train": {"fever": {"NA": 2, "PASS": 1}, "mine": 7},
+        }
+    )
+    assert DataConfig.model_validate(config.model_dump(mode="json")) == config
+    assert DataConfig.model_validate_json(config.model_dump_json()) == config
+    assert config.requested("fever") == 3
