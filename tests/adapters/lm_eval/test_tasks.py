@@ -15,14 +15,15 @@ import pytest
 from places import DOCS
 from toy import TEMPLATE, save_toy_model
 
-from candor.adapters.lm_eval import include_path
+from candor.adapters.lm_eval import include_path, tasks
 from candor.cli.main import main
 from candor.data.examples import write_examples
+from candor.errors import DataError, PromptError
 from candor.metrics.summary import summary
 from candor.predictions.file import read_predictions
-from candor.types import LABELS, Example
+from candor.types import LABELS, Example, Label
 
-pytestmark = pytest.mark.skipif(
+needs_the_harness = pytest.mark.skipif(
     importlib.util.find_spec("lm_eval") is None, reason="lm-evaluation-harness is not installed (extra 'lm-eval')"
 )
 
@@ -52,6 +53,7 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return save_toy_model(tmp_path_factory.mktemp("toy") / "model")
 
 
+@needs_the_harness
 def test_its_figures_are_those_of_candor(model: Path, tmp_path: Path) -> None:
     rows = [
         Example(f"{name}{i}", name, f"x = {i % 5}", (f"x is {i % 7}", "ab"), LABELS[i % 3], f"{name}{i}")
@@ -73,6 +75,7 @@ def test_its_figures_are_those_of_candor(model: Path, tmp_path: Path) -> None:
             assert results[f"candor_{name}"][f"{theirs},none"] == pytest.approx(expected, nan_ok=True), (name, theirs)
 
 
+@needs_the_harness
 def test_the_command_of_the_docs_runs_official_files(model: Path, tmp_path: Path, shared_data: Path) -> None:
     page = DOCS / "lm-eval.md"
     (line,) = re.findall(r"^lm_eval .*$", page.read_text(encoding="utf-8"), flags=re.MULTILINE)
@@ -87,3 +90,50 @@ def test_the_command_of_the_docs_runs_official_files(model: Path, tmp_path: Path
     )
     results = harness([*shlex.split(line)[1:], "--limit", "3"], tmp_path)
     assert 0 <= results["candor_climatefever"]["accuracy,none"] <= 1
+
+
+DOCUMENT = {
+    "id": "1",
+    "dataset": "fever",
+    "group": "g",
+    "claim": "C",
+    "evidence": ["E"],
+    "gold": "NA",
+    "template": "verdict",
+}
+
+
+def test_one_answer_is_read_once_and_told_to_every_figure() -> None:
+    told = tasks.process_results(DOCUMENT, ["LABEL=FAIL\nCONF=0.25"])
+    assert set(told) == {"accuracy", "na_recall", "brier_score", "ece", "auroc", "invalid_rate"}
+    (read,) = {id(prediction) for prediction in told.values()}
+    prediction = told["ece"]
+    assert id(prediction) == read
+    assert (prediction.label, prediction.confidence, prediction.gold) == (Label.FAIL, 0.25, Label.NA)
+    assert (prediction.evidence, prediction.raw) == (("E",), "LABEL=FAIL\nCONF=0.25")
+
+
+def test_figures_over_all_answers_by_hand() -> None:
+    answers = ["LABEL=NA\nCONF=1.00", "LABEL=NA\nCONF=0.50", "LABEL=FAIL\nCONF=0.50", "no idea"]
+    predictions = [
+        tasks.process_results(DOCUMENT | {"id": str(n), "group": str(n)}, [answer])["accuracy"]
+        for n, answer in enumerate(answers)
+    ]
+    assert tasks.accuracy(predictions) == 0.5
+    assert tasks.na_recall(predictions) == 0.5
+    assert tasks.invalid_rate(predictions) == 0.25
+
+
+def test_claims_of_another_dataset_are_not_taken(tmp_path: Path) -> None:
+    pytest.importorskip("datasets")
+    write_examples(
+        tmp_path / "test.jsonl",
+        [Example(name, name, f"Claim of {name}", (), Label.NA, name) for name in ("fever", "vitaminc")],
+    )
+    (row,) = tasks.fever(examples=str(tmp_path / "test.jsonl"))["test"]
+    assert (row["id"], row["gold"], row["template"]) == ("fever", "NA", "verdict")
+    assert "Claim of fever" in row["prompt"]
+    with pytest.raises(DataError, match=r"test\.jsonl: no claims of the dataset 'climatefever' in it"):
+        tasks.climatefever(examples=str(tmp_path / "test.jsonl"))
+    with pytest.raises(PromptError, match="asks for reasoning first"):
+        tasks.fever(examples=str(tmp_path / "test.jsonl"), template="verdict-reasoned")
