@@ -1,89 +1,20 @@
-"""Figures: which are drawn from what, and how they become files and parts of a page."""
+"""Figures: which are drawn from what."""
 
 from __future__ import annotations
 
 import re
 from pathlib import Path
-from xml.etree import ElementTree
 
-import pytest
 from fake_run import results, steps
-from hypothesis import given
-from hypothesis import strategies as st
 
-from candor.report import plots
 from candor.report.arms import Arm, arms_of
 from candor.report.figures import calibration_figures, effect_figures, training_figures, training_warnings
-from candor.report.plots import Effect, Histogram, Series, smoothed
 from candor.report.runs import Run
-from candor.report.style import DARK, PAPER, Drawing, inline_svg, save
-
-HARD = "a<b> & $x_1$ 1.23456 #1d232b"
-
-
-@pytest.fixture(scope="module")
-def forest() -> Drawing:
-    effects = [Effect(HARD, "series1", 0.123, (0.1, 0.146)), Effect("plain", "series2", -0.05, None)]
-    return plots.forest("effect", "NA recall", effects, xlabel="points", percent=True)
 
 
 def arm(name: str, *, role: str = "wiki", log: bool = False) -> Arm:
     values = results(role_of={role: "in_domain"})
     return Arm(name, (Run(name=name, folder=Path(), results=values, steps=steps(20) if log else []),))
-
-
-def test_an_inline_figure_uses_colours_by_role_and_ids_of_its_own(forest: Drawing) -> None:
-    svg = inline_svg(forest)
-    root = ElementTree.fromstring(svg)
-    tags = re.sub(r">[^<]*<", "><", svg)
-    assert not re.search(r"#[0-9a-f]{6}\b", tags)
-    assert "var(--fig-series1)" in tags
-    assert set(re.findall(r"var\(--fig-(\w+)\)", tags)) <= set(PAPER)
-    ids = [element.get("id") for element in root.iter() if element.get("id")]
-    assert len(ids) == len(set(ids))
-    assert all(str(one).startswith("effect-") for one in ids)
-    assert "font-family" not in svg
-    assert "<metadata" not in svg
-
-
-def test_names_that_people_chose_stay_as_they_are(forest: Drawing) -> None:
-    root = ElementTree.fromstring(inline_svg(forest))
-    assert HARD in ["".join(element.itertext()).strip() for element in root.iter() if element.tag == "text"]
-
-
-def test_a_figure_says_in_words_what_it_shows(forest: Drawing) -> None:
-    assert "+12.3 points (+10 to +14.6)" in forest.description
-    assert "plain −5 points (no interval)" in forest.description
-    root = ElementTree.fromstring(inline_svg(forest))
-    assert root.get("role") == "img"
-    assert root.get("aria-labelledby") == "effect-title effect-desc"
-    assert root.findtext("title") == "NA recall"
-
-
-def test_the_files_are_stand_alone_and_in_colours_of_paper(forest: Drawing, tmp_path: Path) -> None:
-    svg, png = save(forest, tmp_path)
-    text = svg.read_text(encoding="utf-8")
-    assert text.startswith("<?xml")
-    assert PAPER["series1"] in text
-    assert "var(" not in text
-    assert png.read_bytes().startswith(b"\x89PNG")
-
-
-def test_equal_data_gives_equal_figures() -> None:
-    one, other = (plots.risk_coverage("r", "R", [Series("base", "base", [0.5, 1], [0.1, 0.2])]) for _ in range(2))
-    assert one.svg == other.svg
-
-
-def test_light_and_dark_know_the_same_roles_and_no_colour_twice() -> None:
-    assert list(PAPER) == list(DARK)
-    assert len(set(PAPER.values())) == len(PAPER)
-
-
-def test_a_histogram_tells_mean_confidence_of_right_and_wrong() -> None:
-    drawing = plots.confidence_distribution("c", "C", [Histogram("base", [0, 0.5, 1], [0, 4], [1, 1])])
-    assert "base: 4 right, 2 wrong, mean confidence 0.75 when right and 0.50 when wrong" in drawing.description
-    empty = plots.confidence_distribution("c", "C", [Histogram("base", [0, 1], [0], [2])])
-    assert "unknown when right" in empty.description
 
 
 def test_each_dataset_has_reliability_risk_coverage_and_confidence() -> None:
@@ -170,15 +101,3 @@ def test_without_a_training_log_it_is_said() -> None:
     (group,) = training_figures([arm("one")])
     assert group.drawings == ()
     assert "No training log" in group.missing[0]
-
-
-@given(st.lists(st.floats(-1e6, 1e6), min_size=1), st.integers(1, 30))
-def test_smoothing_keeps_length_and_range(values: list[float], window: int) -> None:
-    means = smoothed(values, window)
-    assert len(means) == len(values)
-    assert min(values) - 1e-6 <= min(means)
-    assert max(means) <= max(values) + 1e-6
-
-
-def test_smoothing_over_one_value_changes_nothing() -> None:
-    assert smoothed([3.0, 1.0, 2.0], 1) == [3.0, 1.0, 2.0]

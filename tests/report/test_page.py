@@ -7,6 +7,8 @@ import hashlib
 import itertools
 import json
 import re
+import subprocess
+import sys
 from html.parser import HTMLParser
 from pathlib import Path
 
@@ -307,3 +309,13 @@ def test_text_and_marks_have_enough_contrast(html: str, place: int) -> None:
     for role in (PAPER, DARK)[place]:
         needed = 4.5 if role in ("text", "muted") else 1.0 if role == "grid" else 3.0
         assert contrast(colours[f"fig-{role}"], colours["bg"]) >= needed, role
+
+
+def test_the_report_needs_neither_torch_nor_an_engine() -> None:
+    code = (
+        "import sys, candor.report.page, candor.report.formats\n"
+        "heavy = [name for name in sys.modules if name.split('.')[0] in ('torch', 'transformers', 'peft')"
+        " or name.startswith('candor.engines')]\n"
+        "assert not heavy, heavy"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True, timeout=60)

@@ -1,45 +1,16 @@
-"""Reading run folders, choosing predictions for the page, and words for numbers."""
+"""Reading run folders: what is missing stays missing, what is broken is named."""
 
 from __future__ import annotations
 
-import doctest
-import importlib
-import json
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 from fake_run import HOSTILE, predictions, results, write_run
-from hypothesis import given
-from hypothesis import strategies as st
 
 from candor.errors import DataError, RunError
-from candor.report.predictions import browsable, script_json
-from candor.report.runs import Run, comparison_run, find_runs, load_run
+from candor.report.predictions import browsable
+from candor.report.runs import comparison_run, find_runs, load_run
 from candor.report.sections import warnings
-from candor.types import LABELS, Prediction, Validity
-
-MODULES = [
-    *("arms", "figures", "formats", "page", "plots", "predictions"),
-    *("runs", "sections", "style", "tables", "wording"),
-]
-
-
-@pytest.mark.parametrize("name", MODULES)
-def test_examples_in_docstrings_are_right(name: str) -> None:
-    module = importlib.import_module(f"candor.report.{name}")
-    assert doctest.testmod(module).failed == 0
-
-
-def test_the_report_needs_neither_torch_nor_an_engine() -> None:
-    code = (
-        "import sys, candor.report.page, candor.report.formats\n"
-        "heavy = [name for name in sys.modules if name.split('.')[0] in ('torch', 'transformers', 'peft')"
-        " or name.startswith('candor.engines')]\n"
-        "assert not heavy, heavy"
-    )
-    subprocess.run([sys.executable, "-c", code], check=True, timeout=60)
 
 
 def test_a_run_is_read_with_all_its_parts(tmp_path: Path) -> None:
@@ -109,66 +80,6 @@ def test_the_published_files_make_a_run_with_verdicts(shared_data: Path) -> None
     data = browsable([run])
     assert data["kept"] == data["total"] == 1000
     assert {example["dataset"] for example in data["examples"]} == {"fever"}
-
-
-def prediction(name: str, label: int | None, *, confidence: float = 0.5, claim: str = "c", raw: str = "") -> Prediction:
-    return Prediction(
-        id=name,
-        dataset="d",
-        group=name,
-        claim=claim,
-        evidence=("e",),
-        gold=LABELS[0],
-        raw=raw,
-        label=None if label is None else LABELS[label],
-        confidence=confidence,
-        validity=Validity.NONE if label is None else Validity.CLEAN,
-    )
-
-
-def of(base: list[Prediction], trained: list[Prediction]) -> Run:
-    return Run(name="r", folder=Path(), results={}, predictions={"base": {"d": base}, "trained": {"d": trained}})
-
-
-def test_predictions_are_paired_by_id_in_file_order() -> None:
-    data = browsable([of([prediction("a", 0), prediction("b", 1)], [prediction("b", 0), prediction("c", 0)])])
-    assert data["total"] == data["kept"] == 1
-    assert data["examples"] == [{"id": "b", "dataset": "d", "claim": "c", "evidence": ["e"], "gold": "PASS"}]
-    assert data["runs"] == [{"name": "r", "rows": [[0, ["FAIL", 0.5, None], ["PASS", 0.5, None]]]}]
-
-
-def test_when_not_all_fit_those_that_changed_or_are_confidently_wrong_stay() -> None:
-    base = [prediction(str(n), 1, claim="x" * 500) for n in range(20)]
-    trained = [prediction(str(n), 1) for n in range(20)]
-    trained[17] = prediction("17", 0)
-    trained[19] = prediction("19", 1, confidence=0.95)
-    data = browsable([of(base, trained)], max_bytes=2500)
-    assert data["total"] == 20
-    kept = [data["examples"][row[0]]["id"] for row in data["runs"][0]["rows"]]
-    assert kept[-2:] == ["17", "19"]
-    assert kept[:-2] == [str(n) for n in range(len(kept) - 2)]
-    assert len(script_json(data).encode()) <= 2500
-
-
-def test_runs_share_the_text_of_their_examples() -> None:
-    one = of([prediction("a", 0)], [prediction("a", 1)])
-    data = browsable([one, one])
-    assert len(data["examples"]) == 1
-    assert [run["rows"][0][0] for run in data["runs"]] == [0, 0]
-
-
-def test_of_a_long_output_the_end_is_kept_where_the_verdict_stands() -> None:
-    data = browsable([of([prediction("a", None, raw="x" * 900 + "END")], [prediction("a", 0)])])
-    raw = data["runs"][0]["rows"][0][1][2]
-    assert raw.startswith("(403 characters before) … x")
-    assert raw.endswith("xEND")
-
-
-@given(st.text())
-def test_json_in_a_script_element_cannot_end_it_and_reads_back(text: str) -> None:
-    written = script_json([text])
-    assert not set("<>&\u2028\u2029") & set(written)
-    assert json.loads(written) == [text]
 
 
 def test_hostile_predictions_survive_the_way_through_their_file(tmp_path: Path) -> None:

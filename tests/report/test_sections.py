@@ -1,0 +1,170 @@
+"""What the page says in words, sentence by sentence."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from fake_run import results
+
+from candor.report import sections
+from candor.report.arms import Arm, arms_of
+from candor.report.runs import Run
+from candor.report.tables import Cell
+
+
+def run(name: str = "r", values: dict[str, Any] | None = None, **parts: Any) -> Run:
+    return Run(name=name, folder=Path(), results=results() if values is None else values, **parts)
+
+
+def verdict(holds: bool | None, **values: Any) -> dict[str, Any]:
+    found = {"claim": 1, "title": "Claim 1", "text": "It rose by 3.", "evidence": ["n = 3"], "against": []}
+    return found | {"holds": holds} | values
+
+
+def judged(*holds: bool | None) -> list[Run]:
+    return [run(f"a/{seed}", {"verdicts": [verdict(found)]}) for seed, found in enumerate(holds)]
+
+
+def test_the_summary_says_what_was_before_and_after() -> None:
+    (sentence,) = sections.summary([Arm("a", (run(),))])
+    assert sentence.startswith(
+        "Trained on wiki, the model says NA to 74.0 % of the claims that lack evidence (39.0 % before), judges "
+    )
+    (sentence,) = sections.summary([Arm("a", (run("a/0"), run("a/1", results(shift=0.1))))])
+    assert "79.0 % of the claims that lack evidence (39.0 % before)" in sentence
+    assert sentence.endswith(" (means of 2 seeds).")
+
+
+def test_arms_are_named_in_the_summary_where_there_are_several() -> None:
+    found = sections.summary([Arm("a", (run(),)), Arm("wiki", (run(),)), Arm("c", (run(values={}),))])
+    # One that is called what it was trained on needs no name; one without results says nothing.
+    assert [sentence.partition(" ")[0] for sentence in found] == ["a:", "Trained"]
+
+
+@pytest.mark.parametrize(
+    ("holds", "badge", "tone"),
+    [
+        ((True,), "Holds", "good"),
+        ((False,), "Does not hold", "bad"),
+        ((None,), "Left open", ""),
+        ((None, None), "Left open", ""),
+        ((True, True), "Holds in 2 of 2 seeds", "good"),
+        ((True, False), "Holds in 1 of 2 seeds", ""),
+        ((False, None), "Holds in 0 of 2 seeds", "bad"),
+        ((True, None), "Holds in 1 of 2 seeds", ""),
+    ],
+)
+def test_a_claim_holds_in_so_many_seeds(holds: tuple[bool | None, ...], badge: str, tone: str) -> None:
+    ((card,),) = sections.verdict_rows([Arm("a", tuple(judged(*holds)))])
+    assert (card.title, card.badge, card.tone) == ("Claim 1", badge, tone)
+
+
+def test_verdicts_of_one_arm_stand_side_by_side_and_of_several_claim_by_claim() -> None:
+    values = {"verdicts": [verdict(True), verdict(False, claim=2, title="Claim 2")]}
+    assert [[card.title for card in row] for row in sections.verdict_rows([Arm("a", (run("a", values),))])] == [
+        ["Claim 1", "Claim 2"]
+    ]
+    both = [Arm("a", (run("a", values),)), Arm("b", (run("b", {"verdicts": [verdict(None)]}),))]
+    assert [[card.title for card in row] for row in sections.verdict_rows(both)] == [
+        ["Claim 1: a", "Claim 1: b"],
+        ["Claim 2: a"],
+    ]
+    assert sections.verdict_rows([Arm("a", (run("a", {}),))]) == []
+
+
+def test_a_warning_that_a_verdict_lists_is_not_said_twice() -> None:
+    values = {
+        "comparisons": [],
+        "warnings": ["listed", "new"],
+        "verdicts": [verdict(True, against=["listed"])],
+    }
+    assert sections.warnings([run("r", values)]) == ["new"]
+    audited = run("s", values, audit={"warnings": ["new", "of the data"]})
+    assert sections.warnings([run("r", values), audited]) == ["new (all 2 runs)", "of the data (s)"]
+
+
+def test_warnings_tell_what_was_allowed_and_by_whose_rules() -> None:
+    values = results()
+    values["warnings"] = []
+    values["verdicts"] = []
+    values["comparisons"] = [values["comparisons"][0] | {"warnings": ["few rows"], "allowed": ["prompt", "seed"]}]
+    values["comparisons"][0]["conventions"] = "paper"
+    assert sections.warnings([run("r", values)]) == [
+        "wiki: few rows",
+        "wiki: the two files differ in their prompt and seed; this was allowed on request.",
+        "wiki: rows were dropped and paired by the study's rules.",
+    ]
+
+
+def test_facts_leave_out_what_is_not_known() -> None:
+    assert sections.facts([run("r", {})], [Arm("r", (run("r", {}),))]) == []
+    runs = [run("a/0", steps=[{}] * 1200), run("a/1", steps=[{}] * 1200)]
+    found = dict(sections.facts(runs, arms_of(runs)))
+    assert found["Training steps"] == "1,200"
+    assert found["Trained on"] == "wiki"
+    assert found["Runs"] == "2"
+    assert "Read without labels" not in found
+
+
+def test_seconds_are_summed_over_steps_with_their_share() -> None:
+    log = [{"seconds_rollout": 3.0, "seconds_update": 1.0}, {"seconds_rollout": 3.0, "seconds_update": None}]
+    table = sections.durations([run("a", steps=log), run("b", steps=[{"seconds_update": 2.0}])])
+    assert table is not None
+    assert table.columns == ("Run", "rollout", "update")
+    assert [row.cells for row in table.groups[0].rows] == [
+        (Cell("6.0", "86%"), Cell("1.0", "14%")),
+        (Cell("0.0", "0%"), Cell("2.0", "100%")),
+    ]
+    assert sections.durations([run("a", steps=[{"step": 1}])]) is None
+
+
+AUDIT = {
+    "datasets": {
+        "wiki": {
+            "shortcuts": {
+                "claim_only": {
+                    "accuracy": {"value": 0.5, "interval": [0.4, 0.6], "n": 1200},
+                    "na_accuracy": None,
+                }
+            },
+            "prompt_tokens": {"median": 29.5, "p95": 47.05, "max": 49, "max_length": 47, "too_long": 2},
+            "n": 1200,
+        }
+    },
+    "warnings": [],
+    "repeats": {"train/test": 1},
+}
+
+
+def test_an_audit_of_several_runs_is_shown_once() -> None:
+    (table,) = sections.audit_tables([run("a", audit=AUDIT), run("b", audit=dict(AUDIT)), run("c")])
+    assert table.caption == "Accuracy of each shortcut"
+    (row,) = table.groups[0].rows
+    assert row.header == "claim only"
+    assert row.cells == (Cell("50.0", "[40.0, 60.0]"), Cell("–", ""), Cell("1,200"))
+    two = sections.audit_tables([run("a", audit=AUDIT), run("b", audit=AUDIT | {"warnings": ["other"]})])
+    assert [one.caption for one in two] == ["Accuracy of each shortcut (a)", "Accuracy of each shortcut (b)"]
+
+
+def test_lengths_of_prompts_are_whole_tokens_and_the_unknown_has_a_dash() -> None:
+    table = sections.prompt_lengths([run("a", audit=AUDIT)])
+    assert table is not None
+    (row,) = table.groups[0].rows
+    assert [cell.text for cell in row.cells] == ["30", "47", "49", "47", "2", "–"]
+    assert sections.prompt_lengths([run("a")]) is None
+
+
+def test_the_rest_of_an_audit_is_what_no_table_shows() -> None:
+    assert sections.audit_rest([run("a", audit=AUDIT)]) == {
+        "wiki": {"prompt_tokens": AUDIT["datasets"]["wiki"]["prompt_tokens"], "n": 1200},  # type: ignore[index]
+        "Over all datasets": {"repeats": {"train/test": 1}},
+    }
+
+
+def test_sentences_alike_but_for_their_numbers_stand_once() -> None:
+    said = [("a", "It fell by 3."), ("b", "It fell by 4."), ("c", "It fell by 3."), ("c", "It rose.")]
+    assert sections.said_alike(said, of=3) == ["It fell by 3. (a and c; with other numbers b)", "It rose. (c)"]
+    assert sections.said_by(said, of=3)[0] == "It fell by 3. (a and c)"
+    assert sections.said_by([("a", "x"), ("a", "x")], of=1) == ["x"]
