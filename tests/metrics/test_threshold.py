@@ -1,4 +1,4 @@
-"""One rule for what is chosen, what is reported and what is served."""
+"""The abstention threshold: exact bounds, and when no confidence carries the guarantee."""
 
 from __future__ import annotations
 
@@ -6,12 +6,70 @@ import math
 
 import numpy as np
 import pytest
+from scipy import stats
 
 from candor.comparison.validation_fits import threshold_side
-from candor.metrics.threshold import LEAST_VALID_MASS, SAME, accepts, choose_threshold
+from candor.metrics.threshold import LEAST_VALID_MASS, SAME, accepts, choose_threshold, risk_bound
 from candor.metrics.views import View, stated_view
-from candor.types import Label, Prediction, Validity
+from candor.types import NO_LABEL, Label, Prediction, Validity
 from candor.verifier.abstention import Abstention
+
+
+def answers(*levels: tuple[float, int, int], missing: int = 0) -> View:
+    """So many right and wrong answers at each confidence, and some that cannot be read."""
+    confidence = np.concatenate([*(np.full(r + w, level) for level, r, w in levels), np.full(missing, np.nan)])
+    label = np.concatenate(
+        [*(np.where(np.arange(r + w) < r, 0, 1) for _, r, w in levels), np.full(missing, NO_LABEL)]
+    ).astype(np.int64)
+    return View(np.zeros(label.size, dtype=np.int64), label, confidence, np.arange(label.size))
+
+
+@pytest.mark.parametrize(("errors", "accepted"), [(0, 29), (3, 60), (10, 11)])
+def test_at_the_bound_so_few_errors_are_just_too_unlikely(errors: int, accepted: int) -> None:
+    bound = risk_bound(errors, accepted, 0.95)
+    assert stats.binom.cdf(errors, accepted, bound) == pytest.approx(0.05)
+
+
+def test_where_all_are_wrong_nothing_is_bounded() -> None:
+    assert risk_bound(4, 4, 0.95) == 1.0
+    assert risk_bound(0, 0, 0.95) == 1.0
+
+
+def test_the_lowest_confidence_that_keeps_to_the_risk() -> None:
+    view = answers((0.9, 60, 0), (0.8, 58, 2), (0.7, 20, 40), missing=7)
+    choice = choose_threshold(view, risk=0.1, confidence=0.95)
+    assert (choice.threshold, choice.accepted, choice.errors, choice.n) == (0.8, 120, 2, 187)
+    assert choice.bound == risk_bound(2, 120, 0.95)
+    assert choice.reason is None
+
+
+def test_the_first_failure_ends_the_search() -> None:
+    # All that is .8 or surer fails; .7 would pass, but it was not asked any more.
+    view = answers((0.9, 50, 0), (0.8, 30, 20), (0.7, 2000, 0))
+    choice = choose_threshold(view, risk=0.1, confidence=0.95)
+    assert choice.threshold == 0.9
+
+
+def test_levels_with_too_few_answers_are_passed_over() -> None:
+    # At 10 % and 95 % even errorless answers show nothing below 29 of them.
+    view = answers((1.0, 4, 1), (0.9, 300, 0))
+    choice = choose_threshold(view, risk=0.1, confidence=0.95)
+    assert (choice.threshold, choice.errors) == (0.9, 1)
+    assert choose_threshold(answers((0.9, 29, 0)), risk=0.1, confidence=0.95).threshold == 0.9
+
+
+@pytest.mark.parametrize(
+    ("view", "reason"),
+    [
+        (answers((0.9, 28, 0), missing=50), "needs at least 29 validation answers with a confidence, there are 28"),
+        (answers((0.9, 20, 20)), "the surest answers that could show a risk of at most 0.1 do not"),
+        (answers(missing=3), "needs at least 29 validation answers with a confidence, there are 0"),
+    ],
+)
+def test_no_threshold_has_a_reason(view: View, reason: str) -> None:
+    choice = choose_threshold(view, risk=0.1, confidence=0.95)
+    assert (choice.threshold, choice.bound, choice.reason) == (None, None, reason)
+    assert choice.n == view.gold_N.size
 
 
 def _row(index: int, confidence: float | None, mass: float | None, *, right: bool = True) -> Prediction:

@@ -1,0 +1,83 @@
+"""Figures as they stand in results, and differences that cannot be had."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+
+from candor.metrics.bootstrap import certain_share_interval
+from candor.metrics.paired import Metric, MetricDifference, pair_metrics, view_metrics
+from candor.metrics.views import NO_LABEL, View
+
+
+def view(labels: list[int], confidences: list[float], groups: list[int] | None = None) -> View:
+    """Answers to examples that are all PASS."""
+    n = len(labels)
+    return View(
+        np.zeros(n, dtype=np.int64),
+        np.array(labels, dtype=np.int64),
+        np.array(confidences, dtype=np.float64),
+        np.arange(n) if groups is None else np.array(groups),
+    )
+
+
+NAN = math.nan
+
+
+def test_undefined_values_are_written_as_none() -> None:
+    assert Metric(NAN, None, 3, "why").as_json() == {"value": None, "interval": None, "n": 3, "reason": "why"}
+    assert Metric(0.5, (0.4, 0.6), 3).as_json()["interval"] == (0.4, 0.6)
+
+
+def test_p_is_written_only_where_it_was_tested() -> None:
+    difference = MetricDifference(0.1, (0.0, 0.2), None, 0.03, 5)
+    assert difference.as_json(None)["p"] is None
+    tested = difference.as_json(0.06)
+    assert (tested["p"], tested["p_holm"]) == (0.03, 0.06)
+
+
+def test_one_group_is_nothing_to_resample() -> None:
+    found = view_metrics(view([0, 1], [0.9, 0.4], groups=[7, 7]), resamples=10)
+    assert found["accuracy"].value == 0.5
+    assert found["accuracy"].interval is None
+    assert found["accuracy"].reason == "fewer than two groups of rows: nothing to resample"
+
+
+def test_a_certain_share_has_an_exact_interval_by_the_fewer_of_rows_and_groups() -> None:
+    found = view_metrics(view([0, 0, 0, 0], [0.9] * 4, groups=[1, 1, 2, 2]), resamples=10)
+    assert found["accuracy"].interval == certain_share_interval(1.0, 2)
+
+
+def test_no_rows_have_a_reason_for_every_figure() -> None:
+    found = view_metrics(view([], []), resamples=10)
+    assert {figure.reason for figure in found.values()} == {"there are no answers"}
+
+
+def test_differences_are_second_minus_first_on_the_rows_that_both_can_use() -> None:
+    first = view([0, 0, 1, 1], [0.9, 0.8, NAN, 0.4])
+    second = view([0, 0, 0, 1], [0.9, 0.4, 0.6, NAN])
+    pair = pair_metrics(first, second, resamples=50, seed=0)
+    assert pair.differences["accuracy"].value == pytest.approx(0.25)
+    # Stated on the first two rows by both: (.01 + .36) / 2 against (.01 + .04) / 2.
+    assert pair.differences["brier"].value == pytest.approx((0.37 - 0.05) / 2)
+    assert pair.differences["brier"].n == 2
+    # Each side's own figure is over its own rows.
+    assert pair.first["brier"].value == pytest.approx((0.01 + 0.04 + 0.16) / 3)
+    assert pair.second["brier"].n == 3
+
+
+def test_why_a_difference_is_undefined_names_the_side() -> None:
+    pair = pair_metrics(view([0, 0], [0.9, 0.5]), view([0, NO_LABEL], [0.9, NAN]), resamples=20, seed=0)
+    auroc = pair.differences["auroc"]
+    assert math.isnan(auroc.value)
+    assert auroc.reason == "every answer with a confidence is right; needs wrong ones too (base)"
+    assert pair.differences["na_precision"].reason == "no answer is NA (base)"
+
+
+def test_answers_alike_differ_in_nothing() -> None:
+    same = view([0, 1, 0, 2, 0, 1], [0.9, 0.8, 0.7, 0.6, 0.5, 0.4])
+    pair = pair_metrics(same, same, resamples=50, seed=0)
+    accuracy = pair.differences["accuracy"]
+    assert (accuracy.value, accuracy.interval, accuracy.p) == (0.0, (0.0, 0.0), 1.0)
