@@ -152,3 +152,25 @@ def test_a_reading_that_is_none_does_not_override_the_files_own(text: str, valid
 def test_what_is_no_verdict_is_none_of_the_study_either(text: str) -> None:
     answer = answer_of(raw_response=text)
     assert (answer.label, answer.confidence, answer.validity) == (None, None, Validity.NONE)
+
+
+KEYS = {"id": 7, "golden_label": "REFUTES", "predicted_label": "FAIL"}
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("{", r"x\.json: neither candor's .* not JSON"),
+        ("[]", r"a JSON object with a list \"results\""),
+        ('{"results": {}}', "a list"),
+        (json.dumps({"results": [5]}), r"results\[0\]: not a JSON object"),
+        (json.dumps({"results": [{"id": 1}]}), r"results\[0\]: the key 'golden_label' is missing"),
+        (json.dumps({"results": [KEYS, KEYS | {"id": "7"}]}), r"results\[1\]: id '7' occurs twice"),
+        (json.dumps({"results": [KEYS | {"predicted_conf": True}]}), "predicted_conf is True, not a number"),
+        (json.dumps({"results": [KEYS | {"predicted_conf": "0.5"}]}), "predicted_conf is '0.5'"),
+        (json.dumps({"results": [KEYS | {"format_valid": 1}]}), "format_valid is 1, not true or false"),
+    ],
+)
+def test_files_that_cannot_be_used(text: str, words: str) -> None:
+    with pytest.raises(PredictionError, match=words):
+        parse_study(text, "x.json")
