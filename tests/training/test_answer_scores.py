@@ -1,0 +1,61 @@
+"""Answers' log-probabilities from their tokens', with the ends of a few standing for all."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+
+from candor.training.answer_scores import C, K, answer_logprobs, draw_ended, open_answers
+
+
+def test_so_many_ends_are_drawn_behind_each_label_anew_each_time() -> None:
+    rng = np.random.default_rng(0)
+    one, two = draw_ended(4, rng), draw_ended(4, rng)
+    assert one.shape == (K, C)
+    assert one.sum(axis=1).tolist() == [4] * K
+    assert (one != two).any()
+    assert (one == draw_ended(4, np.random.default_rng(0))).all()
+    assert draw_ended("all", rng).all()
+
+
+def test_answers_that_are_not_ended_lose_their_end() -> None:
+    ended = np.array([[True, False], [False, True]])
+    assert open_answers([(1, 9), (2, 3, 9), (4, 9), (5, 9)], ended) == [(1, 9), (2, 3), (4,), (5, 9)]
+    with pytest.raises(ValueError, match="zip"):
+        open_answers([(1, 9)], ended)
+
+
+SCORES = torch.tensor([[-1.0, -2.0, -0.5], [-1.0, -3.0, 0.0], [-4.0, -0.25, 0.0]])
+"""Three answers: two tokens and an end; two tokens whose end is not scored; one token and an end."""
+
+
+def test_tokens_are_summed_and_a_missing_end_is_the_mean_of_those_scored() -> None:
+    begin, last = torch.zeros(3, dtype=torch.long), torch.tensor([2, 2, 1])
+    ended = torch.tensor([True, False, True])
+    mean_end = (-0.5 - 0.25) / 2
+    assert answer_logprobs(SCORES, begin, last, ended).tolist() == pytest.approx([-3.5, -4.0 + mean_end, -4.25])
+    assert answer_logprobs(SCORES, begin, last, torch.tensor([True] * 3)).tolist() == pytest.approx([-3.5, -4.0, -4.25])
+
+
+def test_what_stands_before_the_beginning_does_not_count() -> None:
+    begin, last = torch.tensor([1, 1, 1]), torch.tensor([2, 2, 1])
+    found = answer_logprobs(SCORES, begin, last, torch.tensor([True] * 3))
+    assert found.tolist() == pytest.approx([-2.5, -3.0, -0.25])
+
+
+def test_gradients_reach_every_scored_end_that_stands_for_others() -> None:
+    scores = SCORES.clone().requires_grad_()
+    begin, last = torch.zeros(3, dtype=torch.long), torch.tensor([2, 2, 1])
+    answer_logprobs(scores, begin, last, torch.tensor([True, False, True]))[1].backward()
+    assert scores.grad is not None
+    assert scores.grad.tolist() == [[0, 0, 0.5], [1, 1, 0], [0, 0.5, 0]]
+
+
+def test_leading_dimensions_are_batches() -> None:
+    both = torch.stack([SCORES, 2 * SCORES])
+    begin, last = torch.zeros(3, dtype=torch.long), torch.tensor([2, 2, 1])
+    ended = torch.tensor([True, False, True])
+    found = answer_logprobs(both, begin, last, ended)
+    torch.testing.assert_close(found[0], answer_logprobs(SCORES, begin, last, ended))
+    torch.testing.assert_close(found[1], 2 * found[0])
