@@ -1,93 +1,89 @@
-"""Lines and bars that a person sees, in a terminal and where the output is none."""
+"""What a person sees: lines where nothing moves, bars on a terminal, nothing when asked for quiet."""
 
 from __future__ import annotations
 
 import io
-from typing import Any
+from pathlib import Path
 
 import pytest
 from rich.console import Console
 
 from candor import progress
-from candor.progress import SECONDS_BETWEEN_LINES, Reporter
-
-
-class Clock:
-    now = 100.0
-
-    def monotonic(self) -> float:
-        return self.now
+from candor.progress import Reporter
 
 
 @pytest.fixture
-def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
-    made = Clock()
-    monkeypatch.setattr(progress, "time", made)
-    return made
+def written(monkeypatch: pytest.MonkeyPatch) -> io.StringIO:
+    monkeypatch.setattr(progress, "SECONDS_BETWEEN_LINES", -1.0)  # every move gives a line
+    return io.StringIO()
 
 
-def console(*, terminal: bool) -> Console:
-    return Console(file=io.StringIO(), record=True, width=120, force_terminal=terminal)
+def reporter_to(stream: io.StringIO, *, terminal: bool = False, quiet: bool = False, prefix: str = "") -> Reporter:
+    console = Console(file=stream, force_terminal=terminal, width=60, color_system=None, legacy_windows=False)
+    return Reporter(console, quiet=quiet, prefix=prefix)
 
 
-def test_words_are_printed_as_they_are_with_their_prefix() -> None:
-    shown = console(terminal=False)
-    reporter = Reporter(shown, prefix="seed 1: ")
-    reporter.say("read [bold]3[/bold] files")
-    reporter.warn("few rows [/]")
-    assert shown.export_text().splitlines() == [
-        "seed 1: read [bold]3[/bold] files",
-        "seed 1: warning: few rows [/]",
+def test_lines_are_said_as_they_are(written: io.StringIO) -> None:
+    reporter = reporter_to(written, prefix="one: ")
+    path = "/a/very/long/path/" + "x" * 80
+    reporter.say(f"[bold] {path}:3: 'y'")
+    reporter.warn("[careful]")
+    assert written.getvalue() == f"one: [bold] {path}:3: 'y'\none: warning: [careful]\n"
+
+
+def test_without_a_terminal_a_line_now_and_then_tells_how_far_it_is(written: io.StringIO) -> None:
+    with reporter_to(written, prefix="two: ").bar("train", 30, done=10) as bar:
+        bar.advance(row={"accuracy": 0.5, "invalid": 0, "other": 1.0})
+        bar.advance(19)
+        assert bar.done == 30
+    assert written.getvalue().split("\n") == [
+        "two: train 10/30",
+        "two: train 11/30  acc 0.500  invalid 0.000",
+        "two: train 30/30",
+        "",
     ]
 
 
-@pytest.mark.parametrize("terminal", [True, False])
-def test_quiet_says_nothing(terminal: bool, clock: Clock) -> None:
-    shown = console(terminal=terminal)
-    reporter = Reporter(shown, quiet=True)
-    reporter.say("a")
-    reporter.warn("b")
-    with reporter.bar("c", 3) as bar:
-        clock.now += 10 * SECONDS_BETWEEN_LINES
-        bar.advance(3)
-    assert shown.export_text() == ""
-    assert bar.done == 3
+@pytest.mark.parametrize(("total", "of_all"), [(2_500_000, "/2.5 MB"), (None, "")])
+def test_a_download_is_told_in_bytes_with_its_end_or_without(
+    written: io.StringIO, total: int | None, of_all: str
+) -> None:
+    with reporter_to(written).download("wiki.zip", total, done=500) as bar:
+        bar.advance(1_000_000)
+    assert written.getvalue() == f"wiki.zip 500 bytes{of_all}\nwiki.zip 1.0 MB{of_all}\n"
 
 
-def test_a_terminal_shows_how_far_it_is_with_the_figures_that_are_there() -> None:
-    shown = console(terminal=True)
-    with Reporter(shown, prefix="p ").bar("training [x]", 10, done=4) as bar:
-        assert bar.done == 4
-        bar.advance(2, {"accuracy": 0.5, "reward": -1.25, "step": 6})
-    text = shown.export_text()
-    assert "p training [x]" in text
-    assert "6/10" in text
-    assert "acc 0.500  reward -1.250" in text
-    assert "step" not in text
+def test_on_a_terminal_bars_take_the_place_of_lines(written: io.StringIO) -> None:
+    reporter = reporter_to(written, terminal=True, prefix="p ")
+    with reporter.bars([("[one]", 4), ("two", 5)]) as (one, two):
+        one.advance(3)
+        two.advance(5)
+    with reporter.download("file", None) as bar:
+        bar.advance(7)
+    drawn = written.getvalue()
+    assert "p [one]" in drawn
+    assert "3/4" in drawn
+    assert "5/5" in drawn
+    assert "7/? bytes" in drawn
 
 
-def test_elsewhere_a_line_now_and_then_tells_that_work_goes_on(clock: Clock) -> None:
-    shown = console(terminal=False)
-    rows: list[tuple[float, dict[str, Any] | None]] = [
-        (SECONDS_BETWEEN_LINES, None),  # exactly so long is not longer
-        (1.0, {"accuracy": 0.5}),
-        (SECONDS_BETWEEN_LINES / 2, {"accuracy": 0.6}),
-        (SECONDS_BETWEEN_LINES / 2 + 1, None),
-    ]
-    with Reporter(shown).bar("training", 10) as bar:
-        for waited, row in rows:
-            clock.now += waited
-            bar.advance(1, row)
-    said = [line.rstrip() for line in shown.export_text().splitlines() if line.strip()]
-    assert said == ["training 2/10  acc 0.500", "training 4/10"]
+def test_quiet_is_silent_and_counts_all_the_same(written: io.StringIO) -> None:
+    reporter = reporter_to(written, terminal=True, quiet=True)
+    reporter.say("x")
+    reporter.warn("x")
+    with reporter.bar("x", 2) as bar, reporter.download("x", 2) as other:
+        bar.advance(2)
+        other.advance(1)
+    assert (bar.done, other.done) == (2, 1)
+    assert written.getvalue() == ""
 
 
-def test_stages_have_a_bar_each() -> None:
-    shown = console(terminal=True)
-    with Reporter(shown).bars([("one", 2), ("two", 5)]) as (one, two):
-        one.advance(2)
-        two.advance()
-    assert (one.done, two.done) == (2, 1)
-    text = shown.export_text()
-    assert "2/2" in text
-    assert "1/5" in text
+def test_nothing_else_draws_bars() -> None:
+    source = Path(progress.__file__).parent
+    drawing = ("tqdm", "progressbar", "rich.progress", "rich.live", "rich.status")
+    found = {}
+    for path in source.rglob("*.py"):
+        text = path.read_text(encoding="utf-8")
+        if words := [word for word in drawing if f"import {word}" in text or f"from {word}" in text]:
+            found[path.relative_to(source).as_posix()] = words
+    assert found == {"progress.py": ["rich.progress"]}

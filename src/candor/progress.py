@@ -1,14 +1,28 @@
-"""What a person sees while candor works: one line per stage, with the figures that matter and the time left."""
+"""What a person sees while candor works: one line per stage, with the figures that matter and the time left.
+
+All of it goes to standard error; what a command was asked for goes to standard output, and not through here.
+"""
 
 from __future__ import annotations
 
 import contextlib
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, Final
 
+from rich import filesize
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
+from rich.progress import (
+    BarColumn,
+    DownloadColumn,
+    MofNCompleteColumn,
+    Progress,
+    ProgressColumn,
+    TaskID,
+    TextColumn,
+    TimeRemainingColumn,
+    TransferSpeedColumn,
+)
 
 SECONDS_BETWEEN_LINES: Final = 15.0
 """Where the output is no terminal, a line now and then tells that work goes on."""
@@ -34,13 +48,16 @@ class Reporter:
 
     def say(self, words: str) -> None:
         """Print one line."""
-        if not self._quiet:
-            self._console.print(f"{self._prefix}{words}", highlight=False, markup=False)
+        self._print(words, None)
 
     def warn(self, words: str) -> None:
         """Print one line that should not be missed."""
+        self._print(f"warning: {words}", "yellow")
+
+    def _print(self, words: str, style: str | None) -> None:
         if not self._quiet:
-            self._console.print(f"{self._prefix}warning: {words}", style="yellow", highlight=False, markup=False)
+            # Paths and the names of files stay whole where lines are searched: a terminal wraps them itself.
+            self._console.print(f"{self._prefix}{words}", style=style, highlight=False, markup=False, soft_wrap=True)
 
     @contextlib.contextmanager
     def bar(self, words: str, total: int, *, done: int = 0) -> Iterator[Bar]:
@@ -52,33 +69,44 @@ class Reporter:
     @contextlib.contextmanager
     def bars(self, stages: Sequence[tuple[str, int]]) -> Iterator[list[Bar]]:
         """Show a bar for each stage's words and total."""
-        progress = Progress(
+        with self._progress(MofNCompleteColumn()) as progress:
+            yield [self._bar(progress, words, total, str) for words, total in stages]
+
+    @contextlib.contextmanager
+    def download(self, words: str, total: int | None, *, done: int = 0) -> Iterator[Bar]:
+        """Show a bar of bytes that moves from ``done`` to ``total``, which not every server tells."""
+        with self._progress(DownloadColumn(), TransferSpeedColumn()) as progress:
+            bar = self._bar(progress, words, total, filesize.decimal)
+            bar.advance(done)
+            yield bar
+
+    def _progress(self, *amounts: ProgressColumn) -> Progress:
+        return Progress(
             TextColumn("{task.description}", markup=False),
             BarColumn(bar_width=24),
-            MofNCompleteColumn(),
+            *amounts,
             TimeRemainingColumn(compact=True),
             TextColumn("{task.fields[figures]}", markup=False),
             console=self._console,
             disable=self._quiet or not self._console.is_terminal,
             refresh_per_second=4,
         )
-        with progress:
-            yield [
-                Bar(self, progress, progress.add_task(self._prefix + words, total=total, figures=""), words, total)
-                for words, total in stages
-            ]
+
+    def _bar(self, progress: Progress, words: str, total: int | None, amount: Callable[[int], str]) -> Bar:
+        task = progress.add_task(self._prefix + words, total=total, figures="")
+        of_all = "" if total is None else f"/{amount(total)}"
+        return Bar(self, progress, task, lambda done: f"{words} {amount(done)}{of_all}")
 
 
 class Bar:
     """One stage's progress."""
 
-    def __init__(self, reporter: Reporter, progress: Progress, task: TaskID, words: str, total: int) -> None:
-        """Made by :meth:`Reporter.bar`."""
+    def __init__(self, reporter: Reporter, progress: Progress, task: TaskID, line: Callable[[int], str]) -> None:
+        """Made by :class:`Reporter`; ``line`` says in words how much is done."""
         self._reporter = reporter
         self._progress = progress
         self._task = task
-        self._words = words
-        self._total = total
+        self._line = line
         self.done = 0
         self._spoke = time.monotonic()
 
@@ -89,4 +117,4 @@ class Bar:
         self._progress.update(self._task, completed=self.done, figures=figures)
         if self._progress.disable and time.monotonic() - self._spoke > SECONDS_BETWEEN_LINES:
             self._spoke = time.monotonic()
-            self._reporter.say(f"{self._words} {self.done}/{self._total}  {figures}".rstrip())
+            self._reporter.say(f"{self._line(self.done)}  {figures}".rstrip())

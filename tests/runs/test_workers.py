@@ -12,6 +12,7 @@ import pytest
 
 from candor.errors import RunError, Stopped
 from candor.progress import Reporter
+from candor.run_folder import RunFolder
 from candor.runs import workers
 from candor.runs.workers import Job, run_jobs
 
@@ -42,7 +43,7 @@ class Started:
     def jobs(self, folder: Path) -> list[Job]:
         for name in self.code:
             (folder / name).mkdir()
-        return [Job(folder / name, 2) for name in self.code]
+        return [Job(RunFolder(folder / name), 2) for name in self.code]
 
 
 def run(jobs: list[Job], at_once: int, **options: Any) -> None:
@@ -124,7 +125,7 @@ def test_workers_are_ended_where_their_starter_breaks(tmp_path: Path, monkeypatc
 
 
 def test_progress_is_read_from_the_training_log(tmp_path: Path) -> None:
-    assert workers._steps_done(tmp_path) == 0
+    assert workers._steps_done(RunFolder(tmp_path)) == 0
     (tmp_path / "train").mkdir()
     (tmp_path / "train" / "metrics.jsonl").write_text("{}\n{}\n{}\n")
-    assert workers._steps_done(tmp_path) == 3
+    assert workers._steps_done(RunFolder(tmp_path)) == 3

@@ -21,6 +21,7 @@ from candor.data.official.files import OFFICIAL_DATASETS, OFFICIAL_FILES, Offici
 from candor.data.splits import Split, make_splits
 from candor.errors import CandorError, DataError, ModelError
 from candor.files import write_json
+from candor.progress import Reporter
 from candor.recipe.data import OnBadRow
 from candor.recipe.recipe import Recipe, dump, find_recipe, load_recipe, resolve_arms
 from candor.run_folder import RunFolder
@@ -40,10 +41,6 @@ SkipBadRows = Annotated[bool, typer.Option("--skip-bad-rows", help="Leave bad ro
 
 def _console() -> Console:
     return Console(highlight=False)
-
-
-def _status() -> Console:
-    return Console(stderr=True, highlight=False)
 
 
 @app.command()
@@ -141,11 +138,7 @@ def audit_command(
 
     Examples: candor audit recipes/mixed.yaml; candor audit claims.csv --model ./my-model --max-length 2048
     """
-    status = _status()
-
-    def say(words: str) -> None:
-        status.print(escape(words), style="dim", soft_wrap=True)
-
+    say = Reporter().say
     path = Path(target)
     is_recipe = path.suffix in (".yaml", ".yml") or not (path.exists() or target in NAMED_SOURCES)
     if override and not is_recipe:

@@ -134,13 +134,14 @@ def run(
     from candor.runs.experiment import run_experiment
 
     parallel.start()
+    reporter = Reporter(quiet=quiet or not parallel.is_main())
     try:
         with _stop_on_interrupt() as should_stop:
             runs = run_experiment(
                 loaded,
                 folder,
                 data_dir=data_dir,
-                reporter=Reporter(quiet=quiet or not parallel.is_main()),
+                reporter=reporter,
                 should_stop=should_stop,
                 jobs=jobs,
                 log_to=log_to or (),
@@ -149,7 +150,7 @@ def run(
             _print_results(runs)
             page = RunFolder(folder).report
             if page.is_file():
-                Console(stderr=True).print(f"report: {page}", highlight=False)
+                reporter.say(f"report: {page}")
     finally:
         parallel.stop()
 

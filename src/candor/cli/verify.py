@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.console import Console
 
 from candor.errors import CandorError
 
@@ -125,7 +124,7 @@ def _verify_file(claims: Path, out: Path, verifier: Verifier, batch_size: int, r
             batch_size=batch_size,
             on_total=on_total,
             on_batch=lambda rows: bars[0].advance(rows),
-            on_bad_row=lambda words: typer.echo(f"bad row: {words}", err=True),
+            on_bad_row=lambda words: reporter.warn(f"bad row: {words}"),
         )
     typer.echo(f"{outcome.rows - outcome.bad} verdicts in {out}")
     if outcome.bad:
@@ -183,7 +182,7 @@ def serve(
         ) from error
     from candor.serve.settings import Settings
 
-    reporter = Reporter(Console(stderr=True), quiet=quiet)
+    reporter = Reporter(quiet=quiet)
     verifier = _load(run, adapter, template, device, risk, max_batch, reporter)
     settings = Settings(token=token or None, max_batch=max_batch, max_queue=max_queue, timeout=timeout)
     serve_forever(verifier, settings, host=host, port=port, reporter=reporter)

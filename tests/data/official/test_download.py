@@ -17,6 +17,7 @@ from candor.data.official import download
 from candor.data.official.download import ATTEMPTS, fetch
 from candor.data.official.files import OfficialFile
 from candor.errors import DataError, FetchError
+from candor.progress import Reporter
 
 CONTENT = bytes(range(256)) * 4096  # 1 MiB
 SHA256 = hashlib.sha256(CONTENT).hexdigest()
@@ -130,7 +131,7 @@ def server() -> Iterator[Server]:
 
 def get(server: Server, folder: Path, url: str | None = None) -> Path:
     file = OfficialFile("climatefever", "climate-fever.jsonl", url or server.url, SHA256)
-    (fetched,) = fetch("climatefever", folder, files=[file], progress=False, pause=0)
+    (fetched,) = fetch("climatefever", folder, files=[file], reporter=Reporter(quiet=True), pause=0)
     return fetched.place.path
 
 

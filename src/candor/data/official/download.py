@@ -14,12 +14,12 @@ from urllib.parse import urlsplit
 import httpx2
 import pooch
 from tenacity import Retrying, retry_if_exception_type
-from tqdm import tqdm
 
 from candor.data.loaded import checked_sha256, checksum_path
 from candor.data.official.files import OFFICIAL_DATASETS, OFFICIAL_FILES, DataPath, OfficialFile, find, find_dump
 from candor.errors import FetchError
 from candor.files import write_text
+from candor.progress import Reporter
 
 ATTEMPTS = 5
 """Attempts in a row that bring no new byte before fetching gives up."""
@@ -50,7 +50,7 @@ def fetch(
     data_dir: Path,
     *,
     files: Sequence[OfficialFile] = OFFICIAL_FILES,
-    progress: bool = True,
+    reporter: Reporter | None = None,
     pause: float = 1.0,
 ) -> list[Fetched]:
     """Fetch the files of a dataset (or of ``all``) that do not lie in the data folder yet, zipped or not.
@@ -59,7 +59,7 @@ def fetch(
         dataset: ``fever``, ``vitaminc``, ``climatefever`` or ``all``.
         data_dir: made if it does not exist.
         files: the official files; tests give others.
-        progress: whether to draw progress bars.
+        reporter: told of progress.
         pause: seconds before the second attempt; doubles with each further one.
 
     Raises:
@@ -73,13 +73,14 @@ def fetch(
         data_dir.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise FetchError(f"cannot be made ({error}); give another with --data-dir", file=data_dir) from error
+    reporter = reporter or Reporter()
     fetched = []
     for file in files:
         if dataset not in (file.dataset, "all"):
             continue
         place = find_official(data_dir, file)
         if place is None:
-            fetched.append(Fetched(file, DataPath(_fetch(file, data_dir / file.dataset, progress, pause)), True))
+            fetched.append(Fetched(file, DataPath(_fetch(file, data_dir / file.dataset, reporter, pause)), True))
         else:
             if place.path.is_file():
                 checked_sha256(place.path)
@@ -96,9 +97,9 @@ def find_official(data_dir: Path, file: OfficialFile) -> DataPath | None:
     return find(data_dir, file.dataset, "train.jsonl" if file.name == "vitaminc.zip" else file.name)
 
 
-def _fetch(file: OfficialFile, folder: Path, progress: bool, pause: float) -> Path:
+def _fetch(file: OfficialFile, folder: Path, reporter: Reporter, pause: float) -> Path:
     path = folder / file.name
-    downloader = _Resuming(path.with_name(f"{path.name}.part"), progress, pause)
+    downloader = _Resuming(path.with_name(f"{path.name}.part"), reporter, pause)
     pooch.get_logger().setLevel(logging.WARNING)
     try:
         pooch.retrieve(file.url, f"sha256:{file.sha256}", fname=file.name, path=folder, downloader=downloader)
@@ -144,10 +145,10 @@ class _Resuming:
     pooch's own would fetch with another HTTP library than the rest of the package, and from the beginning each time.
     """
 
-    def __init__(self, part: Path, progress: bool, pause: float) -> None:
+    def __init__(self, part: Path, reporter: Reporter, pause: float) -> None:
         self.part = part
         self.got_page = False
-        self._progress = progress
+        self._reporter = reporter
         self._pause = pause
         self._failures = 0
 
@@ -220,18 +221,10 @@ class _Resuming:
             )
 
     def _write(self, response: httpx2.Response, have: int, total: int | None) -> None:
-        bar = tqdm(
-            total=total,
-            initial=have,
-            unit="B",
-            unit_scale=True,
-            desc=self.part.stem,
-            disable=None if self._progress else True,
-        )
-        with bar, self.part.open("ab") as stream:
+        with self._reporter.download(self.part.stem, total, done=have) as bar, self.part.open("ab") as stream:
             for chunk in response.iter_raw(_CHUNK):
                 stream.write(chunk)
-                bar.update(len(chunk))
+                bar.advance(len(chunk))
         if total is not None and self._size() < total:
             raise _TransferError(f"the connection ended after {self._size():,} of {total:,} bytes")
 
