@@ -164,6 +164,7 @@ class Journal:
 
     Lines end at a line feed alone: other ends of lines that Unicode knows may stand inside of a JSON string. Each
     :meth:`append` is one write, so a kill leaves at most its last line half, which is never read and later cut.
+    It is no database because people read these lines with any tool, and a log's are the finished file itself.
 
     Attributes:
         path: the file; it need not be there yet.

@@ -1,6 +1,7 @@
 """What a person sees while candor works: one line per stage, with the figures that matter and the time left.
 
-All of it goes to standard error; what a command was asked for goes to standard output, and not through here.
+All of it goes to standard error; what a command was asked for goes to standard output, and not through here. The bars
+are rich's; the lines in their place, where the output is no terminal, are ours, because rich prints nothing there.
 """
 
 from __future__ import annotations

@@ -1,0 +1,93 @@
+"""What the model card says, word by word where a reader relies on it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from huggingface_hub import ModelCard
+
+from candor.files import read_json
+from candor.recipe.recipe import Recipe, recipe_from, to_yaml
+from candor.verifier.card import METRICS, model_card
+
+RESULTS = read_json(Path(__file__).parents[1] / "data_files" / "results_run.json")
+CHOICE = {"threshold": 0.8, "n": 100, "accepted": 60, "errors": 2, "bound": 0.09, "reason": None}
+RULE = {"risk": 0.1, "confidence": 0.9, "sources": ["wiki", "books"], "choice": CHOICE}
+
+
+def recipe(**changes: Any) -> Recipe:
+    sources = {"wiki": {"kind": "sandbox"}, "books": {"kind": "sandbox"}}
+    data = {"sources": sources, "train": {"wiki": {"PASS": 3, "NA": 4}, "books": 7}}
+    return recipe_from({"name": "mine", "model": {"name": "org/base"}, "data": data, **changes})
+
+
+def about(**changes: Any) -> dict[str, Any]:
+    return {"template": "verdict", "merged": False, "abstention": None, **changes}
+
+
+def test_the_hub_reads_what_the_card_says_of_itself() -> None:
+    card = ModelCard(model_card(recipe(), RESULTS, about()))
+    assert card.data.base_model == "org/base"
+    assert card.data.library_name == "peft"
+    assert [(found.dataset_name, found.metric_type, found.metric_value) for found in card.data.eval_results] == [
+        (one["dataset"], name, one["metrics"]["trained"][name]["value"])
+        for one in RESULTS["comparisons"]
+        for name in METRICS
+    ]
+
+
+def test_every_test_set_has_a_row_with_both_models() -> None:
+    first, *others = RESULTS["comparisons"]
+    card = model_card(recipe(), RESULTS, about())
+    _, _, row, *rows = [line for line in card.split("\n") if line.startswith("| ")]
+    assert len(rows) == len(others) > 0
+    cells = [cell.strip() for cell in row.strip("|").split(" | ")]
+    assert cells[0] == f"{first['dataset']} (trained on it, n = {first['rows']['used']})"
+    assert cells[1] == "0.660 (0.630–0.690) → 0.780 (0.750–0.810)"
+    assert len(cells) == 1 + len(METRICS)
+    assert "have not been compared" not in card
+    assert "have not been compared" in model_card(recipe(), None, about())
+
+
+def test_words_of_a_person_stay_as_they_are() -> None:
+    description = "A {{ 7 * 7 }} <b>& more</b> {% raw %}"
+    card = model_card(recipe(description=description), None, about())
+    assert f"# mine\n\n{description}\n\nA language model" in card
+    assert yaml.safe_load(card.split("```yaml\n")[1].split("```")[0])["description"] == description
+
+
+@pytest.mark.parametrize("rule", [None, RULE, RULE | {"choice": CHOICE | {"threshold": None, "reason": "too few"}}])
+@pytest.mark.parametrize("merged", [True, False])
+def test_sections_are_apart_by_one_line(rule: dict[str, Any] | None, merged: bool) -> None:
+    card = model_card(recipe(), RESULTS, about(abstention=rule, merged=merged))
+    assert "\n\n\n" not in card
+    assert card.endswith("prompt.\n")
+    headings = [line for line in card.split("\n") if line.startswith("## ")]
+    told = ["## When to take an answer"] if rule else []
+    assert headings == ["## Use", "## Figures", *told, "## Training", "## Limits"]
+    assert all(f"\n\n{heading}\n\n" in card for heading in headings)
+    assert ("any runtime loads it" in card) == merged
+
+
+def test_when_to_take_an_answer() -> None:
+    card = model_card(recipe(), None, about(abstention=RULE))
+    assert (
+        "Answers with a stated confidence of 0.80 or more can be accepted: at most 0.1 of them are wrong on claims "
+        "like those of wiki, books, with probability 0.9 (60 of 100 validation answers accepted, 2 of them wrong)."
+    ) in card
+    none = RULE | {"choice": CHOICE | {"threshold": None, "reason": "too few"}}
+    assert "those of wiki, books: too few. At that risk every" in model_card(recipe(), None, about(abstention=none))
+
+
+def test_what_it_was_trained_on() -> None:
+    card = model_card(recipe(), None, about())
+    assert "Trained on wiki (3 PASS 4 NA), books (7) for" in card
+    assert "without" not in card.split("## Training")[1].split("<details>")[0]
+    both = recipe(train={"unlabelled": {"sources": ["books"], "prompts_per_step": 2}})
+    card = model_card(both, None, about())
+    assert "Prompts of books were read without their labels." in card
+    assert "and on prompts of books without labels; elsewhere it means less" in card
+    assert to_yaml(both) in card
