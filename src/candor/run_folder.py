@@ -18,10 +18,10 @@ from typing import Final, Literal
 from candor.errors import RunError
 from candor.files import LOCK, locked
 
-Side = Literal["base", "trained"]
+SideName = Literal["base", "trained"]
 """Which model: as it was, or with the adapter that training made."""
 
-SIDES: Final[tuple[Side, Side]] = ("base", "trained")
+SIDES: Final[tuple[SideName, SideName]] = ("base", "trained")
 
 _TEST: Final = "test"
 
@@ -74,15 +74,15 @@ class RunFolder:
         """Examples of all sources in a split."""
         return self.data / f"{split}.jsonl"
 
-    def predictions(self, side: Side, split: str, source: str) -> Path:
+    def predictions(self, side: SideName, split: str, source: str) -> Path:
         """A model's answers to one source in a split."""
         return self._answers(side, split) / f"{source}.jsonl"
 
-    def test_predictions(self, side: Side) -> list[Path]:
+    def test_predictions(self, side: SideName) -> list[Path]:
         """A model's answers to the test sets that are there, one file each, by name."""
         return sorted(self._answers(side, _TEST).glob("*.jsonl"))
 
-    def _answers(self, side: Side, split: str) -> Path:
+    def _answers(self, side: SideName, split: str) -> Path:
         """Folder of a model's answers: to test sets in the side's own, to other splits one below."""
         place = self.path / "predictions" / side
         return place if split == _TEST else place / split

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Final
 
 from candor.metrics import schema
+from candor.run_folder import SIDES
 from candor.types import LABELS, Label
 
 RISE: Final = 0.10
@@ -99,7 +100,7 @@ def _points(difference: schema.Difference) -> str:
 def _numbers(claim: int, results: schema.Comparison) -> str:
     text = results["dataset"]
     for name, title in (("na_recall", "NA recall"), ("accuracy", "accuracy"))[:claim]:
-        sides = [results["metrics"][side].get(name) for side in ("base", "trained")]
+        sides = [results["metrics"][side].get(name) for side in SIDES]
         levels = " -> ".join(
             "?" if figure is None or figure["value"] is None else f"{100 * figure['value']:.1f} %" for figure in sides
         )
@@ -121,7 +122,7 @@ def _against(claim: int, results: schema.Comparison, audit: Sequence[str]) -> li
         if rise["value"] > RISE >= low:
             found.append(f"{name}: the interval of the rise reaches down to {100 * low:+.1f} points.")
     na = LABELS.index(Label.NA)
-    unread = [results["confusion"][side][na][-1] for side in ("base", "trained") if side in results["confusion"]]
+    unread = [results["confusion"][side][na][-1] for side in SIDES if side in results["confusion"]]
     if len(unread) == 2 and unread[0] > unread[1]:
         found.append(
             f"{name}: {unread[0]} NA examples had no label from base and {unread[1]} from trained; "

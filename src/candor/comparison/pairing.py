@@ -15,7 +15,6 @@ from candor.predictions.file import is_prediction_file, read_predictions, read_t
 from candor.predictions.study_file import StudyRow
 from candor.types import Label, Prediction
 
-Which = Literal["base", "trained"]
 Allowance = Literal["prompt", "ids", "gold"]
 
 ALLOWANCES: Final[tuple[Allowance, ...]] = get_args(Allowance)

@@ -15,7 +15,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from candor.comparison.pairing import Matched, Side, Which, provenance_warnings, shortcut_warning
+from candor.comparison.pairing import Matched, Side, provenance_warnings, shortcut_warning
 from candor.comparison.stages import Both, Draws, Figures, Rules, Significance, Views
 from candor.errors import PredictionError
 from candor.metrics import schema
@@ -25,6 +25,7 @@ from candor.metrics.paired import Metric, MetricDifference, pair_metrics, view_m
 from candor.metrics.significance import levene_test, mcnemar_test
 from candor.metrics.views import View
 from candor.predictions.study_file import StudyRow
+from candor.run_folder import SideName
 from candor.types import LABELS
 
 CALIBRATION_FIGURES: Final = ("accuracy", "auroc", "brier", "confidence_std")
@@ -121,7 +122,7 @@ def study_views(sides: Both[Side], matched: Matched) -> Views:
     return Views(own=own, paired=paired, dropped=dropped, probes=Both(None, None), bayes=None)
 
 
-def _drops(which: Which, rows: int, own: View, paired: View) -> list[schema.Dropped]:
+def _drops(which: SideName, rows: int, own: View, paired: View) -> list[schema.Dropped]:
     drops: list[schema.Dropped] = [
         {"side": which, "reason": "no label or no confidence (calibration table)", "n": rows - own.gold_N.size},
         {"side": which, "reason": "invalid in either file (paired table)", "n": rows - paired.gold_N.size},

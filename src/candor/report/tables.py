@@ -20,6 +20,7 @@ from candor.report.arms import (
     tested_p,
 )
 from candor.report.style import role_of
+from candor.run_folder import SIDES
 
 HEADLINE = (
     "na_recall",
@@ -206,7 +207,7 @@ def threshold_table(items: Sequence[Comparison]) -> Table | None:
             f"{chosen['confidence']:.0%} confidence, chosen on validation answers."
         )
         rows = []
-        for side in ("base", "trained"):
+        for side in SIDES:
             found = chosen[side]
             bound = found["threshold"]
             text = "none reaches it" if bound is None else f"{bound:.2f}"

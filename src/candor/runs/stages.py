@@ -25,7 +25,7 @@ from candor.progress import Reporter
 from candor.prompts import templates
 from candor.recipe.recipe import dump
 from candor.report.page import report_run
-from candor.run_folder import Side
+from candor.run_folder import SideName
 from candor.runs.grid import SHARED_BY_ARMS, Member
 from candor.runs.manifest import environment
 from candor.runs.prompt_lengths import meter_of_recipe
@@ -196,7 +196,7 @@ class Stages:
             raise RunError(f"{self._folder}: no adapter to predict with; run the stage train first")
         self._predict("trained")
 
-    def _predict(self, side: Side) -> None:
+    def _predict(self, side: SideName) -> None:
         for split in ("validation", "test"):
             for source, examples in self._examples(split).items():
                 path = self._folder.predictions(side, split, source)
