@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from candor import files
 from candor.errors import DataError, RunError
 from candor.files import (
     LOCK,
@@ -98,6 +99,17 @@ def test_a_journal_begins_with_its_header_and_goes_on_with_its_rows(tmp_path: Pa
     assert taken(journal) == [{"text": LINE_ENDS}, [1], "é"]
     lines = [{"made": "here", "from": ["x", 1]}, {"text": LINE_ENDS}, [1], "é"]
     assert journal.path.read_text() == "".join(json.dumps(line, ensure_ascii=False) + "\n" for line in lines)
+
+
+def test_no_json_lines_are_split_by_what_splits_at_more_than_a_line_feed() -> None:
+    source = Path(files.__file__).parent
+    users = {
+        path.relative_to(source).as_posix()
+        for path in source.rglob("*.py")
+        if "splitlines" in path.read_text(encoding="utf-8")
+    }
+    # These show the first or last line of an error, a note or a log to a person.
+    assert users <= {"engines/pretrained.py", "report/formats.py", "runs/workers.py", "verifier/hub.py"}
 
 
 @pytest.mark.parametrize("cut_off", range(1, 12))
