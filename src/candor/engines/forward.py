@@ -31,8 +31,25 @@ class Sampled:
     stopped: bool
 
 
+@dataclass(frozen=True, slots=True)
+class TokenCounts:
+    """Tokens that are run to score continuations, by which a batch is split.
+
+    Attributes:
+        shared: tokens of the prompts that are run once for all of a part, however many they are.
+        own_P: tokens of each prompt and its continuations besides.
+    """
+
+    shared: int
+    own_P: tuple[int, ...]
+
+
 class ForwardPath(Protocol):
     """Runs prompts once, then samples and scores what follows them."""
+
+    def count(self, prompts: Sequence[Tokens], continuations: Sequence[Sequence[Tokens]]) -> TokenCounts:
+        """Count what ``prefill`` and ``score`` would run."""
+        ...
 
     def prefill(self, prompts: Sequence[Tokens], *, grad: bool, reference: bool = False) -> Any:
         """Run the prompts.

@@ -23,7 +23,7 @@ def split_by_tokens(sizes: Sequence[int], share: slice, budget: int) -> list[sli
     Args:
         sizes: tokens of each prompt's group.
         share: the prompts to split.
-        budget: most tokens in a part, at least 1; a single group may exceed it.
+        budget: most tokens in a part; a single group may exceed it.
     """
     parts, start, tokens = [], share.start, 0
     for index in range(share.start, share.stop):

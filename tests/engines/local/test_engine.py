@@ -5,16 +5,19 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from toy import EXAMPLES, TEMPLATE, save_toy_model, toy_engine
 
-from candor.engines.base import Batch, ObjectiveResult, OptimiserStep, Sampling, TokenScores
+from candor.engines.base import Batch, Objective, ObjectiveResult, OptimiserStep, Sampling, TokenScores
+from candor.engines.forward import TokenCounts
 from candor.engines.local.engine import LocalEngine
 from candor.engines.pretrained import load_model, load_tokenizer
 from candor.errors import DataError, EngineError, ModelError
 from candor.means import Means
 from candor.prompts.encoding import encode
+from candor.prompts.grammar import answer_grammar
 from candor.prompts.probe import LABEL_PROBE
 from candor.recipe.engine import EngineConfig, LoraConfig, ModelConfig
 
@@ -48,7 +51,7 @@ def test_micro_batches_of_any_budget_give_the_same_step(folder: Path, path: str)
         sampling = Sampling(1.0, 8, seed=2)
         groups = engine.rollout(prompts, 3, sampling, LABEL_PROBE)
         completions = [[rollout.tokens for rollout in group] for group in groups]
-        assert len(engine._parts([200] * 5, slice(0, 5))) == {10**6: 1, 400: 3, 200: 5, 1: 5}[budget]
+        assert len(engine._parts(TokenCounts(0, (200,) * 5), slice(0, 5))) == {10**6: 1, 400: 3, 200: 5, 1: 5}[budget]
         means = engine.update(Batch(prompts, completions), _objective, STEP).values()
         probes = torch.tensor([[rollout.probe_logprobs for rollout in group] for group in groups])
         results.append((completions, probes, torch.tensor([means["loss"], means["grad_norm"]]), _weights(engine)))
@@ -58,6 +61,55 @@ def test_micro_batches_of_any_budget_give_the_same_step(folder: Path, path: str)
         assert torch.allclose(figures, results[0][2], rtol=1e-5)
         # The step itself divides each gradient by its size, so that the smallest ones show their rounding.
         assert torch.allclose(weights, results[0][3], atol=1e-6)
+
+
+def test_answers_that_the_tree_merges_are_counted_once(folder: Path) -> None:
+    engine = toy_engine(folder, path="tree")
+    prompts = _prompts(engine)
+    answers = answer_grammar(TEMPLATE, engine.tokenizer).answers
+    counts = engine._path.count(prompts, [answers] * 5)
+    # A node is a beginning of an answer that some answer goes on from.
+    nodes = len({answer[:end] for answer in answers for end in range(1, len(answer))})
+    assert nodes < sum(map(len, answers)) / 4
+    header = counts.shared
+    assert header > 0
+    assert len({prompt[:header] for prompt in prompts}) == 1
+    assert counts.own_P == tuple(len(prompt) - header + nodes for prompt in prompts)
+    # A budget of what is run holds the batch in one part, one token less does not.
+    whole = header + sum(counts.own_P)
+    for budget, parts in ((whole, 1), (whole - 1, 2), (1, 5)):
+        split = toy_engine(folder, path="tree", micro_batch_tokens=budget)
+        assert len(split._parts(split._path.count(prompts, [answers] * 5), slice(0, 5))) == parts
+
+
+def test_the_gradient_is_that_of_the_whole_however_answers_are_split(folder: Path) -> None:
+    gradients, scores = [], []
+    for budget in (10**6, 700, 1):
+        engine = toy_engine(folder, path="tree", micro_batch_tokens=budget)
+        prompts, answers = _prompts(engine), answer_grammar(TEMPLATE, engine.tokenizer).answers
+        seen = _gradient_of(engine, Batch(prompts, [answers] * 5), lambda s, part: _sum_of_probabilities(s))
+        gradients.append(seen)
+        scores.append(np.concatenate([np.concatenate(g) for g in engine.logprobs(prompts, [answers] * 5)]))
+    assert gradients[0].abs().max() > 1e-3
+    for gradient, values in zip(gradients[1:], scores[1:], strict=True):
+        assert torch.allclose(gradient, gradients[0], atol=1e-6, rtol=1e-4)
+        assert values == pytest.approx(scores[0], abs=1e-4)
+
+
+def _sum_of_probabilities(scores: TokenScores) -> ObjectiveResult:
+    return ObjectiveResult(-scores.logprobs_P_C_T.sum(-1).exp().square().sum(), Means())
+
+
+def _gradient_of(engine: LocalEngine, batch: Batch, objective: Objective) -> torch.Tensor:
+    """The gradient that an update would step along."""
+    found: list[torch.Tensor] = []
+
+    def look() -> None:
+        found.append(torch.cat([p.grad.flatten() for p in engine._parameters]))
+
+    engine._optimiser.step = look
+    engine.update(batch, objective, OptimiserStep(0.0, 1e9))
+    return found[0]
 
 
 @pytest.mark.parametrize("path", ["plain", "tree"])

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from candor.engines import parallel
 from candor.engines.base import Batch, Objective, OptimiserStep, Sampling, Tokens, TokenScores
 from candor.engines.checks import check_continuations, check_prompts, check_sampling
-from candor.engines.forward import ForwardPath
+from candor.engines.forward import ForwardPath, TokenCounts
 from candor.engines.local.checkpoint import load_checkpoint, save_adapter, save_checkpoint
 from candor.engines.local.plain import PlainPath
 from candor.engines.microbatch import split_by_tokens, tokens_that_fit
@@ -184,7 +184,8 @@ class LocalEngine:
         check_prompts(prompts, sampling.max_new_tokens, self._max_length)
         uniforms_P_G_T = _uniforms(sampling, len(prompts), group_size)
         share = parallel.share(len(prompts))
-        parts = self._parts([len(prompt) + group_size * sampling.max_new_tokens for prompt in prompts], share)
+        longest = tuple(len(prompt) + group_size * sampling.max_new_tokens for prompt in prompts)
+        parts = self._parts(TokenCounts(0, longest), share)
         self._kept = None
         rollouts: list[list[Rollout]] = []
         for part in parts:
@@ -229,7 +230,7 @@ class LocalEngine:
         check_prompts(prompts, 0, self._max_length)
         check_prompts(prompts, max(len(tokens) for group in continuations for tokens in group), self._max_length)
         scored: list[list[NDArray[np.float64]]] = []
-        for part in self._parts(self._sizes(prompts, continuations), parallel.share(len(prompts))):
+        for part in self._parts(self._path.count(prompts, continuations), parallel.share(len(prompts))):
             prefix = self._path.prefill(tuple(prompts[part]), grad=False, reference=reference)
             scores = self._path.score(prefix, continuations[part], temperature=temperature)
             values_P_C_T = scores.logprobs_P_C_T.double().cpu().numpy()
@@ -252,7 +253,7 @@ class LocalEngine:
         if kept is not None and kept[0] == tuple(batch.prompts[share]):
             parts = [share]
         else:
-            kept, parts = None, self._parts(self._sizes(batch.prompts, batch.continuations), share)
+            kept, parts = None, self._parts(self._path.count(batch.prompts, batch.continuations), share)
 
         def loss(scores: TokenScores, within: slice) -> torch.Tensor:
             prompts = slice(part.start + within.start, part.start + within.stop)
@@ -320,17 +321,9 @@ class LocalEngine:
 
     # -------------------------------------------------------------------------------------------------- helpers
 
-    def _sizes(self, prompts: Sequence[Tokens], continuations: Sequence[Sequence[Tokens]]) -> list[int]:
-        """Upper bound of the tokens that each prompt's group takes: the plain path runs the prompt for each again."""
-        plain = isinstance(self._path, PlainPath)
-        return [
-            len(prompt) * (len(group) if plain else 1) + sum(map(len, group))
-            for prompt, group in zip(prompts, continuations, strict=True)
-        ]
-
-    def _parts(self, sizes: Sequence[int], share: slice) -> list[slice]:
+    def _parts(self, counts: TokenCounts, share: slice) -> list[slice]:
         """Contiguous parts of this process's share of the batch, groups whole."""
-        return split_by_tokens(sizes, share, self._micro_batch_tokens)
+        return split_by_tokens(counts.own_P, share, self._micro_batch_tokens - counts.shared)
 
 
 def _uniforms(sampling: Sampling, prompts: int, group_size: int) -> torch.Tensor:

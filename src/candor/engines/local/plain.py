@@ -13,7 +13,7 @@ from typing import Any, Final
 import torch
 
 from candor.engines.base import Tokens, TokenScores
-from candor.engines.forward import Sampled
+from candor.engines.forward import Sampled, TokenCounts
 
 ROWS_PER_FORWARD: Final = 16
 """Continuations scored in one forward, to bound memory."""
@@ -34,6 +34,11 @@ class PlainPath:
     def __init__(self, model: Any) -> None:
         """Take a causal language model, with or without a PEFT adapter."""
         self._model = model
+
+    def count(self, prompts: Sequence[Tokens], continuations: Sequence[Sequence[Tokens]]) -> TokenCounts:
+        """Every continuation, each behind its prompt."""
+        pairs = zip(prompts, continuations, strict=True)
+        return TokenCounts(0, tuple(len(prompt) * len(group) + sum(map(len, group)) for prompt, group in pairs))
 
     def prefill(self, prompts: Sequence[Tokens], *, grad: bool, reference: bool = False) -> PlainPrefix:
         """Note the prompts."""

@@ -17,7 +17,7 @@ import torch
 from numpy.typing import NDArray
 
 from candor.engines.base import Tokens, TokenScores
-from candor.engines.forward import Sampled
+from candor.engines.forward import Sampled, TokenCounts
 from candor.engines.microbatch import split_by_tokens
 from candor.engines.tree.attention import PASS_ARGUMENT, Heads, KeyValue, TreePass, tree_attention_enabled
 from candor.engines.tree.decode import Branches
@@ -143,6 +143,13 @@ class PrefixTreePath:
             hidden = self._run([token for sequence in sequences for token in sequence], layout, positions)
         return hidden.index_select(0, ends), layout
 
+    def count(self, prompts: Sequence[Tokens], continuations: Sequence[Sequence[Tokens]]) -> TokenCounts:
+        """The prompts' header, what each prompt has behind it, and every node of its continuations' trie."""
+        start = _header_length(prompts)
+        tries = _build_tries(continuations)
+        own = (len(prompt) - start + len(trie.tokens) for prompt, trie in zip(prompts, tries, strict=True))
+        return TokenCounts(start, tuple(own))
+
     def prefill(self, prompts: Sequence[Tokens], *, grad: bool, reference: bool = False) -> TreePrefix:
         """Run the prompts' common header once, then each prompt's own tokens.
 
@@ -156,8 +163,7 @@ class PrefixTreePath:
         """
         if not prompts or not all(prompts):
             raise EngineError("a prefix needs at least one prompt, and every prompt at least one token")
-        # Every prompt keeps a token of its own, whose hidden state predicts the first token of a completion.
-        start = min(common_prefix_length(prompts), min(map(len, prompts)) - 1)
+        start = _header_length(prompts)
         own = [prompt[start:] for prompt in prompts]
         with self._enabled(reference=reference, grad=grad):
             header = self._run_header(prompts[0][:start], reference=reference)
@@ -312,6 +318,11 @@ class PrefixTreePath:
                 layout, positions = decoding.next(branches.counts_P, branches.parents, branches.step - 1)
                 logits = self._head.logits(self._run(branches.tokens, layout, positions))
         return branches.completions()
+
+
+def _header_length(prompts: Sequence[Tokens]) -> int:
+    """Tokens that all prompts begin with; each keeps a token of its own, which predicts a completion's first."""
+    return min(common_prefix_length(prompts), min(map(len, prompts)) - 1)
 
 
 def _gradient(leaf: torch.Tensor) -> torch.Tensor:
