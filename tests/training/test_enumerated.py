@@ -13,6 +13,8 @@ from answer_tree import FIXED_REWARD, Tree
 from toy import TEMPLATE, toy_tokenizer
 
 from candor.engines.base import TokenScores
+from candor.engines.tree.layout import Trie
+from candor.prompts import templates
 from candor.prompts.answers import CONFIDENCES
 from candor.prompts.encoding import decode
 from candor.prompts.grammar import AnswerGrammar, answer_grammar
@@ -113,7 +115,7 @@ def test_open_answers_take_the_average_end_of_their_label(tree: Tree, grammar: A
     ended = draw_ended(5, np.random.default_rng(0))
     assert ended.sum(1).tolist() == [5, 5, 5]
     assert draw_ended("all", np.random.default_rng(0)).all()
-    rows = open_answers(grammar.answers, ended)
+    rows = open_answers(grammar, ended)
     assert [len(a) - len(r) for a, r in zip(grammar.answers, rows, strict=True)] == (~ended).ravel().astype(
         int
     ).tolist()
@@ -131,6 +133,33 @@ def test_open_answers_take_the_average_end_of_their_label(tree: Tree, grammar: A
         mean = ends[:, k, ended[k]].mean(1, keepdims=True)
         expected = body[:, k] + np.where(ended[k], ends[:, k], mean)
         assert got[:, k] == pytest.approx(expected)
+
+
+def test_words_that_close_an_answer_are_part_of_its_end() -> None:
+    grammar = answer_grammar(templates.get("verdict-rationale"), toy_tokenizer())
+    assert {len(answer) - closing for answer, closing in zip(grammar.answers, grammar.closing, strict=True)} == {11}
+    ended = draw_ended(4, np.random.default_rng(0))
+    rows = open_answers(grammar, ended)
+    for answer, row, closing, is_ended in zip(grammar.answers, rows, grammar.closing, ended.ravel(), strict=True):
+        assert row == (answer if is_ended else answer[:closing])
+    # Twelve closings are run, and not all of 303.
+    assert len(Trie.build(rows).tokens) < len(Trie.build(grammar.answers).tokens) / 10
+
+    tree = Tree(grammar)
+    full = tree.scores(_logits(tree))
+    lengths = torch.tensor([len(row) for row in rows])
+    kept = full.mask_P_C_T & (torch.arange(full.mask_P_C_T.shape[-1]) < lengths[:, None])
+    opened = TokenScores(full.logprobs_P_C_T * kept, full.raw_logprobs_P_C_T * kept, kept)
+    none = np.zeros((2, 1), dtype=np.int64)
+    got = answer_probs(opened, grammar, none, ended).log_answers_P_R_K_C[:, 0].numpy()
+    place = torch.arange(full.mask_P_C_T.shape[-1]) >= torch.tensor(grammar.closing)[:, None]
+    ends = (full.logprobs_P_C_T * place).sum(-1).view(2, K, C).numpy()
+    body = (full.logprobs_P_C_T * ~place).sum(-1).view(2, K, C).numpy()
+    for k in range(K):
+        expected = body[:, k] + np.where(ended[k], ends[:, k], ends[:, k, ended[k]].mean(1, keepdims=True))
+        assert got[:, k] == pytest.approx(expected)
+    everything = answer_probs(full, grammar, none, np.ones((K, C), dtype=bool)).log_answers_P_R_K_C[:, 0]
+    assert everything.numpy() == pytest.approx(body + ends)
 
 
 # --------------------------------------------------------------------------------------- against the sampled one

@@ -20,11 +20,14 @@ class AnswerGrammar:
         answers: 3 x 101 token sequences; answer ``101 * k + i`` states label k with confidence i / 100.
         label_start: for each answer, index of the first token that tells its label from the others.
         label_end: for each answer, index of the first token behind its label.
+        closing: for each answer, index of the first token behind its confidence. From there on stand words of the
+            template, if it has any there, and the end token: they say nothing but that the confidence is complete.
     """
 
     answers: tuple[tuple[int, ...], ...]
     label_start: tuple[int, ...]
     label_end: tuple[int, ...]
+    closing: tuple[int, ...]
 
     @property
     def longest(self) -> int:
@@ -46,7 +49,7 @@ def answer_grammar(template: Template, tokenizer: Any) -> AnswerGrammar:
     end = getattr(tokenizer, "eos_token_id", None)
     if end is None:
         raise ModelError("the tokenizer has no end-of-text token (eos_token), so no answer can end; set one")
-    answers, ends = [], []
+    answers, ends, closing = [], [], []
     for label in LABELS:
         label_text = LABEL_ANCHOR + label.value
         for confidence in CONFIDENCES:
@@ -60,5 +63,7 @@ def answer_grammar(template: Template, tokenizer: Any) -> AnswerGrammar:
                 )
             answers.append((*tokens, end))
             ends.append(tokens_covering(tokenizer, tokens, text.index(label_text) + len(label_text)))
+            stated = f"{confidence:.2f}"
+            closing.append(tokens_covering(tokenizer, tokens, text.rindex(stated) + len(stated)))
     start = common_prefix_length(answers[:: len(CONFIDENCES)])
-    return AnswerGrammar(tuple(answers), (start,) * len(answers), tuple(ends))
+    return AnswerGrammar(tuple(answers), (start,) * len(answers), tuple(ends), tuple(closing))

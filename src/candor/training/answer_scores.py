@@ -1,13 +1,13 @@
 """Log-probabilities of whole answers from those of their tokens, with the ends of a few standing for all.
 
 Running the last digit of every answer only to see whether the answer ends there is most of the cost of the answers'
-tree. So a step may score the ends of a few answers behind each label, drawn anew each time; the others are taken to
-end like those on average.
+tree, and more where words of the template follow it. So a step may score the ends of a few answers behind each label,
+drawn anew each time; the others are taken to end like those on average. An answer's end is all that closes it: what
+stands behind its confidence.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import dataclass
 
 import numpy as np
@@ -30,29 +30,30 @@ def draw_ended(ends: int | str, rng: np.random.Generator) -> NDArray[np.bool_]:
     return np.stack([rng.permutation(C) < int(ends) for _ in range(K)])
 
 
-def open_answers(answers: Iterable[tuple[int, ...]], ended: NDArray[np.bool_]) -> list[tuple[int, ...]]:
-    """The answers, those that are not ``ended`` without their end token."""
-    return [a if is_ended else a[:-1] for a, is_ended in zip(answers, ended.ravel(), strict=True)]
+def open_answers(grammar: AnswerGrammar, ended: NDArray[np.bool_]) -> list[tuple[int, ...]]:
+    """The answers, those that are not ``ended`` without what closes them."""
+    both = zip(grammar.answers, grammar.closing, ended.ravel(), strict=True)
+    return [answer if is_ended else answer[:closing] for answer, closing, is_ended in both]
 
 
 def answer_logprobs(
-    token_scores: torch.Tensor, begin: torch.Tensor, last: torch.Tensor, ended: torch.Tensor
+    token_scores: torch.Tensor, begin: torch.Tensor, closing: torch.Tensor, ended: torch.Tensor
 ) -> torch.Tensor:
     """Sum token scores to answers.
 
     Args:
         token_scores: of each answer's tokens, shape ``[..., C, T]``, 0 where masked.
         begin: index of the first token that counts, of a shape that broadcasts to ``[..., C]``.
-        last: index of the end token, likewise.
-        ended: whether the end token was scored, likewise; some of every C are.
+        closing: index of the first token that closes the answer, likewise; the row's last tokens do.
+        ended: whether what closes it was scored, likewise; some of every C are.
 
     Returns:
         Shape ``[..., C]``.
     """
     position_T = torch.arange(token_scores.shape[-1], device=token_scores.device)
-    is_body = (position_T >= begin[..., None]) & (position_T < last[..., None])
+    is_body = (position_T >= begin[..., None]) & (position_T < closing[..., None])
     body = (token_scores * is_body).sum(-1)
-    own_end = (token_scores * (position_T == last[..., None])).sum(-1)
+    own_end = (token_scores * (position_T >= closing[..., None])).sum(-1)
     mean_end = (own_end * ended).sum(-1, keepdim=True) / ended.sum(-1, keepdim=True)
     return body + torch.where(ended, own_end, mean_end)
 
@@ -83,7 +84,7 @@ def answer_probs(
         scores: of the continuations ``reasoning + answer``, for each prompt R times the grammar's answers in order.
         grammar: the answers.
         prefix_lengths_P_R: tokens of each reasoning prefix; 0 where there is none.
-        ended_K_C: answers that carry their end token. The end of the others has the mean log-probability of those
+        ended_K_C: answers that carry what closes them. The end of the others has the mean log-probability of those
             that do behind the same label.
     """
     log_answers = grammar_logprobs(scores.logprobs_P_C_T, grammar, prefix_lengths_P_R, ended_K_C)
@@ -112,6 +113,6 @@ def grammar_logprobs(
     """Log-probabilities of all answers behind every reasoning prefix, shape P R K C; arguments as above."""
     device, length = logprobs_P_C_T.device, logprobs_P_C_T.shape[-1]
     begin = torch.as_tensor(prefix_lengths_P_R, device=device)[:, :, None, None]
-    last = torch.tensor([len(answer) - 1 for answer in grammar.answers], device=device).view(K, C) + begin
+    closing = torch.tensor(grammar.closing, device=device).view(K, C) + begin
     ended = torch.as_tensor(ended_K_C, device=device)
-    return answer_logprobs(logprobs_P_C_T.view(*prefix_lengths_P_R.shape, K, C, length), begin, last, ended)
+    return answer_logprobs(logprobs_P_C_T.view(*prefix_lengths_P_R.shape, K, C, length), begin, closing, ended)

@@ -58,7 +58,7 @@ def enumerated_step(run: Prepared, config: EnumeratedConfig, batch: PromptBatch,
             ]
         )
     ended_K_C = draw_ended(config.ends, np.random.default_rng(derive_seed(run.seed, "ends", step)))
-    grammar_answers = open_answers(run.grammar.answers, ended_K_C)
+    grammar_answers = open_answers(run.grammar, ended_K_C)
     answers = [
         grammar_answers if group == [()] else [prefix + answer for prefix in group for answer in grammar_answers]
         for group in prefixes_P_R
@@ -129,7 +129,7 @@ class EnumeratedObjective:
             the KL count, and nothing that needs a label.
         has_evidence_P: whether the prompt shows evidence.
         prefix_lengths_P_R: tokens of each reasoning prefix.
-        ended_K_C: answers whose end token is scored.
+        ended_K_C: answers whose end is scored.
         reference_P_R_K_C: the base model's raw log-probabilities of all answers, or ``None``.
         step: training step, for the reward's warm-up.
         sampled_lengths_P_R: tokens of each prefix, from its first, that stand in it as they were sampled and so earn

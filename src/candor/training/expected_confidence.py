@@ -103,14 +103,16 @@ class ExpectedConfidence:
 
     Attributes:
         labels_P: each prompt's sampled labels.
-        tails_K_C: tokens of each answer behind its label, the end token included where it is scored.
-        ended_K_C: answers whose end token is scored.
+        tails_K_C: tokens of each answer behind its label, what closes it included where that is scored.
+        closing_K_C: index in each tail of what closes the answer.
+        ended_K_C: answers whose end is scored.
         rewards_P: for each prompt the reward of every confidence behind each of its labels, shape ``[labels, C]``.
         entropy: bonus on the entropy of the confidence.
     """
 
     labels_P: Sequence[Sequence[SampledLabel]]
     tails_K_C: Sequence[Sequence[Tokens]]
+    closing_K_C: NDArray[np.int64]
     ended_K_C: NDArray[np.bool_]
     rewards_P: Sequence[NDArray[np.float64]]
     entropy: float
@@ -129,7 +131,8 @@ class ExpectedConfidence:
         step: int,
     ) -> ExpectedConfidence:
         """Reward every confidence behind the sampled labels; arguments as in the attributes and in ``score``."""
-        answers = open_answers(grammar.answers, ended_K_C)
+        answers = open_answers(grammar, ended_K_C)
+        closing_K_C = np.subtract(grammar.closing, grammar.label_end).reshape(K, C)
         tails = [answer[end:] for answer, end in zip(answers, grammar.label_end, strict=True)]
         rewards_P = [
             np.array(
@@ -149,7 +152,8 @@ class ExpectedConfidence:
             ).reshape(-1, C)
             for labels, gold, has_evidence in zip(labels_P, gold_P, has_evidence_P, strict=True)
         ]
-        return cls(labels_P, [tails[k * C : (k + 1) * C] for k in range(K)], ended_K_C, rewards_P, entropy)
+        tails_K_C = [tails[k * C : (k + 1) * C] for k in range(K)]
+        return cls(labels_P, tails_K_C, closing_K_C, ended_K_C, rewards_P, entropy)
 
     def continuations(self) -> list[list[Tokens]]:
         """For each prompt, every confidence behind each of its sampled labels, a label's all in a row."""
@@ -170,21 +174,20 @@ class ExpectedConfidence:
         widest = max(map(len, self.labels_P[part]))
         scores = token_scores[:, : widest * C].reshape(prompts, widest, C, length)
         begin_P_H = np.zeros((prompts, widest), dtype=np.int64)
-        last_P_H_C = np.zeros((prompts, widest, C), dtype=np.int64)
+        closing_P_H_C = np.zeros((prompts, widest, C), dtype=np.int64)
         ended_P_H_C = np.ones((prompts, widest, C), dtype=np.bool_)
         share_P_H = np.zeros((prompts, widest))
         reward_P_H_C = np.zeros((prompts, widest, C))
-        ends_K_C = np.array([[len(tail) for tail in tails] for tails in self.tails_K_C]) - self.ended_K_C
         for p, (labels, rewards) in enumerate(zip(self.labels_P[part], self.rewards_P[part], strict=True)):
             for h, label in enumerate(labels):
                 begin_P_H[p, h] = len(label.tokens)
-                last_P_H_C[p, h] = len(label.tokens) + ends_K_C[label.label]
+                closing_P_H_C[p, h] = len(label.tokens) + self.closing_K_C[label.label]
                 ended_P_H_C[p, h] = self.ended_K_C[label.label]
                 share_P_H[p, h] = label.share
                 reward_P_H_C[p, h] = rewards[h]
         device = token_scores.device
-        begin, last, ended = (torch.from_numpy(a).to(device) for a in (begin_P_H, last_P_H_C, ended_P_H_C))
-        log_confidence = answer_logprobs(scores, begin[..., None], last, ended).double().log_softmax(-1)
+        begin, closing, ended = (torch.from_numpy(a).to(device) for a in (begin_P_H, closing_P_H_C, ended_P_H_C))
+        log_confidence = answer_logprobs(scores, begin[..., None], closing, ended).double().log_softmax(-1)
         confidence = log_confidence.exp()
         share, reward = (torch.from_numpy(a).to(confidence) for a in (share_P_H, reward_P_H_C))
         entropy_P_H = -(confidence * log_confidence).sum(-1)
