@@ -42,8 +42,16 @@ def test_mcnemar_against_statsmodels(only_first: int, only_second: int) -> None:
     exact = only_first + only_second < 25
     expected = reference_mcnemar([[20, only_first], [only_second, 10]], exact=exact, correction=True)
     statistic, p = mcnemar(first, second)
-    assert p == pytest.approx(expected.pvalue)
+    assert p == pytest.approx(expected.pvalue, abs=1e-12)
     assert statistic == pytest.approx(expected.statistic)
+
+
+@pytest.mark.parametrize(("only_first", "only_second"), [(0, 0), (0, 1), (3, 9), (12, 12), (5, 19)])
+def test_mcnemars_exact_p_against_the_binomial_tail(only_first: int, only_second: int) -> None:
+    first = np.repeat([True, False, True], [only_first, only_second, 7])
+    second = np.repeat([False, True, True], [only_first, only_second, 7])
+    tail = stats.binom.cdf(min(only_first, only_second), only_first + only_second, 0.5)
+    assert mcnemar(first, second)[1] == pytest.approx(min(1.0, 2 * tail), rel=0, abs=1e-12)
 
 
 def slow_delong(first: np.ndarray, second: np.ndarray, positive: np.ndarray) -> tuple[float, float]:

@@ -16,6 +16,7 @@ from candor.metrics.bootstrap import (
     percentile_interval,
     two_sided_p,
 )
+from candor.metrics.curves import wilson_interval
 from candor.metrics.figures import needs_confidence
 from candor.metrics.names import STATED
 from candor.metrics.paired import pair_metrics, view_metrics
@@ -156,6 +157,24 @@ def test_shares_of_zero_and_one_get_an_exact_interval() -> None:
     expected = stats.binomtest(30, 30).proportion_ci(0.95, "exact")
     assert metric.interval == pytest.approx((expected.low, expected.high))
     assert certain_share_interval(0.0, 30) == pytest.approx((0, 1 - expected.low))
+
+
+@pytest.mark.parametrize("n", [1, 2, 30, 1_000])
+@pytest.mark.parametrize("level", [0.9, 0.95])
+def test_exact_intervals_against_their_closed_form(n: int, level: float) -> None:
+    """Where all n agree, Clopper and Pearson's end solves p^n = (1 - level) / 2."""
+    end = ((1 - level) / 2) ** (1 / n)
+    assert certain_share_interval(1.0, n, level) == pytest.approx((end, 1.0), rel=0, abs=1e-12)
+    assert certain_share_interval(0.0, n, level) == pytest.approx((0.0, 1 - end), rel=0, abs=1e-12)
+
+
+@pytest.mark.parametrize(("hits", "n"), [(0, 1), (0, 40), (8, 10), (333, 1_000), (40, 40)])
+def test_wilsons_interval_against_its_formula(hits: int, n: int) -> None:
+    z = float(stats.norm.ppf(0.975))
+    middle = (hits + z * z / 2) / (n + z * z)
+    reach = z / (n + z * z) * math.sqrt(hits * (n - hits) / n + z * z / 4)
+    expected = (max(0.0, middle - reach), min(1.0, middle + reach))
+    assert wilson_interval(hits, n) == pytest.approx(expected, rel=0, abs=1e-12)
 
 
 def test_differences_of_confidence_figures_are_on_shared_rows(make_view: MakeView) -> None:

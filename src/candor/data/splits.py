@@ -9,6 +9,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeAlias
 
+from scipy.cluster.hierarchy import DisjointSet
+
 from candor.data.loaded import LoadedSource
 from candor.data.rows import SkippedRow
 from candor.data.sources.load import load_source
@@ -173,21 +175,14 @@ def _keys(example: Example) -> tuple[tuple[str, str], tuple[str, str]]:
 
 def _units(pool: Sequence[Example], seed: int) -> list[list[Example]]:
     """Examples that must stay together, in seeded order; within a unit in seeded order, too."""
-    parent: dict[tuple[str, str], tuple[str, str]] = {}
-
-    def root(key: tuple[str, str]) -> tuple[str, str]:
-        while (above := parent.setdefault(key, key)) != key:
-            parent[key] = parent[above]
-            key = above
-        return key
-
     keys = [_keys(example) for example in pool]
+    together = DisjointSet(dict.fromkeys(key for pair in keys for key in pair))
     for claim, group in keys:
-        parent[root(claim)] = root(group)
+        together.merge(claim, group)
     units: dict[tuple[str, str], list[tuple[str, Example]]] = defaultdict(list)
     for (claim, _), example in zip(keys, pool, strict=True):
         order = digest(seed, claim[1], example.dataset, example.id)
-        units[root(claim)].append((order, example))
+        units[together[claim]].append((order, example))
     members = [sorted(unit, key=lambda item: item[0]) for unit in units.values()]
     # The first hash of a unit of n is the smallest of n and would put large units first; hashing it again does not.
     members.sort(key=lambda unit: digest(seed, unit[0][0]))

@@ -7,7 +7,7 @@ from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import special
+from scipy import special, stats
 
 Floats = NDArray[np.float64]
 Interval = tuple[float, float]
@@ -105,10 +105,10 @@ def two_sided_p(value: float, values_R: Floats) -> float:
 
 
 def certain_share_interval(value: float, n: int, level: float = LEVEL) -> Interval:
-    """Clopper-Pearson interval of a share of exactly 0 or 1, where every resample is alike and says nothing.
+    """Clopper-Pearson interval of a share of exactly 0 or 1 of n, where every resample is alike and says nothing.
 
     >>> [round(end, 4) for end in certain_share_interval(1.0, 20)]
     [0.8316, 1.0]
     """
-    reach = 1 - ((1 - level) / 2) ** (1 / n)
-    return (0.0, reach) if value == 0.0 else (1 - reach, 1.0)
+    interval = stats.binomtest(round(value * n), n).proportion_ci(level, method="exact")
+    return float(interval.low), float(interval.high)

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import math
 from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import special
+from scipy import stats
 
 from candor.metrics import schema
 from candor.metrics.bootstrap import LEVEL
@@ -19,16 +18,14 @@ HISTOGRAM_BINS: Final = 20
 """Bins of the confidence distributions."""
 
 
-def wilson_interval(hits: float, n: float, level: float = LEVEL) -> tuple[float, float]:
-    """Wilson's score interval of a share (Wilson 1927).
+def wilson_interval(hits: int, n: int, level: float = LEVEL) -> tuple[float, float]:
+    """Wilson's score interval of a share (Wilson 1927), without continuity correction.
 
     >>> [round(end, 3) for end in wilson_interval(8, 10)]
     [0.49, 0.943]
     """
-    z = float(special.ndtri((1 + level) / 2))
-    middle = (hits + z * z / 2) / (n + z * z)
-    reach = z / (n + z * z) * math.sqrt(hits * (n - hits) / n + z * z / 4)
-    return max(0.0, middle - reach), min(1.0, middle + reach)
+    interval = stats.binomtest(hits, n).proportion_ci(level, method="wilson")
+    return float(interval.low), float(interval.high)
 
 
 def reliability(view: View) -> list[schema.ReliabilityBin]:

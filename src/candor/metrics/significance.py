@@ -51,7 +51,7 @@ def mcnemar(first: NDArray[np.bool_], second: NDArray[np.bool_]) -> tuple[float,
     discordant = only_first + only_second
     smaller = min(only_first, only_second)
     if discordant < EXACT_BELOW:
-        return float(smaller), float(min(1.0, 2 * stats.binom.cdf(smaller, discordant, 0.5)))
+        return float(smaller), float(stats.binomtest(smaller, discordant).pvalue) if discordant else 1.0
     statistic = (abs(only_first - only_second) - 1) ** 2 / discordant
     return float(statistic), float(stats.chi2.sf(statistic, 1))
 
