@@ -66,7 +66,7 @@ def test_two_processes_train_as_one(model: Path, tmp_path: Path) -> None:
         **os.environ,
         "OMP_NUM_THREADS": "1",
         "GLOO_SOCKET_IFNAME": "lo",
-        "PYTHONPATH": str(TESTS / "support"),
+        "PYTHONPATH": os.pathsep.join([str(TESTS / "support"), *sys.path]),
     }
     done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=240)
     assert done.returncode == 0, done.stderr[-3000:]

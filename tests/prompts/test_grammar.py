@@ -76,7 +76,7 @@ def test_tokenizer_that_cannot_write_an_answer_is_refused() -> None:
 
 
 def test_longest_is_counted_over_all_answers() -> None:
-    grammar = AnswerGrammar(((1, 2, 3), (1, 4, 5, 6, 7)), (1, 1), (2, 3))
+    grammar = AnswerGrammar(((1, 2, 3), (1, 4, 5, 6, 7)), (1, 1), (2, 3), (2, 4))
     assert grammar.longest == 5
     assert grammar.longest_behind_label == 2
     made = answer_grammar(TEMPLATE, byte_tokenizer())

@@ -8,7 +8,7 @@ import pytest
 from running import FakeVerifier, Running, running
 
 import candor
-from candor.serve.app import PAGE_HEADERS, PROTECTED
+from candor.serve.app import OPEN, PAGE_HEADERS
 from candor.serve.settings import Settings
 
 
@@ -19,11 +19,12 @@ def service() -> Iterator[Running]:
 
 
 def test_what_asks_for_the_token_and_what_does_not(service: Running) -> None:
-    assert {"/verify", "/metrics"} == PROTECTED
-    for path in ("/", "/page.css", "/page.js", "/healthz", "/openapi.json"):
+    assert {"/", "/page.css", "/page.js", "/healthz"} == OPEN
+    for path in OPEN:
         assert service.call("GET", path).status == 200, path
     assert service.verify("abc").status == 401
-    assert service.call("GET", "/metrics").status == 401
+    for path in ("/metrics", "/openapi.json"):
+        assert service.call("GET", path).status == 401, path
     allowed = {"Authorization": "Bearer secret"}
     assert service.verify("abc", **allowed).json["confidence"] == 0.03
     assert b'candor_verdicts_total{accepted="none",label="NA"}' in service.call("GET", "/metrics", **allowed).body
@@ -41,7 +42,7 @@ def test_the_page_and_its_parts_may_load_nothing_from_elsewhere(service: Running
 
 
 def test_every_way_to_fail_is_documented(service: Running) -> None:
-    described = service.call("GET", "/openapi.json").json
+    described = service.call("GET", "/openapi.json", Authorization="Bearer secret").json
     assert described["info"]["version"] == candor.__version__
     verify = described["paths"]["/verify"]["post"]
     assert set(verify["responses"]) == {"200", "400", "401", "408", "413", "422", "429", "500", "504"}

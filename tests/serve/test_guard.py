@@ -1,16 +1,208 @@
-"""What every request passes first, without a server around it."""
+"""What passes the guard: nothing that is not allowed by name, nothing uncounted, nobody who has hung up."""
 
 from __future__ import annotations
 
 import asyncio
+import http.client
 import json
+import socket
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
+from running import FakeVerifier, Running, running, wait_until
 
-from candor.serve.guard import Guard, json_response
+from candor.serve.app import OPEN, create_app
+from candor.serve.guard import Guard, is_allowed, json_response
 from candor.serve.metrics import Metrics
+from candor.serve.server import allowed_hosts
 from candor.serve.settings import Settings
+
+BODY = json.dumps({"claim": "x", "evidence": []}).encode()
+
+
+@pytest.fixture
+def fake() -> FakeVerifier:
+    return FakeVerifier()
+
+
+@pytest.fixture(scope="module")
+def locked() -> Iterator[tuple[Running, FakeVerifier]]:
+    verifier = FakeVerifier()
+    with running(verifier, Settings(token="sesame")) as one:
+        yield one, verifier
+
+
+def raw(service: Running, method: str, target: str, headers: str = "", host: str | None = None) -> tuple[int, bytes]:
+    """Status and body of a request whose target is sent sign by sign."""
+    with socket.create_connection(("127.0.0.1", service.port), timeout=20) as connection:
+        connection.sendall(
+            f"{method} {target} HTTP/1.1\r\nHost: {host or f'127.0.0.1:{service.port}'}\r\nConnection: close\r\n"
+            f"Content-Type: application/json\r\nContent-Length: {len(BODY)}\r\n{headers}\r\n".encode()
+            + BODY
+        )
+        answer = http.client.HTTPResponse(connection, method=method)
+        answer.begin()
+        return answer.status, answer.read()
+
+
+# -------------------------------------------------------------------------------------------------------- token
+
+SUFFIXES = [
+    *("", "/", "//", "%0A", "%0a", "%0D", "%0D%0A", "%00", "%20", "%09", "%2F", "%5C", "."),
+    *("/.", "/..", "/../verify", "..;/", ";a=b", "?", "?token=sesame", "%3Fx", "%23x", "%E2%80%A8", "%C2%85", "%0Ax"),
+    *("/%0A", ".json", "~", "%2e", ":", "%EF%BB%BF"),
+]  # fmt: skip
+METHODS = ("GET", "POST", "HEAD", "OPTIONS", "PUT", "DELETE", "PATCH", "TRACE", "BREW")
+ROUTES = sorted({route.path for route in create_app(FakeVerifier()).routes})  # type: ignore[attr-defined,arg-type]
+
+
+@pytest.mark.parametrize("route", [*ROUTES, "/nothing", "*"])
+def test_without_the_token_only_what_is_open_answers(route: str, locked: tuple[Running, FakeVerifier]) -> None:
+    service, fake = locked
+    paths = [route + suffix for suffix in SUFFIXES]
+    if route != "*":
+        paths += [
+            "/" + route,
+            "/." + route,
+            "/healthz/.." + route,
+            route.upper(),
+            "/%2e" + route,
+            f"http://127.0.0.1{route}",
+        ]
+    refused = 0
+    before = service.counted("candor_requests_total", Authorization="Bearer sesame")
+    for path in paths:
+        status, body = raw(service, "POST", path)
+        assert status in (400, 401), (path, status)
+        refused += status == 401
+        assert b"candor_" not in body
+    for method in METHODS:
+        status, body = raw(service, method, route)
+        may = route in OPEN and method == "GET"
+        assert (status == 200) == may, (method, route, status)
+        if not may:
+            assert status in (400, 401)
+            refused += status == 401
+    assert service.counted("candor_requests_total", Authorization="Bearer sesame") == before + refused
+    assert fake.batches == []
+
+
+@pytest.mark.parametrize(
+    "header", ["X-HTTP-Method-Override: GET", "X-Original-URL: /healthz", "X-Rewrite-URL: /healthz"]
+)
+@pytest.mark.parametrize("path", ["/verify", "/metrics", "/openapi.json", "/docs"])
+def test_no_header_stands_for_a_method_or_a_path(header: str, path: str, locked: tuple[Running, FakeVerifier]) -> None:
+    service, fake = locked
+    for method in ("GET", "POST", "DELETE"):
+        assert raw(service, method, path, f"{header}\r\n")[0] == 401
+    for authorization in (
+        "Bearer",
+        "Bearer ",
+        "sesame",
+        "Bearer sesame2",
+        "Bearer sesam",
+        "Basic sesame",
+        "Bearer SESAME",
+    ):
+        assert raw(service, "POST", path, f"Authorization: {authorization}\r\n")[0] == 401
+    assert fake.batches == []
+
+
+def test_a_path_is_taken_sign_by_sign(fake: FakeVerifier) -> None:
+    with running(fake) as service:
+        for suffix in ("%0A", "/", "%0D", "%20"):
+            assert raw(service, "POST", f"/verify{suffix}")[0] == 404
+            assert raw(service, "GET", f"/metrics{suffix}")[0] == 404
+        assert fake.batches == []
+        assert service.counted('candor_requests_total{status="404"}') == 8
+        assert raw(service, "POST", "/verify")[0] == 200
+
+
+# -------------------------------------------------------------------------------------------------------- hosts
+
+
+def test_on_loopback_only_its_own_names_are_answered(fake: FakeVerifier) -> None:
+    with running(fake, Settings(hosts=("localhost", "127.0.0.1", "[::1]"))) as service:
+        for host in ("localhost", "127.0.0.1", "[::1]", "LOCALHOST", f"localhost:{service.port}"):
+            assert raw(service, "POST", "/verify", host=host)[0] == 200
+        judged = len(fake.batches)
+        for host in (
+            "evil.example",
+            f"evil.example:{service.port}",
+            "localhost.evil.example",
+            "evil@localhost",
+            "127.0.0.2",
+        ):
+            for path in ("/verify", "/metrics", "/", "/healthz"):
+                assert raw(service, "GET", path, host=host)[0] == 421
+        assert len(fake.batches) == judged
+        assert (
+            raw(service, "GET", "/healthz", f"X-Forwarded-Host: localhost:{service.port}\r\n", host="evil.example")[0]
+            == 421
+        )
+        assert service.counted('candor_requests_total{status="421"}') == 21
+
+
+def test_hosts_are_chosen_by_the_address() -> None:
+    own = allowed_hosts("127.0.0.1", 8000)
+    assert own is not None
+    assert all(is_allowed(host, own) for host in ("localhost:8000", "127.0.0.1:8000", "[::1]:8000", "LocalHost:8000"))
+    wrong = (
+        "",
+        "localhost",
+        "localhost:8001",
+        "evil:8000",
+        "localhost:8000:8000",
+        "localhost:8000@evil",
+        "[::1",
+        "::1:8000",
+    )
+    assert not any(is_allowed(host, own) for host in wrong)
+    assert is_allowed("localhost", allowed_hosts("::1", 80) or ())
+    assert is_allowed("127.0.0.5:1", allowed_hosts("127.0.0.5", 1) or ())
+    assert allowed_hosts("0.0.0.0", 8000) is None
+    named = allowed_hosts("0.0.0.0", 8000, ["candor.example"])
+    assert named is not None
+    assert is_allowed("candor.example", named)
+    assert is_allowed("candor.example:8443", named)
+    assert not is_allowed("evil.example", named)
+
+
+# ----------------------------------------------------------------------------------------------------- hang-ups
+
+
+def test_claims_of_clients_that_hang_up_leave_the_queue(fake: FakeVerifier) -> None:
+    with running(fake, Settings(max_batch=1, max_queue=10)) as service, ThreadPoolExecutor(1) as pool:
+        fake.gate.clear()
+        first = pool.submit(service.verify, "first")
+        wait_until(lambda: fake.batches == [1])
+        head = (
+            f"POST /verify HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: {len(BODY)}\r\n\r\n"
+        )
+        impatient = service.begin(10, head.encode() + BODY)
+        wait_until(lambda: service.call("GET", "/healthz").json["waiting"] == 10)
+        assert service.verify("one too many").status == 429
+        for connection in impatient:
+            connection.close()
+        wait_until(lambda: service.call("GET", "/healthz").json["waiting"] == 0)
+        fake.gate.set()
+        assert first.result().status == 200
+        assert service.verify("after").status == 200
+        assert fake.batches == [1, 1]
+        assert service.counted('candor_requests_total{status="499"}') == 10
+
+
+def test_half_a_body_is_not_judged(fake: FakeVerifier) -> None:
+    with running(fake) as service:
+        head = "POST /verify HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: 1000\r\n\r\n"
+        (connection,) = service.begin(1, head.encode() + BODY)
+        wait_until(lambda: service.server.server_state.tasks)
+        connection.close()
+        wait_until(lambda: service.counted('candor_requests_total{status="499"}') == 1)
+        assert fake.batches == []
+
 
 Event = dict[str, Any]
 
@@ -37,19 +229,17 @@ def call(
     settings: Settings | None = None,
     metrics: Metrics | None = None,
     stalls: bool = False,
-    disconnects: bool = False,
 ) -> tuple[int, Event, App]:
     """Status, headers and text of the answer, and the application behind the guard."""
     app = App()
     guard = Guard(
         app,  # type: ignore[arg-type]
         settings=settings or Settings(max_body=10),
-        protected=frozenset({"/verify"}),
+        open_paths={"/healthz"},
+        paths={"/verify", "/healthz"},
         metrics=metrics or Metrics(),
     )
     events = [{"type": "http.request", "body": part, "more_body": n < len(parts) - 1} for n, part in enumerate(parts)]
-    if disconnects:
-        events = [{**event, "more_body": True} for event in events] + [{"type": "http.disconnect"}]
     sent: list[Event] = []
 
     async def receive() -> Any:
@@ -61,7 +251,20 @@ def call(
         sent.append(message)
 
     encoded = [(name.encode(), value.encode()) for name, value in (headers or {}).items()]
-    asyncio.run(guard({"type": "http", "path": path, "headers": encoded}, receive, send))
+    asyncio.run(
+        guard(
+            {
+                "type": "http",
+                "method": "POST",
+                "path": path,
+                "raw_path": path.encode(),
+                "query_string": b"",
+                "headers": encoded,
+            },
+            receive,
+            send,
+        )
+    )
     named = {name.decode(): value.decode() for name, value in sent[0]["headers"]}
     return sent[0]["status"], named | {"body": sent[1]["body"]}, app
 
@@ -120,11 +323,6 @@ def test_a_body_that_does_not_come_is_not_waited_for() -> None:
     assert (status, answer["connection"], app.body) == (408, "close", None)
 
 
-def test_a_client_that_hangs_up_leaves_what_it_sent() -> None:
-    _, _, app = call(b"abc", disconnects=True)
-    assert app.body == b"abc"
-
-
 def test_only_questions_are_counted_by_their_status() -> None:
     metrics = Metrics()
     call(b"a", metrics=metrics)
@@ -138,7 +336,7 @@ def test_only_questions_are_counted_by_their_status() -> None:
 
 def test_what_is_no_request_passes() -> None:
     app = App()
-    guard = Guard(app, settings=Settings(token="t"), protected=frozenset({"/"}), metrics=Metrics())  # type: ignore[arg-type]
+    guard = Guard(app, settings=Settings(token="t"), open_paths=(), paths=(), metrics=Metrics())  # type: ignore[arg-type]
     asyncio.run(guard({"type": "lifespan"}, None, None))  # type: ignore[arg-type]
     assert app.scopes == [{"type": "lifespan"}]
 

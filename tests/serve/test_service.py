@@ -9,14 +9,13 @@ import socket
 import subprocess
 import sys
 import threading
-import time
 import urllib.request
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
-from running import FakeVerifier, Running, running
+from running import FakeVerifier, Running, running, wait_until
 from toy_run import CLAIMS
 from typer.testing import CliRunner
 
@@ -35,15 +34,6 @@ def fake() -> FakeVerifier:
 def service(fake: FakeVerifier) -> Iterator[Running]:
     with running(fake, Settings(max_batch=8, max_queue=16, timeout=20, max_body=20_000)) as one:
         yield one
-
-
-def wait_until(condition: object) -> None:
-    assert callable(condition)
-    for _ in range(1500):
-        if condition():
-            return
-        time.sleep(0.01)
-    raise TimeoutError
 
 
 def test_it_answers_as_the_verifier_does(trained_run: Path) -> None:

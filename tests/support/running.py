@@ -16,7 +16,7 @@ import uvicorn
 
 from candor.errors import DataError
 from candor.prompts.encoding import EncodedPrompt
-from candor.serve.app import create_app
+from candor.serve.server import make_server
 from candor.serve.settings import Settings
 from candor.types import Label
 from candor.verifier import Verdict
@@ -85,17 +85,39 @@ class Running:
             answer = connection.getresponse()
             return Reply(answer.status, {k.lower(): v for k, v in answer.getheaders()}, answer.read())
 
+    def counted(self, name: str, **headers: str) -> float:
+        """The sum of all counters whose line in the metrics begins so."""
+        lines = self.call("GET", "/metrics", **headers).body.decode().splitlines()
+        return sum(float(line.rsplit(" ", 1)[1]) for line in lines if line.startswith(name))
+
+    def begin(self, count: int, sent: bytes) -> list[socket.socket]:
+        """Connections over which the same beginning of a request was sent."""
+        connections = []
+        for _ in range(count):
+            connection = socket.create_connection(("127.0.0.1", self.port), timeout=20)
+            connection.sendall(sent)
+            connections.append(connection)
+        return connections
+
     def verify(self, claim: str, evidence: list[str] | None = None, **headers: str) -> Reply:
         body = json.dumps({"claim": claim, "evidence": evidence or []}).encode()
         return self.call("POST", "/verify", body, **headers)
+
+
+def wait_until(condition: object) -> None:
+    assert callable(condition)
+    for _ in range(1500):
+        if condition():
+            return
+        time.sleep(0.01)
+    raise TimeoutError
 
 
 @contextlib.contextmanager
 def running(verifier: Any, settings: Settings | None = None) -> Iterator[Running]:
     """Serve while the block runs."""
     with socket.create_server(("127.0.0.1", 0)) as listening:
-        config = uvicorn.Config(create_app(verifier, settings), log_level="critical", timeout_graceful_shutdown=20)
-        server = uvicorn.Server(config)
+        server = make_server(verifier, settings or Settings(), log_level="critical")
         thread = threading.Thread(target=server.run, kwargs={"sockets": [listening]}, daemon=True)
         thread.start()
         while not server.started:

@@ -158,6 +158,9 @@ def serve(
     max_batch: Annotated[int, typer.Option("--max-batch", min=1, help="Most claims in one forward pass.")] = 32,
     max_queue: Annotated[int, typer.Option("--max-queue", min=1, help="Claims that may wait; more get 429.")] = 256,
     timeout: Annotated[float, typer.Option("--timeout", min=0.01, help="Seconds until a claim gets 504.")] = 30.0,
+    allow_host: Annotated[
+        list[str] | None, typer.Option("--allow-host", help="A further name[:port] that clients may call it by.")
+    ] = None,
     adapter: Adapter = None,
     template: TemplateName = None,
     device: Device = "auto",
@@ -185,7 +188,7 @@ def serve(
     reporter = Reporter(quiet=quiet)
     verifier = _load(run, adapter, template, device, risk, max_batch, reporter)
     settings = Settings(token=token or None, max_batch=max_batch, max_queue=max_queue, timeout=timeout)
-    serve_forever(verifier, settings, host=host, port=port, reporter=reporter)
+    serve_forever(verifier, settings, host=host, port=port, reporter=reporter, allow_hosts=allow_host or [])
 
 
 def export(

@@ -4,29 +4,31 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Coroutine
 from importlib.resources import files
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 from fastapi import FastAPI, HTTPException, Request, Security
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import HTMLResponse, PlainTextResponse, Response
 from fastapi.security import HTTPBearer
 from jinja2 import Environment, PackageLoader, StrictUndefined
+from starlette.routing import Route
+from starlette.types import Receive
 
 import candor
 from candor.errors import CandorError, QueueFullError
 from candor.report.page import stylesheet
 from candor.serve.batcher import Batcher, Question
-from candor.serve.guard import Guard, json_response
+from candor.serve.guard import CLIENT_GONE, Guard, json_response
 from candor.serve.metrics import Metrics
 from candor.serve.schemas import MAX_SENTENCES, Answer, Health, Problem
 from candor.serve.schemas import Question as QuestionBody
 from candor.serve.settings import Settings
 from candor.verifier import Verifier
 
-PROTECTED: Final = frozenset({"/verify", "/metrics"})
-"""Paths that ask for the token; the others tell nothing that a claim or an answer is part of."""
+OPEN: Final = frozenset({"/", "/page.css", "/page.js", "/healthz"})
+"""Paths that are read without the token; they tell nothing that a claim or an answer is part of."""
 
 PAGE_HEADERS: Final = {
     "Content-Security-Policy": "default-src 'none'; img-src data:; style-src 'self'; script-src 'self'; "
@@ -38,8 +40,9 @@ PAGE_HEADERS: Final = {
 _PROBLEMS: Final[dict[int | str, dict[str, Any]]] = {
     400: {"model": Problem, "description": "The body is no JSON."},
     401: {"model": Problem, "description": "The token is missing or wrong."},
-    408: {"model": Problem, "description": "The request's body did not arrive in time."},
+    408: {"model": Problem, "description": "The request did not arrive in time."},
     413: {"model": Problem, "description": "The request is too large."},
+    421: {"model": Problem, "description": "The request calls the service by a name that is not its own."},
     422: {"model": Problem, "description": "The claim or its evidence cannot be used; says why."},
     429: {"model": Problem, "description": "Too many claims are waiting; try again in a moment."},
     500: {"model": Problem, "description": "Something broke in the service; its log says what."},
@@ -47,15 +50,16 @@ _PROBLEMS: Final[dict[int | str, dict[str, Any]]] = {
 }
 
 
-def create_app(verifier: Verifier, settings: Settings | None = None) -> FastAPI:
+def create_app(verifier: Verifier, settings: Settings | None = None, metrics: Metrics | None = None) -> FastAPI:
     """Make the application around a loaded model, which from then on is the application's alone.
 
     Args:
         verifier: the model.
-        settings: bounds and token.
+        settings: bounds, token and hosts.
+        metrics: what to count with, where others count too.
     """
     settings = settings or Settings()
-    metrics = Metrics()
+    metrics = metrics or Metrics()
 
     @contextlib.asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
@@ -73,12 +77,13 @@ def create_app(verifier: Verifier, settings: Settings | None = None) -> FastAPI:
         summary="A model that says when it does not know.",
         lifespan=lifespan,
     )
-    app.add_middleware(Guard, settings=settings, protected=PROTECTED, metrics=metrics)
     app.add_exception_handler(RequestValidationError, _invalid)
     app.add_exception_handler(HTTPException, _refused)
     app.add_exception_handler(Exception, _broken)
     _add_service(app, verifier, settings, metrics)
     _add_page(app, verifier, settings)
+    paths = {route.path for route in app.routes if isinstance(route, Route)}
+    app.add_middleware(Guard, settings=settings, open_paths=OPEN, paths=paths, metrics=metrics)
     return app
 
 
@@ -87,12 +92,15 @@ def _add_service(app: FastAPI, verifier: Verifier, settings: Settings, metrics: 
     bearer = [Security(HTTPBearer(auto_error=False))] if settings.token is not None else []
 
     @app.post("/verify", response_model=Answer, responses=_PROBLEMS, dependencies=bearer, tags=["verdicts"])
-    async def verify(question: QuestionBody) -> Any:
+    async def verify(question: QuestionBody, request: Request) -> Any:
         """Judge one claim by its evidence."""
         batcher: Batcher = app.state.batcher
         try:
             async with asyncio.timeout(settings.timeout):
-                verdict = await batcher.ask(Question(question.claim, tuple(question.evidence)))
+                asked = batcher.ask(Question(question.claim, tuple(question.evidence)))
+                verdict = await _unless_gone(asked, request.receive)
+        except _ClientGoneError as error:
+            raise HTTPException(CLIENT_GONE, str(error)) from error
         except QueueFullError as error:
             raise HTTPException(429, str(error), {"Retry-After": "1"}) from error
         except TimeoutError as error:
@@ -145,6 +153,35 @@ def _add_page(app: FastAPI, verifier: Verifier, settings: Settings) -> None:
     @app.get("/page.js", include_in_schema=False)
     async def page_js() -> Response:
         return Response(script, media_type="text/javascript", headers=PAGE_HEADERS)
+
+
+class _ClientGoneError(Exception):
+    """The client has hung up."""
+
+
+T = TypeVar("T")
+
+
+async def _unless_gone(answer: Coroutine[Any, Any, T], receive: Receive) -> T:
+    """Wait for an answer, but for no longer than the client does; then it is not wanted any more and is cancelled.
+
+    Raises:
+        _ClientGoneError: the client has hung up.
+    """
+    asking, watching = asyncio.ensure_future(answer), asyncio.ensure_future(_hang_up(receive))
+    try:
+        await asyncio.wait({asking, watching}, return_when=asyncio.FIRST_COMPLETED)
+        if not asking.done():
+            raise _ClientGoneError("the client has hung up")
+        return await asking
+    finally:
+        asking.cancel()
+        watching.cancel()
+
+
+async def _hang_up(receive: Receive) -> None:
+    while (await receive())["type"] != "http.disconnect":
+        pass
 
 
 async def _invalid(request: Request, error: Exception) -> Response:

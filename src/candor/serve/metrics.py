@@ -17,7 +17,16 @@ class Metrics:
     def __init__(self) -> None:
         self._registry = CollectorRegistry()
         self.requests = Counter(
-            "candor_requests", "Answered requests to /verify by status.", ["status"], registry=self._registry
+            "candor_requests",
+            "Requests to /verify, and refused requests to any path, by status; 499: the client hung up.",
+            ["status"],
+            registry=self._registry,
+        )
+        self.closed = Counter(
+            "candor_connections_closed",
+            "Connections closed before a request was there: too late (deadline), or to make room (limit).",
+            ["reason"],
+            registry=self._registry,
         )
         self.seconds = Histogram(
             "candor_request_seconds",
