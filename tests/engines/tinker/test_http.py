@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+import contextlib
+import threading
+from collections.abc import Callable, Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 from running_server import why_no_server
@@ -107,3 +110,65 @@ def test_a_service_that_says_how_long_is_given_the_time(no_waiting: list[float])
     assert no_waiting == [7.0]
     _ask("asample", [httpx.Response(429, headers={"retry-after": "Wed, 21 Oct 2026 07:28:00 GMT"}), _ok()])
     assert no_waiting[1] < 1.0, "a date is not waited for, the usual time is"
+
+
+@contextlib.contextmanager
+def _server(answer: Callable[[BaseHTTPRequestHandler], None]) -> Iterator[tuple[str, list[tuple[str, str | None]]]]:
+    """A server's address, and the path and key of each request that it was sent."""
+    seen: list[tuple[str, str | None]] = []
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            self.rfile.read(int(self.headers.get("Content-Length", 0)))
+            seen.append((self.path, self.headers.get("X-API-Key")))
+            answer(self)
+
+        do_GET = do_POST
+
+        def log_message(self, *args: object) -> None:
+            pass
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    try:
+        yield f"http://127.0.0.1:{server.server_port}", seen
+    finally:
+        server.shutdown()
+        server.server_close()
+
+
+def _say(handler: BaseHTTPRequestHandler, status: int, **headers: str) -> None:
+    handler.send_response(status)
+    for name, value in {"Content-Length": "0", **headers}.items():
+        handler.send_header(name, value)
+    handler.end_headers()
+
+
+@pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
+@pytest.mark.parametrize("host", ["127.0.0.1", "localhost"])
+def test_no_redirect_takes_the_key_to_another_origin(status: int, host: str) -> None:
+    async def ask(url: str) -> httpx.Response:
+        async with http.patient_client(patience_s=5.0, in_flight=1) as client:
+            return await client.post(url, json={}, headers={"X-API-Key": "secret"})
+
+    with _server(lambda handler: _say(handler, 200)) as (elsewhere, stolen):
+        elsewhere = elsewhere.replace("127.0.0.1", host)
+        with _server(lambda handler: _say(handler, status, Location=f"{elsewhere}/api")) as (service, seen):
+            response = asyncio.run(ask(f"{service}/api/v1/optim_step"))
+    assert response.status_code == LOST
+    assert f"sent it on to {elsewhere}" in response.json()["detail"]
+    assert "secret" not in response.text
+    assert (len(seen), stolen) == (1, [])
+
+
+def test_a_redirect_on_the_same_origin_is_followed() -> None:
+    def answer(handler: BaseHTTPRequestHandler) -> None:
+        _say(handler, 200) if handler.path.endswith("/") else _say(handler, 307, Location=f"{handler.path}/")
+
+    async def ask(url: str) -> httpx.Response:
+        async with http.patient_client(patience_s=5.0, in_flight=1) as client:
+            return await client.post(url, json={}, headers={"X-API-Key": "secret"})
+
+    with _server(answer) as (service, seen):
+        assert asyncio.run(ask(f"{service}/api/v1/asample")).status_code == 200
+    assert seen == [("/api/v1/asample", "secret"), ("/api/v1/asample/", "secret")]

@@ -38,6 +38,9 @@ CHANGING: Final = frozenset(
 )
 """Last part of the path of requests that must not be carried out twice."""
 
+ORIGIN: Final = "candor.origin"
+"""Under this name a request's extensions say where it was meant to go."""
+
 NEVER_ARRIVED: Final = (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout)
 FIRST_WAIT_S: Final = 0.25
 LONGEST_WAIT_S: Final = 20.0
@@ -55,6 +58,10 @@ class PatientTransport(httpx.AsyncBaseTransport):  # type: ignore[misc]  # httpx
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
         """Send, wait, send again; a request that is given up, or must not be repeated, is answered with ``LOST``."""
+        # What follows a redirect inherits this from the request that was redirected.
+        origin = request.extensions.setdefault(ORIGIN, _origin(request.url))
+        if _origin(request.url) != origin:
+            return _lost(request, f"the service sent it on to {_origin(request.url)}, which would be given the key")
         changing = request.url.path.rstrip("/").rsplit("/", 1)[-1] in CHANGING
         deadline = time.monotonic() + self._patience_s
         wait = FIRST_WAIT_S
@@ -102,12 +109,21 @@ class PatientTransport(httpx.AsyncBaseTransport):  # type: ignore[misc]  # httpx
 
 
 def patient_client(*, patience_s: float, in_flight: int) -> httpx.AsyncClient:
-    """An HTTP client that waits out failures for up to ``patience_s`` seconds, with room for many requests at once."""
+    """An HTTP client that waits out failures for up to ``patience_s`` seconds, with room for many requests at once.
+
+    It follows redirects, but never to another origin: httpx would carry the key along, which goes in a header of its
+    own, ``X-API-Key``.
+    """
     limits = httpx.Limits(max_connections=in_flight + 16, keepalive_expiry=KEEP_ALIVE_S)
     transport = httpx.AsyncHTTPTransport(limits=limits)
     return httpx.AsyncClient(
         transport=PatientTransport(transport, patience_s=patience_s), timeout=60.0, follow_redirects=True
     )
+
+
+def _origin(url: httpx.URL) -> str:
+    port = url.port or {"http": 80, "https": 443}.get(url.scheme)
+    return f"{url.scheme}://{url.host}:{port}"
 
 
 def _lost(request: httpx.Request, failure: str) -> httpx.Response:
