@@ -32,6 +32,26 @@ LINE_ENDS = "a\u2028b\u2029c\x85d\x0be"
 """What ends a line for ``str.splitlines`` and may stand in a JSON string as it is."""
 
 
+@pytest.mark.parametrize("text", ["[" * 100_000, '{"a":' * 100_000, "[" * 100_000 + "]" * 100_000])
+def test_json_nested_too_deeply_is_an_error_that_names_the_place(text: str, tmp_path: Path) -> None:
+    (tmp_path / "x").write_text(f"{{}}\n{text}\n")
+    with pytest.raises(DataError, match=r"x:2: not JSON .nested too deeply"):
+        read_jsonl(tmp_path / "x")
+    (tmp_path / "x").write_text(text)
+    with pytest.raises(DataError, match=r"x: not JSON .nested too deeply"):
+        read_json(tmp_path / "x")
+
+
+@pytest.mark.parametrize("data", [b"", b"{", b"\xff\xfe{}", b'{"a": "\xc3"}', b"1" * 5_000, b"\x00"])
+def test_what_is_no_json_is_an_error_that_names_the_place(data: bytes, tmp_path: Path) -> None:
+    (tmp_path / "x").write_bytes(b"{}\n" + data + b"\n")
+    with pytest.raises(DataError, match="x:2: not JSON"):
+        read_jsonl(tmp_path / "x")
+    (tmp_path / "x").write_bytes(data)
+    with pytest.raises(DataError, match="x: not JSON"):
+        read_json(tmp_path / "x")
+
+
 def test_round_trips(tmp_path: Path) -> None:
     rows = [{"a": f"é\n{LINE_ENDS}"}, [1, None], "x"]
     write_jsonl(tmp_path / "new" / "rows.jsonl", rows)

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import difflib
+import re
 import types
 import typing
-from typing import Any
+from typing import Any, Final
 
 from pydantic import BaseModel, ConfigDict, ValidationError
+
+FILE_NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
+"""What a name is made of that becomes part of a file's or a folder's: it leads nowhere else."""
 
 
 class Config(BaseModel):

@@ -63,6 +63,26 @@ def write_jsonl(path: Path | str, rows: Iterable[Any]) -> None:
             stream.write(json.dumps(row, ensure_ascii=False, allow_nan=False) + "\n")
 
 
+def parse_json(text: str | bytes) -> Any:
+    """Read JSON that anyone may have written.
+
+    Args:
+        text: the whole of it; bytes are UTF-8.
+
+    Raises:
+        ValueError: it is not JSON, not UTF-8, nested too deeply or holds a number of too many digits; says which.
+
+    >>> parse_json("[" * 100_000)
+    Traceback (most recent call last):
+        ...
+    ValueError: nested too deeply
+    """
+    try:
+        return json.loads(text if isinstance(text, str) else text.decode("utf-8"))
+    except RecursionError:
+        raise ValueError("nested too deeply") from None
+
+
 def read_jsonl(path: Path | str) -> list[Any]:
     """Read one JSON value per line.
 
@@ -73,10 +93,10 @@ def read_jsonl(path: Path | str) -> list[Any]:
     if not path.is_file():
         raise DataError("no such file", file=path)
     rows = []
-    with path.open(encoding="utf-8", newline="\n") as stream:
+    with path.open("rb") as stream:
         for number, line in enumerate(stream, start=1):
             try:
-                rows.append(json.loads(line))
+                rows.append(parse_json(line))
             except ValueError as error:
                 raise DataError(f"not JSON ({error})", file=path, line=number) from error
     return rows
@@ -92,7 +112,7 @@ def read_json(path: Path | str) -> Any:
     if not path.is_file():
         raise DataError("no such file", file=path)
     try:
-        return json.loads(path.read_text(encoding="utf-8"))
+        return parse_json(path.read_bytes())
     except ValueError as error:
         raise DataError(f"not JSON ({error})", file=path) from error
 
@@ -187,7 +207,7 @@ class Journal:
                     return
                 end += len(raw)
                 try:
-                    value = json.loads(raw)
+                    value = parse_json(raw)
                 except ValueError as error:
                     raise DataError(
                         f"not JSON ({error}); remove it to start anew", file=self.path, line=number

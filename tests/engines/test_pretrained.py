@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import ast
+import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +12,7 @@ import pytest
 import torch
 from toy import save_toy_model
 
+import candor
 from candor.engines.pretrained import (
     add_adapter,
     choose_device,
@@ -149,3 +153,30 @@ def test_an_unreadable_tokenizer_is_named(tmp_path: Path) -> None:
     (tmp_path / "tokenizer_config.json").write_text('{"tokenizer_class": "PreTrainedTokenizerFast"}')
     with pytest.raises(ModelError, match="holds no tokenizer that can be loaded"):
         load_tokenizer(str(tmp_path))
+
+
+def test_no_call_that_loads_leaves_remote_code_to_a_default() -> None:
+    """Whatever a library does unless told, code that comes with a model is never run."""
+    loaders = re.compile(r"\b(?:Auto\w+)\.from_(?:pretrained|config)\(")
+    found = 0
+    for path in sorted(Path(candor.__file__).parent.rglob("*.py")):
+        for call in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(call, ast.Call) and loaders.match(f"{ast.unparse(call.func)}("):
+                found += 1
+                said = {word.arg: ast.unparse(word.value) for word in call.keywords}
+                assert said.get("trust_remote_code") == "False", f"{path}:{call.lineno}"
+    assert found >= 6
+
+
+def test_code_that_comes_with_a_model_is_not_run(tmp_path: Path) -> None:
+    (tmp_path / "config.json").write_text(
+        json.dumps(
+            {"model_type": "made_up", "auto_map": {"AutoConfig": "evil.Config", "AutoModelForCausalLM": "evil.Model"}}
+        )
+    )
+    (tmp_path / "evil.py").write_text(f"open({str(tmp_path / 'ran')!r}, 'w')\n")
+    with pytest.raises(ModelError, match=r"model\.name"):
+        load_model(ModelConfig(name=str(tmp_path)), torch.device("cpu"))
+    with pytest.raises(ModelError, match=r"model\.name"):
+        load_tokenizer(str(tmp_path))
+    assert not (tmp_path / "ran").exists()

@@ -28,6 +28,17 @@ def test_wrong_configs(changes: dict[str, Any], words: str) -> None:
         DataConfig.model_validate({"sources": {"wiki": {"kind": "sandbox"}}, **changes})
 
 
+@pytest.mark.parametrize(
+    "name", ["/tmp/x", "../../x", "..", ".", ".hidden", "a/b", "a\\b", "a\x00", "a\n", "", " a", "-a", "C:a", "~", "ａ"]
+)
+def test_a_source_is_named_like_a_file_and_leads_nowhere_else(name: str) -> None:
+    with pytest.raises(ValueError, match=r"^1 validation error for DataConfig\nsources\n") as error:
+        DataConfig.model_validate(
+            {"sources": {"wiki": {"kind": "sandbox"}, name: {"kind": "sandbox", "domain": "wiki"}}}
+        )
+    assert repr(name) in str(error.value)
+
+
 def test_config_survives_json(tmp_path: Path) -> None:
     config = DataConfig.model_validate(
         {

@@ -287,3 +287,18 @@ def test_a_late_label_leaves_room_for_every_confidence(tmp_path: Path, preset: s
     )
     grammar = answer_grammar(templates.get("sandbox"), byte_tokenizer())
     assert recipe.answer_room(grammar) == 100 + behind
+
+
+@pytest.mark.parametrize("text", ["a: " + "[" * 5_000, "a: " + "{b: " * 5_000, "[" * 5_000 + "]" * 5_000])
+def test_yaml_nested_too_deeply_is_an_error_that_names_the_place(text: str, tmp_path: Path) -> None:
+    (tmp_path / "deep.yaml").write_text(text)
+    with pytest.raises(RecipeError, match=r"deep\.yaml: not readable as YAML: nested too deeply"):
+        load_recipe(tmp_path / "deep.yaml")
+    with pytest.raises(RecipeError, match="the value is not YAML: nested too deeply"):
+        recipe_from(VALUES, [f"train.steps={'[' * 5_000}"])
+
+
+def test_a_source_that_leads_out_of_the_run_folder_is_named() -> None:
+    sources = {"../../x": {"kind": "sandbox", "domain": "wiki"}}
+    with pytest.raises(RecipeError, match=r"data.sources: '../../x': files are named after a source"):
+        recipe_from({**VALUES, "data": {"sources": sources}})

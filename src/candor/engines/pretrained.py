@@ -67,7 +67,9 @@ def load_tokenizer(name: str, *, revision: str | None = None, local_files_only: 
     from transformers import AutoTokenizer
 
     with _said_plainly(lambda error: _not_loaded("tokenizer", name, error)):
-        return AutoTokenizer.from_pretrained(name, revision=revision, local_files_only=local_files_only)
+        return AutoTokenizer.from_pretrained(
+            name, revision=revision, local_files_only=local_files_only, trust_remote_code=False
+        )
 
 
 def load_model(config: ModelConfig, device: torch.device) -> Any:
@@ -82,7 +84,7 @@ def load_model(config: ModelConfig, device: torch.device) -> Any:
     transformers_logging.disable_progress_bar()
     dtype = choose_dtype(config.dtype, device)
     with _said_plainly(lambda error: _not_loaded("model", config.name, error)):
-        model_config = AutoConfig.from_pretrained(config.name, revision=config.revision)
+        model_config = AutoConfig.from_pretrained(config.name, revision=config.revision, trust_remote_code=False)
         extra: dict[str, Any] = {}
         quantisation = getattr(model_config, "quantization_config", None) or {}
         if quantisation.get("quant_method") == "mxfp4":
@@ -90,7 +92,12 @@ def load_model(config: ModelConfig, device: torch.device) -> Any:
 
             extra["quantization_config"] = Mxfp4Config(dequantize=True)
         model = AutoModelForCausalLM.from_pretrained(
-            config.name, revision=config.revision, config=model_config, dtype=dtype, **extra
+            config.name,
+            revision=config.revision,
+            config=model_config,
+            dtype=dtype,
+            trust_remote_code=False,
+            **extra,
         )
     model.requires_grad_(False)
     return model.to(device).eval()

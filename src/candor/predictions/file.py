@@ -6,7 +6,6 @@ The study's files (one JSON object with ``results``, plain or gzipped) are read 
 from __future__ import annotations
 
 import gzip
-import json
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -15,7 +14,7 @@ from typing import Any, Final
 
 import candor
 from candor.errors import PredictionError
-from candor.files import write_jsonl
+from candor.files import parse_json, write_jsonl
 from candor.prompts.answers import parse
 from candor.prompts.templates import Template
 from candor.types import LABELS, Example, Label, Prediction, Validity
@@ -157,7 +156,7 @@ def read_text(path: Path | str) -> str:
 def is_prediction_file(text: str) -> bool:
     """Whether a file's text starts with candor's header."""
     try:
-        first = json.loads(text.split("\n", 1)[0])
+        first = parse_json(text.split("\n", 1)[0])
     except ValueError:
         return False
     return isinstance(first, dict) and first.get("candor") == _MAGIC
@@ -165,7 +164,7 @@ def is_prediction_file(text: str) -> bool:
 
 def _object(line: str, path: Path | str, number: int) -> Mapping[str, Any]:
     try:
-        value = json.loads(line)
+        value = parse_json(line)
     except ValueError as error:
         raise PredictionError(f"{path}:{number}: not JSON ({error})") from error
     if not isinstance(value, dict):

@@ -7,7 +7,6 @@ study's rules.
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -15,6 +14,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from candor.errors import PredictionError
+from candor.files import parse_json
 from candor.prompts import templates
 from candor.prompts.answers import parse
 from candor.types import LABEL_NAMES_WITH_DISPUTED, Label, Prediction, Validity
@@ -72,7 +72,7 @@ def parse_study(text: str, path: Path | str) -> StudyFile:
             no number from 0 to 1; names the row.
     """
     try:
-        content = json.loads(text)
+        content = parse_json(text)
     except ValueError as error:
         raise PredictionError(
             f"{path}: neither candor's predictions nor the study's format: not JSON ({error})"

@@ -7,9 +7,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeAlias
 
-from pydantic import BeforeValidator, Field, model_validator
+from pydantic import BeforeValidator, Field, field_validator, model_validator
 
-from candor.config import Config
+from candor.config import FILE_NAME, Config
 from candor.types import LABELS, Label
 
 SPLITS = ("train", "validation", "test")
@@ -136,6 +136,17 @@ class DataConfig(Config):
     test: dict[str, Counts] = Field(default_factory=dict)
     on_shortage: Literal["error", "shrink"] = "error"
     on_bad_row: OnBadRow = "error"
+
+    @field_validator("sources")
+    @classmethod
+    def _names_of_files(cls, sources: dict[str, SourceConfig]) -> dict[str, SourceConfig]:
+        for name in sources:
+            if not FILE_NAME.fullmatch(name):
+                raise ValueError(
+                    f"{name!r}: files are named after a source, so its name is made of letters, digits, dots, dashes, "
+                    "underscores, and begins with a letter or a digit"
+                )
+        return sources
 
     @model_validator(mode="after")
     def _splits_name_sources(self) -> DataConfig:

@@ -18,7 +18,7 @@ from typing import Any, Literal, TypeAlias
 import yaml
 from pydantic import Field, ValidationError, field_validator, model_validator
 
-from candor.config import Config, explain
+from candor.config import FILE_NAME, Config, explain
 from candor.errors import PromptError, RecipeError
 from candor.prompts import templates
 from candor.prompts.grammar import AnswerGrammar
@@ -26,8 +26,6 @@ from candor.recipe.data import DataConfig
 from candor.recipe.engine import EngineConfig, ModelConfig
 from candor.recipe.objective import EnumeratedSplit, ObjectiveConfig, SampledExpected, objective_config
 from candor.recipe.reward import RewardConfig
-
-ARM_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 
 PARTS_WITH_PRESETS = ("reward", "objective")
 
@@ -115,7 +113,7 @@ class EvaluationConfig(Config):
 class Recipe(Config):
     """An experiment. ``arms`` are named variants of it: overrides of any other part, run side by side."""
 
-    name: str = Field(pattern=f"^{ARM_NAME.pattern}$", description="letters, digits, dots, dashes")
+    name: str = Field(pattern=f"^{FILE_NAME.pattern}$", description="letters, digits, dots, dashes")
     description: str = ""
     seeds: list[int] = Field(default_factory=lambda: [0], min_length=1)
     stages: list[Stage] = Field(default_factory=lambda: list(STAGES))
@@ -298,7 +296,7 @@ def deep_merge(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, An
 
 
 def _resolve_arm(values: Mapping[str, Any], name: str, arm: Mapping[str, Any], place: str) -> Recipe:
-    if not ARM_NAME.fullmatch(name):
+    if not FILE_NAME.fullmatch(name):
         raise RecipeError(f"{place}: arms.{name}: the name of an arm is made of letters, digits, dots and dashes")
     if "arms" in arm:
         raise RecipeError(f"{place}: arms.{name}: an arm cannot have arms of its own")
@@ -358,7 +356,10 @@ _Loader.add_implicit_resolver(
 
 
 def _load_yaml(text: str) -> Any:
-    return yaml.load(text, Loader=_Loader)
+    try:
+        return yaml.load(text, Loader=_Loader)
+    except RecursionError:
+        raise yaml.YAMLError("nested too deeply") from None
 
 
 # ------------------------------------------------------------------------------------------- explaining errors

@@ -119,7 +119,9 @@ def _load(model: ModelConfig) -> tuple[Any, int | None]:
             f"cannot be reached ({trouble})"
         ) from error
     try:
-        config = AutoConfig.from_pretrained(model.name, revision=model.revision, local_files_only=offline)
+        config = AutoConfig.from_pretrained(
+            model.name, revision=model.revision, local_files_only=offline, trust_remote_code=False
+        )
     except (OSError, ValueError):  # a tokenizer without a model beside it, which may name a limit itself
         config = None
     try:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -22,6 +21,7 @@ from candor.data.rows import (
 )
 from candor.data.text import claim_group, digest
 from candor.errors import DataError
+from candor.files import parse_json
 from candor.recipe.data import Columns, TableSource
 from candor.types import LABEL_NAMES, Example, Label
 
@@ -108,7 +108,7 @@ def evidence_sentences(row: Mapping[str, Any], columns: str | tuple[str, ...], *
 def _json_cell(cell: str) -> Any:
     """A cell's JSON list of texts; a sentence that merely begins with a bracket stays as it is."""
     try:
-        value = json.loads(cell)
+        value = parse_json(cell)
     except ValueError:
         return cell
     is_texts = isinstance(value, list) and all(isinstance(item, str) for item in value)

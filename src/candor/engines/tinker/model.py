@@ -57,9 +57,9 @@ def model_card(model: ModelConfig) -> ModelCard:
     if model.lora.alpha != SERVICE_ALPHA:
         logger.warning("model.lora.alpha has no effect on a Tinker service, which scales adapters itself")
     tokenizer = load_tokenizer(model.name, revision=model.revision)
-    config = AutoConfig.from_pretrained(model.name, revision=model.revision)
+    config = AutoConfig.from_pretrained(model.name, revision=model.revision, trust_remote_code=False)
     with torch.device("meta"):
-        network = AutoModelForCausalLM.from_config(config)
+        network = AutoModelForCausalLM.from_config(config, trust_remote_code=False)
     head = network.get_output_embeddings()
     linear = [m for m in network.modules() if isinstance(m, torch.nn.Linear) and m is not head]
     try:
