@@ -44,6 +44,27 @@ def tinker_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
         yield server
 
 
+@pytest.fixture(scope="module")
+def tab() -> Iterator[Any]:
+    """A tab of a real browser; skips where there is none."""
+    from chromium import executable, new_tab
+
+    binary = executable()
+    if binary is None:
+        pytest.skip("no Chromium is installed")
+    with new_tab(binary) as opened:
+        yield opened
+
+
+@pytest.fixture(scope="session")
+def make_httpserver() -> Iterator[Any]:
+    """What pytest-httpserver's ``httpserver`` hands out: with a thread for each connection, as clients open several."""
+    from pytest_httpserver import HTTPServer
+
+    with HTTPServer(threaded=True) as server:
+        yield server
+
+
 @pytest.fixture(autouse=True)
 def subnormal_numbers() -> Iterator[None]:
     """Take back that the local engine rounds the smallest numbers to zero, which other tests' numbers suffer from."""

@@ -13,8 +13,9 @@ from typing import Any
 
 import pytest
 import yaml
-from chat_server import chat_server
+from chat_server import serve_chat
 from places import DOCS
+from pytest_httpserver import HTTPServer
 from running import running
 from typer.testing import CliRunner
 
@@ -96,16 +97,16 @@ def test_what_serve_is_asked(workplace: Path, monkeypatch: pytest.MonkeyPatch) -
     assert "candor_requests_total" in told[2]
 
 
-def test_endpoint(workplace: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_endpoint(workplace: Path, monkeypatch: pytest.MonkeyPatch, httpserver: HTTPServer) -> None:
     monkeypatch.setenv("NO_PROXY", "*")
     monkeypatch.setenv("MY_KEY", "secret")
     rows = [json.loads(line) | {"label": "NA"} for line in blocks("verify", "jsonl")[0].splitlines()]
     (workplace / "claims.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
     first, second, third = commands("endpoint")
-    with chat_server() as server:
-        for line in (first, third):
-            call(re.sub(r"http\S+/v1", f"{server.url}/v1", line))
-        assert server.keys == {None, "Bearer secret"}
+    server = serve_chat(httpserver)
+    for line in (first, third):
+        call(re.sub(r"http\S+/v1", f"{server.url}/v1", line))
+    assert server.keys == {None, "Bearer secret"}
     (workplace / "large.jsonl").rename(workplace / "ours.jsonl")
     call(second)
     assert (workplace / "comparison.html").is_file()

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import time
-from collections.abc import Iterator
 from dataclasses import replace
 
 import pytest
-from chromium import Page, executable
+from chromium import Tab
+from playwright.sync_api import Page
 from running import FakeVerifier, running
 
 from candor.metrics.threshold import Choice
@@ -16,8 +15,6 @@ from candor.serve.settings import Settings
 from candor.types import Label
 from candor.verifier import Verdict
 from candor.verifier.abstention import Abstention
-
-pytestmark = pytest.mark.skipif(executable() is None, reason="no Chromium is installed")
 
 HOSTILE = "<img src=x onerror='window.hacked = 1'>"
 
@@ -42,86 +39,69 @@ class Cautious(FakeVerifier):
         ]
 
 
-@pytest.fixture(scope="module")
-def page() -> Iterator[Page]:
-    binary = executable()
-    assert binary is not None
-    with Page(binary) as tab:
-        yield tab
-
-
 def text(page: Page, name: str) -> str:
-    return str(page.run(f"document.getElementById('{name}').innerText"))
+    return page.locator(f"#{name}").inner_text()
 
 
 def ask(page: Page, claim: str, evidence: str) -> None:
-    page.run("document.getElementById('claim').value = ''; document.getElementById('claim').focus()")
-    page.write(claim)
-    page.run("document.getElementById('evidence').value = ''; document.getElementById('evidence').focus()")
-    page.write(evidence)
-    page.run("document.querySelector('button').click()")
-    for _ in range(500):
-        if page.run("!document.querySelector('button').disabled && (!verdict.hidden || !problem.hidden)"):
-            return
-        time.sleep(0.02)
-    raise TimeoutError
+    page.locator("#claim").fill(claim)
+    page.locator("#evidence").fill(evidence)
+    page.locator("button").click()
+    page.locator("button:enabled").wait_for()
+    page.locator("#verdict, #problem").filter(visible=True).wait_for()
 
 
-def test_a_person_asks_and_sees_the_verdict(page: Page) -> None:
+def test_a_person_asks_and_sees_the_verdict(tab: Tab) -> None:
     with running(Cautious()) as service:
-        page.requests.clear()
-        page.messages.clear()
-        page.open(f"{service.url}/")
-        assert page.run("document.getElementById('verdict').hidden")
+        page = tab.open(f"{service.url}/")
+        assert page.locator("#verdict").is_hidden()
         ask(page, "Owls are fish.", "Owls are birds.\n\n  They fly at night.  ")
         assert text(page, "headline") == "Refuted"
         assert text(page, "confidence") == "0.88"
-        assert page.run("document.getElementById('bar').getAttribute('aria-label')") == (
-            "PASS 6.3 %, FAIL 81.3 %, NA 12.5 %"
-        )
+        assert page.locator("#bar").get_attribute("aria-label") == "PASS 6.3 %, FAIL 81.3 %, NA 12.5 %"
         width = "document.querySelector('#bar .%s').getBoundingClientRect().width"
-        shares = [page.run(width % label) for label in ("PASS", "FAIL", "NA")]
+        shares = [page.evaluate(width % label) for label in ("PASS", "FAIL", "NA")]
         assert [share / sum(shares) for share in shares] == pytest.approx([0.0625, 0.8125, 0.125], abs=0.01)
-        assert page.run("document.getElementById('cut').hidden")
-        asked = {url for url in page.requests if not url.startswith("data:")}
+        assert page.locator("#cut").is_hidden()
+        asked = {url for url in tab.requests if not url.startswith("data:")}
         assert asked == {f"{service.url}/{path}" for path in ("", "page.css", "page.js", "verify")}
-        assert page.messages == []
+        assert tab.messages == []
 
 
-def test_what_is_not_accepted_reads_i_dont_know(page: Page) -> None:
+def test_what_is_not_accepted_reads_i_dont_know(tab: Tab) -> None:
     with running(Cautious()) as service:
-        page.open(f"{service.url}/")
+        page = tab.open(f"{service.url}/")
         ask(page, "Owls fly.", "\n".join(f"sentence {index}" for index in range(5)))
         assert text(page, "headline") == "I don't know"
         assert "leans to “refuted”" in text(page, "meaning")
         assert "the last 2 sentences were left out" in text(page, "cut")
 
 
-def test_hostile_names_and_claims_stay_text(page: Page) -> None:
+def test_hostile_names_and_claims_stay_text(tab: Tab) -> None:
     with running(Cautious()) as service:
-        page.open(f"{service.url}/")
-        assert HOSTILE in page.run("document.querySelector('header .note').textContent")
+        page = tab.open(f"{service.url}/")
+        assert HOSTILE in (page.locator("header .note").text_content() or "")
         ask(page, HOSTILE, HOSTILE)
-        assert page.run("typeof window.hacked") == "undefined"
-        assert page.run("document.images.length") == 0
+        assert page.evaluate("typeof window.hacked") == "undefined"
+        assert page.evaluate("document.images.length") == 0
 
 
-def test_problems_are_told(page: Page) -> None:
+def test_problems_are_told(tab: Tab) -> None:
     with running(FakeVerifier(), Settings(token="sesame")) as service:
-        page.open(f"{service.url}/")
-        page.run("document.getElementById('token').value = 'wrong'")
+        page = tab.open(f"{service.url}/")
+        page.locator("#token").fill("wrong")
         ask(page, "Owls fly.", "")
         assert text(page, "problem") == "No verdict: a bearer token is needed."
-        page.run("document.getElementById('token').value = 'sesame'")
+        page.locator("#token").fill("sesame")
         ask(page, "unusable", "")
         assert text(page, "problem") == "No verdict: this claim cannot be used."
         ask(page, "Owls fly.", "")
         assert text(page, "headline") == "Not enough information"
-        assert page.run("document.getElementById('problem').hidden")
+        assert page.locator("#problem").is_hidden()
 
 
-def test_it_fits_a_phone(page: Page) -> None:
+def test_it_fits_a_phone(tab: Tab) -> None:
     with running(Cautious()) as service:
-        page.open(f"{service.url}/", width=390, height=844)
+        page = tab.open(f"{service.url}/", width=390, height=844)
         ask(page, "Owls are fish.", "Owls are birds.")
-        assert page.run("document.documentElement.scrollWidth") <= 390
+        assert page.evaluate("document.documentElement.scrollWidth") <= 390

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
+import re
+import socket
 import threading
 import time
 from collections import Counter
-from collections.abc import Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
+
+from pytest_httpserver import HTTPServer
+from werkzeug import Request, Response
 
 ALTERNATIVES = [("N", -0.5), ("PASS", -1.5), ("FAIL", -2.5), ("the", -6.0)]
 
@@ -25,8 +27,8 @@ class ChatServer:
         asked: how often each claim was asked for with success.
     """
 
-    def __init__(self) -> None:
-        self.url = ""
+    def __init__(self, url: str) -> None:
+        self.url = url
         self.faults: list[tuple[int | str, dict[str, str]]] = []
         self.refuses: set[str] = set()
         self.refuses_words: set[str] = set()
@@ -41,6 +43,37 @@ class ChatServer:
         self.at_once = self.most_at_once = 0
         self.seconds = 0.0
         self.lock = threading.Lock()
+
+    def handle(self, request: Request) -> Response:
+        """Note the request and do what is next to be done."""
+        body = json.loads(request.get_data())
+        with self.lock:
+            self.bodies.append(body)
+            self.keys.add(request.headers.get("Authorization"))
+            self.times.append(time.monotonic())
+            self.at_once += 1
+            self.most_at_once = max(self.most_at_once, self.at_once)
+            fault, headers = self.faults.pop(0) if self.faults else (None, {})
+        try:
+            time.sleep(self.seconds)
+            return self._reply(fault, headers, body, request)
+        finally:
+            with self.lock:
+                self.at_once -= 1
+
+    def _reply(
+        self, fault: int | str | None, headers: dict[str, str], body: dict[str, Any], request: Request
+    ) -> Response:
+        if fault in ("drop", "hang"):
+            time.sleep(1.0 if fault == "hang" else 0.0)
+            request.environ["werkzeug.socket"].shutdown(socket.SHUT_RDWR)
+            return Response()  # which does not get through any more
+        if fault == "nonsense":
+            return Response("<html>", headers=headers)
+        if isinstance(fault, int):
+            return Response(f"no, {request.headers.get('Authorization')}", fault, headers)
+        status, answer = self.answer(body)
+        return Response(json.dumps(answer), status, headers)
 
     def answer(self, body: dict[str, Any]) -> tuple[int, dict[str, Any]]:
         """Status and body of the answer to one request."""
@@ -66,70 +99,8 @@ class ChatServer:
         return 200, {"choices": [choice], "usage": {"prompt_tokens": 100, "completion_tokens": 10}}
 
 
-@contextlib.contextmanager
-def chat_server() -> Iterator[ChatServer]:
-    """Serve while the block runs."""
-    state = ChatServer()
-
-    class Handler(BaseHTTPRequestHandler):
-        protocol_version = "HTTP/1.1"
-
-        def do_POST(self) -> None:
-            body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
-            with state.lock:
-                state.bodies.append(body)
-                state.keys.add(self.headers.get("Authorization"))
-                state.times.append(time.monotonic())
-                state.at_once += 1
-                state.most_at_once = max(state.most_at_once, state.at_once)
-                fault, headers = state.faults.pop(0) if state.faults else (None, {})
-            try:
-                time.sleep(state.seconds)
-                self.reply(fault, headers, body)
-            except OSError:
-                self.close_connection = True  # whoever asked has gone
-            finally:
-                with state.lock:
-                    state.at_once -= 1
-
-        def reply(self, fault: int | str | None, headers: dict[str, str], body: dict[str, Any]) -> None:
-            if fault == "drop":
-                self.close_connection = True
-                self.connection.close()
-                return
-            if fault == "hang":
-                time.sleep(1.0)
-                self.close_connection = True
-                return
-            if fault == "nonsense":
-                status, content = 200, b"<html>"
-            elif isinstance(fault, int):
-                status, content = fault, f"no, {self.headers.get('Authorization')}".encode()
-            else:
-                status, answer = state.answer(body)
-                content = json.dumps(answer).encode()
-            self.send_response(status)
-            for name, value in headers.items():
-                self.send_header(name, value)
-            self.send_header("Content-Length", str(len(content)))
-            self.end_headers()
-            self.wfile.write(content)
-
-        def log_message(self, *_: Any) -> None:
-            pass
-
-    class Server(ThreadingHTTPServer):
-        def handle_error(self, *_: Any) -> None:
-            """Say nothing: connections that the other side gives up are what is tested."""
-
-    server = Server(("127.0.0.1", 0), Handler)
-    server.daemon_threads = True
-    state.url = f"http://127.0.0.1:{server.server_port}"
-    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02})
-    thread.start()
-    try:
-        yield state
-    finally:
-        server.shutdown()
-        server.server_close()
-        thread.join()
+def serve_chat(httpserver: HTTPServer) -> ChatServer:
+    """Let a server answer all requests as the returned state says."""
+    state = ChatServer(httpserver.url_for("").rstrip("/"))
+    httpserver.expect_request(re.compile(".*"), method="POST").respond_with_handler(state.handle)
+    return state

@@ -1,4 +1,7 @@
-"""A proxy on the loopback device that spoils what passes through it, on demand."""
+"""A proxy on the loopback device that spoils what passes through it, on demand.
+
+Of the standard library alone: it breaks connections, and the environment of the SkyRL server has no test server.
+"""
 
 from __future__ import annotations
 

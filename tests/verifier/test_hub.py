@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import base64
 import json
-import threading
-from collections.abc import Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+import re
+import socket
 from pathlib import Path
 from typing import Any
 
 import pytest
+from pytest_httpserver import HTTPServer
 from typer.testing import CliRunner
+from werkzeug import Request, Response
 
 from candor.cli.main import app
 from candor.errors import PushError, RunError
@@ -19,66 +20,48 @@ from candor.verifier.export import export_run
 from candor.verifier.hub import push_folder
 
 
-class Hub(ThreadingHTTPServer):
+class Hub:
     """Takes what the hub's client sends in the protocol of the public hub, small files only."""
 
-    def __init__(self) -> None:
+    def __init__(self, url: str) -> None:
+        self.url = url
         self.created: dict[str, Any] = {}
         self.files: dict[str, bytes] = {}
         self.tokens: set[str | None] = set()
-        super().__init__(("127.0.0.1", 0), _Handler)
 
-    @property
-    def url(self) -> str:
-        return f"http://127.0.0.1:{self.server_address[1]}"
-
-
-class _Handler(BaseHTTPRequestHandler):
-    server: Hub
-
-    def do_POST(self) -> None:
-        body = self.rfile.read(int(self.headers["Content-Length"]))
-        self.server.tokens.add(self.headers["Authorization"])
-        if self.path == "/api/repos/create":
-            self.server.created = json.loads(body)
-            self._answer({"url": f"{self.server.url}/me/mine", "name": "me/mine"})
-        elif "/preupload/" in self.path:
-            asked = json.loads(body)["files"]
-            self._answer(
+    def handle(self, request: Request) -> Response:
+        """Answer one request."""
+        if request.method == "GET":
+            return _answer({"id": "me/mine", "siblings": []})
+        self.tokens.add(request.headers.get("Authorization"))
+        if request.path == "/api/repos/create":
+            self.created = request.get_json(force=True)
+            return _answer({"url": f"{self.url}/me/mine", "name": "me/mine"})
+        if "/preupload/" in request.path:
+            asked = request.get_json(force=True)["files"]
+            return _answer(
                 {"files": [{"path": f["path"], "uploadMode": "regular", "shouldIgnore": False} for f in asked]}
             )
-        elif "/commit/" in self.path:
-            for line in body.splitlines():
+        if "/commit/" in request.path:
+            for line in request.get_data().splitlines():
                 entry = json.loads(line)
                 if entry["key"] == "file":
-                    self.server.files[entry["value"]["path"]] = base64.b64decode(entry["value"]["content"])
-            self._answer({"commitUrl": f"{self.server.url}/me/mine/commit/abc", "commitOid": "abc", "success": True})
-        else:
-            self._answer({"errors": [], "warnings": []})
+                    self.files[entry["value"]["path"]] = base64.b64decode(entry["value"]["content"])
+            return _answer({"commitUrl": f"{self.url}/me/mine/commit/abc", "commitOid": "abc", "success": True})
+        return _answer({"errors": [], "warnings": []})
 
-    def do_GET(self) -> None:
-        self._answer({"id": "me/mine", "siblings": []})
 
-    def _answer(self, value: Any) -> None:
-        body = json.dumps(value).encode()
-        self.send_response(200)
-        self.send_header("Content-Type", "application/json")
-        self.send_header("Content-Length", str(len(body)))
-        self.end_headers()
-        self.wfile.write(body)
-
-    def log_message(self, *_: object) -> None:
-        pass
+def _answer(value: Any) -> Response:
+    return Response(json.dumps(value), content_type="application/json")
 
 
 @pytest.fixture
-def hub(monkeypatch: pytest.MonkeyPatch) -> Iterator[Hub]:
+def hub(monkeypatch: pytest.MonkeyPatch, httpserver: HTTPServer) -> Hub:
     monkeypatch.setenv("HF_TOKEN", "hf_test")
     monkeypatch.setenv("NO_PROXY", "*")
-    with Hub() as server:
-        threading.Thread(target=server.serve_forever, daemon=True).start()
-        yield server
-        server.shutdown()
+    hub = Hub(httpserver.url_for("").rstrip("/"))
+    httpserver.expect_request(re.compile(".*")).respond_with_handler(hub.handle)
+    return hub
 
 
 @pytest.fixture(scope="module")
@@ -105,7 +88,8 @@ def test_what_goes_wrong_is_told(folder: Path, tmp_path: Path, hub: Hub) -> None
         push_folder(tmp_path, "me/mine", endpoint=hub.url)
     with pytest.raises(PushError, match="no name of a repository"):
         push_folder(folder, "not a / name / at all", endpoint=hub.url)
-    hub.shutdown()
-    hub.server_close()
+    with socket.socket() as closed:
+        closed.bind(("127.0.0.1", 0))
+        url = f"http://127.0.0.1:{closed.getsockname()[1]}"
     with pytest.raises(PushError, match=r"the hub did not take me/mine: .*; log in with"):
-        push_folder(folder, "me/mine", endpoint=hub.url)
+        push_folder(folder, "me/mine", endpoint=url)

@@ -24,7 +24,10 @@ SHA256 = hashlib.sha256(CONTENT).hexdigest()
 
 
 class Server(ThreadingHTTPServer):
-    """Answers the n-th request with the n-th behaviour, and then properly."""
+    """Answers the n-th request with the n-th behaviour, and then properly.
+
+    Of the standard library alone: what it tests are bodies that break off half-sent, which a test server cannot send.
+    """
 
     daemon_threads = True
 

@@ -6,12 +6,12 @@ import email.utils
 import json
 import math
 import time
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from chat_server import ChatServer, chat_server
+from chat_server import ChatServer, serve_chat
 from filelock import FileLock
+from pytest_httpserver import HTTPServer
 
 from candor.cli.main import main
 from candor.predictions.endpoint import client
@@ -24,11 +24,10 @@ CLAIMS = 12
 
 
 @pytest.fixture
-def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[ChatServer]:
+def server(monkeypatch: pytest.MonkeyPatch, httpserver: HTTPServer) -> ChatServer:
     monkeypatch.setenv("NO_PROXY", "*")
     monkeypatch.setattr(client, "FIRST_WAIT", 0.01)
-    with chat_server() as running:
-        yield running
+    return serve_chat(httpserver)
 
 
 @pytest.fixture
