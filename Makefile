@@ -7,9 +7,14 @@ READY := $(VENV)/.ready
 TINKER ?= .venv-tinker
 # Bytecode is made for what is imported, not for everything (--no-compile).
 PIP := pip install --quiet --disable-pip-version-check --no-compile
+# One thread in each of the processes that test, unless the caller says otherwise: they share the cores. A process goes on
+# with the tests that lie beside its last, so that what a module's tests share is mostly made once.
+test test-all test-tinker: export OMP_NUM_THREADS ?= 1
+TEST_OPTIONS ?=
+PYTEST := $(BIN)/python -m pytest -n auto --maxprocesses 16 --dist worksteal $(TEST_OPTIONS)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-tinker check bench experiments more-experiments base-model clean
+.PHONY: help setup demo test test-all test-tinker check bench experiments more-experiments base-model clean
 
 help:  ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 18
@@ -29,12 +34,15 @@ $(READY): $(INSTALLED)
 demo: $(INSTALLED)  ## run the main job on the built-in sandbox and leave runs/demo/report.html
 	$(BIN)/candor demo
 
-test: $(READY)  ## run the tests
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest
+test: $(READY)  ## run the tests on all cores, but for the slow ones
+	$(PYTEST) -m "not slow"
+
+test-all: $(READY)  ## run all tests, the slow ones too
+	$(PYTEST)
 
 test-tinker: $(TINKER)/.ready  ## test the Tinker engine against a real SkyRL server, in an environment of its own
-	PYTHONPATH=$(TINKER)/newest $(TINKER)/bin/python -m pytest -q tests/engines/tinker/test_sdk.py & newest=$$!; \
-	  OMP_NUM_THREADS=1 $(TINKER)/bin/python -m pytest -n 2 --maxschedchunk 1 tests/engines/tinker tests/contract -k tinker && \
+	PYTHONPATH=$(TINKER)/newest $(TINKER)/bin/python -m pytest -q $(TEST_OPTIONS) tests/engines/tinker/test_sdk.py & newest=$$!; \
+	  $(TINKER)/bin/python -m pytest -n 2 --maxschedchunk 1 $(TEST_OPTIONS) tests/engines/tinker tests/contract -k tinker && \
 	  wait $$newest
 
 # SkyRL asks for older versions of transformers and peft than candor, and for much that its server never loads: it comes
@@ -55,7 +63,6 @@ check: $(READY)  ## lint, strict types, imports follow the data flow
 	$(BIN)/python -m pytest -q tests/test_imports.py
 
 bench: $(READY)  ## measure what docs/performance.md claims, quickly; see benchmarks/ for the full runs
-	$(BIN)/$(PIP) -c constraints.txt -e '.[bench]'
 	$(BIN)/python benchmarks/step.py --quick
 	$(BIN)/python benchmarks/evaluate.py --quick
 	$(BIN)/python benchmarks/growth.py --quick

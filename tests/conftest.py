@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import string
 import sys
 from collections.abc import Iterator
@@ -9,7 +10,19 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from places import SHARED_DATA
+from allowed_skips import OPTION, AllowedSkips
+from filelock import FileLock
+from places import ALLOWED_SKIPS, SHARED_DATA
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption(OPTION, action="store_true", help=f"fail where a test was skipped that {ALLOWED_SKIPS.name} lacks")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    # Under xdist the workers report to the process that began them, which judges.
+    if config.getoption(OPTION) and not hasattr(config, "workerinput"):
+        config.pluginmanager.register(AllowedSkips(ALLOWED_SKIPS))
 
 
 @pytest.fixture(scope="session")
@@ -75,7 +88,13 @@ def subnormal_numbers() -> Iterator[None]:
 
 @pytest.fixture(scope="session")
 def trained_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A finished run on the toy model."""
+    """A finished run on the toy model, to be read: trained once, however many processes test."""
     from toy_run import make_run
 
-    return make_run(tmp_path_factory.mktemp("trained"))
+    if "PYTEST_XDIST_WORKER" not in os.environ:
+        return make_run(tmp_path_factory.mktemp("trained"))
+    shared = tmp_path_factory.getbasetemp().parent / "trained"
+    with FileLock(f"{shared}.lock"):
+        run = shared / "run" if (shared / "made").exists() else make_run(shared)
+        (shared / "made").touch()
+    return run

@@ -7,5 +7,6 @@ from pathlib import Path
 TESTS = Path(__file__).resolve().parents[1]
 ROOT = TESTS.parent
 DOCS = ROOT / "docs"
+ALLOWED_SKIPS = TESTS / "allowed_skips.txt"
 DATA_FILES = TESTS / "data_files"
 SHARED_DATA = ROOT.parent / "shared" / "data"
