@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import ast
+import json
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -27,110 +29,85 @@ LAYERS = (
 )
 """The order of the package: what stands in a line imports from that line and from those above it."""
 
-WITHOUT_MODEL = ("metrics", "comparison", "report")
-"""These read saved files: no torch, no engine."""
+PLACE = {name: number for number, line in enumerate(LAYERS) for name in line.split()}
+PATHS = {".".join(path.relative_to(SOURCE).with_suffix("").parts): path for path in SOURCE.rglob("*.py")}
+# The package's own __init__ hands out the verifier lazily.
+MODULES = {name.removesuffix(".__init__"): path for name, path in PATHS.items() if name != "__init__"}
 
 
-def _modules() -> dict[str, Path]:
-    modules = {}
-    for path in SOURCE.rglob("*.py"):
-        parts = path.relative_to(SOURCE).with_suffix("").parts
-        name = ".".join(parts[:-1] if parts[-1] == "__init__" and len(parts) > 1 else parts)
-        modules[name] = path
-    return modules
-
-
-MODULES = _modules()
-
-
-def _layer(module: str) -> int:
-    if module == "__init__":
-        return 0
-    for number, line in enumerate(LAYERS):
-        if module.split(".")[0] in line.split():
-            return number
-    pytest.fail(f"candor.{module} has no place in the order of the package yet; give it one in {Path(__file__).name}")
-
-
-def _imports(path: Path, *, at_import: bool) -> set[str]:
-    """Modules that a file imports; with ``at_import`` not those inside functions or for type checking alone."""
-    found: set[str] = set()
-
-    def visit(node: ast.AST) -> None:
-        if at_import and isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
-            return
-        if isinstance(node, ast.If) and "TYPE_CHECKING" in ast.dump(node.test):
-            return
-        if isinstance(node, ast.Import):
-            found.update(alias.name for alias in node.names)
-        if isinstance(node, ast.ImportFrom):
-            assert node.level == 0, f"{path}: relative import"
-            base = node.module or ""
-            found.add(base)
-            found.update(f"{base}.{alias.name}" for alias in node.names)
-        for child in ast.iter_child_nodes(node):
-            visit(child)
-
-    visit(ast.parse(path.read_text(encoding="utf-8")))
-    return found
-
-
-def _own(imported: set[str]) -> set[str]:
-    """Modules of the package among imported names, without the prefix."""
-    own = {name.removeprefix("candor.") for name in imported if name.startswith("candor.")}
-    return {name for name in own if name in MODULES}
-
-
-@pytest.mark.parametrize("module", sorted(MODULES))
-def test_imports_point_downwards(module: str) -> None:
-    for other in _own(_imports(MODULES[module], at_import=False)):
-        # The package's own __init__ hands out the verifier lazily.
-        if module != "__init__":
-            assert _layer(other) <= _layer(module), (
-                f"candor.{module} must not import candor.{other}, which lies above it"
-            )
-
-
-def test_every_layer_exists() -> None:
-    packages = {name.split(".")[0] for name in MODULES}
-    assert {name for line in LAYERS for name in line.split()} <= packages
-
-
-def _reached(module: str) -> set[str]:
-    """Everything that importing a module imports, in the package and outside."""
-    seen: set[str] = set()
-    outside: set[str] = set()
-    waiting = [module]
+def _imported(source: str) -> Iterator[str]:
+    """Names in the package that a module imports, anywhere but for type checking alone, without the prefix."""
+    waiting: list[ast.AST] = [ast.parse(source)]
     while waiting:
-        name = waiting.pop()
-        if name in seen or name not in MODULES:
+        node = waiting.pop()
+        if isinstance(node, ast.If) and "TYPE_CHECKING" in ast.dump(node.test):
+            waiting += node.orelse
             continue
-        seen.add(name)
-        imported = _imports(MODULES[name], at_import=True)
-        outside.update(i.split(".")[0] for i in imported if not i.startswith("candor"))
-        waiting.extend(_own(imported))
-        waiting.extend(name.rsplit(".", n)[0] for n in range(1, name.count(".") + 1))
-    return seen | outside
+        if isinstance(node, ast.Import):
+            names = [alias.name for alias in node.names]
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"relative import of {node.module}"
+            names = [f"{node.module}.{alias.name}" for alias in node.names]
+        else:
+            names = []
+        yield from (name.removeprefix("candor.") for name in names if name.startswith("candor."))
+        waiting += ast.iter_child_nodes(node)
 
 
-@pytest.mark.parametrize("module", sorted(m for m in MODULES if m.split(".")[0] in WITHOUT_MODEL))
-def test_what_reads_files_needs_no_model(module: str) -> None:
-    reached = _reached(module)
-    assert not reached & {"torch", "transformers", "peft", "tokenizers"}
-    assert not {name for name in reached if name.split(".")[0] in ("engines", "training")}
-
-
-def test_the_command_line_answers_without_torch() -> None:
-    code = (
-        "import sys, candor.cli.main, candor.comparison.compare, candor.report.page, candor.metrics.summary;"
-        "print([m for m in ('torch', 'transformers', 'peft', 'candor.engines.local.engine') if m in sys.modules])"
+def _upwards(module: str, source: str) -> list[str]:
+    """What a module imports from above itself."""
+    first = module.partition(".")[0]
+    assert first in PLACE, (
+        f"candor.{first} has no place in the order of the package; give it one in {Path(__file__).name}"
     )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=120)
-    assert done.stdout.strip() == "[]"
+    packages = {name.partition(".")[0] for name in _imported(source)}
+    return sorted(
+        f"candor.{module} imports candor.{one}" for one in packages & PLACE.keys() if PLACE[one] > PLACE[first]
+    )
 
 
-def test_walking_finds_what_there_is() -> None:
-    assert "torch" in _reached("training.loop")
-    assert "engines.base" in _reached("training.loop")
-    assert "engines.tree.path" in _reached("engines.local.engine")
-    assert "prompts.templates" in _own(_imports(MODULES["prompts.encoding"], at_import=True))
+def test_imports_point_downwards() -> None:
+    assert [found for name, path in sorted(MODULES.items()) for found in _upwards(name, path.read_text("utf-8"))] == []
+
+
+def test_every_place_is_taken() -> None:
+    assert {name.partition(".")[0] for name in MODULES} == PLACE.keys()
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        "import candor.training.loop",
+        "from candor.training import loop",
+        "from candor import training",
+        "def late():\n    from candor.training.loop import train",
+    ],
+)
+def test_an_import_from_above_is_found_wherever_it_stands(source: str) -> None:
+    assert _upwards("prompts.encoding", source) == ["candor.prompts.encoding imports candor.training"]
+    assert _upwards("runs.stages", source) == []
+    guarded = "from typing import TYPE_CHECKING\nif TYPE_CHECKING:\n    from candor.training import loop"
+    assert _upwards("prompts.encoding", guarded) == []
+
+
+MODEL = ("torch", "transformers", "peft", "tokenizers", "candor.engines", "candor.training")
+READS_FILES = [name for name in MODULES if name.partition(".")[0] in ("metrics", "comparison", "report")]
+
+
+@pytest.mark.parametrize(
+    ("modules", "without"),
+    [
+        (READS_FILES, MODEL),
+        (["cli.main"], ("torch", "transformers", "peft", "candor.engines.local.engine")),
+        (["verifier"], ("candor.training",)),
+    ],
+    ids=["what reads files", "the command line", "the verifier"],
+)
+def test_a_fresh_process_loads_no_more_than_it_needs(modules: list[str], without: tuple[str, ...]) -> None:
+    wanted = json.dumps([f"candor.{name}" for name in modules])
+    code = f"import importlib, json, sys; [importlib.import_module(name) for name in {wanted}]"
+    code += "; print(json.dumps([*sys.modules]))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=300)
+    loaded: list[str] = json.loads(done.stdout)
+    assert f"candor.{modules[0]}" in loaded
+    assert [name for name in loaded if any(f"{name}.".startswith(f"{one}.") for one in without)] == []
