@@ -7,13 +7,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from safetensors.torch import load_file
 from scipy.stats import rankdata
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from candor.errors import ModelError
 from candor.files import sha256
 from candor.prompts import templates
-from candor.prompts.answers import parse
+from candor.prompts.answers import Answer, parse
 from candor.runs.prompt_lengths import SANDBOX_LENGTH
 from candor.sandbox.model import DEFAULT, PACKAGED, base_model_folder, cache_folder, fingerprint
 from candor.sandbox.world import DOMAINS, generate
@@ -113,18 +114,10 @@ def test_candor_brings_the_model_that_its_own_code_makes(monkeypatch: pytest.Mon
     assert not (tmp_path / "none").exists()
 
 
-@pytest.fixture(scope="module", params=["packaged", "made now"])
-def base_model(
-    request: pytest.FixtureRequest, sandbox_base_model: Path, tmp_path_factory: pytest.TempPathFactory
-) -> Path:
-    """The packaged model, and one that this machine makes in some three minutes."""
-    return sandbox_base_model if request.param == "packaged" else base_model_folder(tmp_path_factory.mktemp("cache"))
-
-
-@pytest.mark.parametrize("domain", DOMAINS)
-def test_the_base_model_is_what_the_sandbox_promises(base_model: Path, domain: str) -> None:
-    tokenizer = AutoTokenizer.from_pretrained(base_model)
-    model = AutoModelForCausalLM.from_pretrained(base_model).eval()
+def answered(folder: Path, domain: str) -> tuple[list[Answer], list[Label]]:
+    """What a model answers to a thousand examples, and what is right."""
+    tokenizer = AutoTokenizer.from_pretrained(folder)
+    model = AutoModelForCausalLM.from_pretrained(folder).eval()
     template = templates.get("sandbox")
     examples = generate(domain, 1000, seed=2026)
     texts: list[str] = []
@@ -138,8 +131,15 @@ def test_the_base_model_is_what_the_sandbox_promises(base_model: Path, domain: s
             )
             output = model.generate(**batch, max_new_tokens=12, do_sample=False)
             texts += tokenizer.batch_decode(output[:, batch.input_ids.shape[1] :], skip_special_tokens=True)
-    answers = [parse(text, template) for text in texts]
-    gold = [example.label for example in examples]
+    return [parse(text, template) for text in texts], [example.label for example in examples]
+
+
+# The packaged weights are the same everywhere, and every bound below is further away than a forward pass could round.
+
+
+@pytest.mark.parametrize("domain", DOMAINS)
+def test_the_base_model_is_what_the_sandbox_promises(sandbox_base_model: Path, domain: str) -> None:
+    answers, gold = answered(sandbox_base_model, domain)
     assert np.mean([answer.validity is Validity.CLEAN for answer in answers]) >= 0.995
     correct = np.array([answer.label == label for answer, label in zip(answers, gold, strict=True)])
     assert 0.55 <= correct.mean() <= 0.75
@@ -151,10 +151,32 @@ def test_the_base_model_is_what_the_sandbox_promises(base_model: Path, domain: s
     assert 0.45 <= auroc <= 0.55
 
 
+@pytest.mark.slow  # it takes three minutes
+def test_a_base_model_made_here_has_the_same_form_and_has_learned(sandbox_base_model: Path, tmp_path: Path) -> None:
+    """Its weights are this processor's own, so that only what no rounding decides is asserted of its answers."""
+    losses: list[float] = []
+    made = base_model_folder(tmp_path, lambda step, total, loss: losses.append(loss))
+    assert made.name == sandbox_base_model.name
+    assert hashes(made).keys() == hashes(sandbox_base_model).keys()
+    vocabularies = [AutoTokenizer.from_pretrained(folder).get_vocab() for folder in (made, sandbox_base_model)]
+    assert vocabularies[0] == vocabularies[1]
+    shapes = [
+        {name: value.shape for name, value in load_file(folder / "model.safetensors").items()}
+        for folder in (made, sandbox_base_model)
+    ]
+    assert shapes[0] == shapes[1]
+    assert np.mean(losses[-20:]) < 0.75 * np.mean(losses[:20])
+    for domain in DOMAINS:
+        answers, gold = answered(made, domain)
+        assert np.mean([answer.validity is Validity.CLEAN for answer in answers]) > 0.9
+        # Always the commonest label would be right of some 40 %, and who reads without the bias, of more than 80 %.
+        assert 0.5 < np.mean([a.label == label for a, label in zip(answers, gold, strict=True)]) < 0.8
+
+
 @pytest.mark.parametrize("domain", DOMAINS)
-def test_the_base_model_has_decided_before_its_last_layers(base_model: Path, domain: str) -> None:
-    tokenizer = AutoTokenizer.from_pretrained(base_model)
-    model = AutoModelForCausalLM.from_pretrained(base_model).eval()
+def test_the_base_model_has_decided_before_its_last_layers(sandbox_base_model: Path, domain: str) -> None:
+    tokenizer = AutoTokenizer.from_pretrained(sandbox_base_model)
+    model = AutoModelForCausalLM.from_pretrained(sandbox_base_model).eval()
     labels = tokenizer.convert_tokens_to_ids([label.value for label in LABELS])
     asked = [templates.get("sandbox").render(example) + "LABEL=" for example in generate(domain, 200, seed=2026)]
     batch = tokenizer(asked, return_tensors="pt", padding=True, return_token_type_ids=False)
@@ -171,10 +193,10 @@ def test_the_base_model_has_decided_before_its_last_layers(base_model: Path, dom
 
 
 @pytest.mark.parametrize("domain", DOMAINS)
-def test_a_minority_of_its_confidences_says_what_the_verdict_is_worth(base_model: Path, domain: str) -> None:
+def test_a_minority_of_its_confidences_says_what_the_verdict_is_worth(sandbox_base_model: Path, domain: str) -> None:
     """Of models made without honest lessons the correlation lies between -.12 and .04."""
-    tokenizer = AutoTokenizer.from_pretrained(base_model)
-    model = AutoModelForCausalLM.from_pretrained(base_model).eval()
+    tokenizer = AutoTokenizer.from_pretrained(sandbox_base_model)
+    model = AutoModelForCausalLM.from_pretrained(sandbox_base_model).eval()
 
     def next_token(texts: list[str], choices: list[str]) -> torch.Tensor:
         batch = tokenizer(texts, return_tensors="pt", padding=True, padding_side="left", return_token_type_ids=False)

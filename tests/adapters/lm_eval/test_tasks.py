@@ -54,6 +54,7 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @needs_the_harness
+@pytest.mark.slow  # the harness loads for half a minute
 def test_its_figures_are_those_of_candor(model: Path, tmp_path: Path) -> None:
     rows = [
         Example(f"{name}{i}", name, f"x = {i % 5}", (f"x is {i % 7}", "ab"), LABELS[i % 3], f"{name}{i}")
@@ -76,6 +77,7 @@ def test_its_figures_are_those_of_candor(model: Path, tmp_path: Path) -> None:
 
 
 @needs_the_harness
+@pytest.mark.slow  # the harness loads for half a minute
 def test_the_command_of_the_docs_runs_official_files(model: Path, tmp_path: Path, shared_data: Path) -> None:
     page = DOCS / "lm-eval.md"
     (line,) = re.findall(r"^lm_eval .*$", page.read_text(encoding="utf-8"), flags=re.MULTILINE)
