@@ -11,7 +11,7 @@ PIP := pip install --quiet --disable-pip-version-check --no-compile
 # with the tests that lie beside its last, so that what a module's tests share is mostly made once.
 test test-all test-tinker: export OMP_NUM_THREADS ?= 1
 TEST_OPTIONS ?=
-PYTEST := $(BIN)/python -m pytest -n auto --maxprocesses 16 --dist worksteal $(TEST_OPTIONS)
+PYTEST := $(BIN)/python -m pytest -n logical --maxprocesses 16 --dist worksteal $(TEST_OPTIONS)
 
 .DEFAULT_GOAL := help
 .PHONY: help setup demo test test-all test-tinker check bench experiments more-experiments base-model clean
