@@ -1,0 +1,92 @@
+"""What a chat completion says, and what is none."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+
+from candor.errors import RefusedError
+from candor.predictions.endpoint.reply import Reply, read_reply
+
+
+def read(body: Any) -> Reply | None:
+    return read_reply(lambda: body, shown=lambda words: words.upper())
+
+
+def completion(content: Any = "LABEL=NA", finish: str | None = "stop", **more: Any) -> dict[str, Any]:
+    usage = more.pop("usage", {"prompt_tokens": 10, "completion_tokens": 3})
+    choice = {"message": {"content": content, **more.pop("message", {})}, "finish_reason": finish, **more}
+    return {"choices": [choice], "usage": usage}
+
+
+def test_an_answer_with_all_that_a_server_may_tell() -> None:
+    listed = [{"token": "LABEL=", "top_logprobs": []}]
+    assert read(completion(logprobs={"content": listed})) == Reply("LABEL=NA", True, listed, 10, 3)
+
+
+@pytest.mark.parametrize("logprobs", [None, {}, {"content": None}, {"content": []}])
+def test_without_probabilities_there_are_none(logprobs: Any) -> None:
+    reply = read(completion(logprobs=logprobs))
+    assert reply is not None
+    assert reply.logprobs is None
+
+
+@pytest.mark.parametrize("usage", [None, {}, {"prompt_tokens": "10", "completion_tokens": None}])
+def test_tokens_that_are_not_counted_are_unknown(usage: Any) -> None:
+    reply = read(completion(usage=usage))
+    assert reply is not None
+    assert (reply.tokens_in, reply.tokens_out) == (None, None)
+
+
+def test_only_a_length_limit_cuts_an_answer() -> None:
+    replies = [read(completion(finish=finish)) for finish in ("length", "stop", "eos", None)]
+    assert [reply.stopped for reply in replies if reply is not None] == [False, True, True, True]
+
+
+def test_a_thought_without_an_answer_is_an_answer_without_text() -> None:
+    reply = read(completion(None, message={"reasoning_content": "hm"}))
+    assert reply is not None
+    assert reply.text == ""
+
+
+def test_what_no_file_can_hold_is_replaced() -> None:
+    reply = read(completion("a\ud83d"))
+    assert reply is not None
+    assert reply.text == "a\ufffd"
+
+
+@pytest.mark.parametrize(
+    ("body", "words"),
+    [
+        (completion(finish="content_filter"), "finish_reason content_filter"),
+        (completion(None, message={"refusal": "i cannot"}), "the answer is a refusal: I CANNOT"),
+    ],
+)
+def test_what_is_withheld_is_a_refusal(body: dict[str, Any], words: str) -> None:
+    with pytest.raises(RefusedError, match=words):
+        read(body)
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        None,
+        [],
+        {},
+        {"choices": []},
+        {"choices": [{}]},
+        {"choices": ["text"]},
+        {"choices": [{"message": None}]},
+        completion(["part"]),
+        completion(logprobs="none"),
+        {"error": {"message": "overloaded"}},
+    ],
+)
+def test_what_is_no_chat_completion_is_none(body: Any) -> None:
+    assert read(body) is None
+
+
+def test_what_is_no_json_is_none() -> None:
+    assert read_reply(lambda: json.loads("<html>"), shown=str) is None
