@@ -11,7 +11,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from candor.engines.microbatch import bytes_per_token, split_by_tokens, tokens_that_fit, total_memory
+from candor.engines.microbatch import Footprint, bytes_per_token, split_by_size, tokens_that_fit, total_memory
 
 sizes = st.lists(st.integers(1, 50), max_size=20)
 
@@ -20,7 +20,7 @@ sizes = st.lists(st.integers(1, 50), max_size=20)
 def test_parts_cover_the_share_within_the_budget(sizes: list[int], budget: int, data: st.DataObject) -> None:
     start = data.draw(st.integers(0, len(sizes)))
     stop = data.draw(st.integers(start, len(sizes)))
-    parts = split_by_tokens(sizes, slice(start, stop), budget)
+    parts = split_by_size(sizes, slice(start, stop), budget)
     assert [i for part in parts for i in range(part.start, part.stop)] == list(range(start, stop))
     for part in parts:
         tokens = sum(sizes[part])
@@ -30,13 +30,13 @@ def test_parts_cover_the_share_within_the_budget(sizes: list[int], budget: int, 
 
 
 def test_by_hand() -> None:
-    assert split_by_tokens([5, 5, 3, 20, 1], slice(0, 5), 10) == [
+    assert split_by_size([5, 5, 3, 20, 1], slice(0, 5), 10) == [
         slice(0, 2),
         slice(2, 3),
         slice(3, 4),
         slice(4, 5),
     ]
-    assert split_by_tokens([5], slice(0, 0), 10) == []
+    assert split_by_size([5], slice(0, 0), 10) == []
 
 
 class _Model:
@@ -56,6 +56,48 @@ def test_the_budget_follows_from_memory(monkeypatch: pytest.MonkeyPatch) -> None
     assert tokens_that_fit(_Model()) == 10
     monkeypatch.setattr("candor.engines.microbatch.total_memory", lambda device: 0)
     assert tokens_that_fit(_Model()) == 1
+
+
+def test_passes_without_gradients_are_sized_by_what_they_hold() -> None:
+    model = _Model()
+    model.config = SimpleNamespace(
+        hidden_size=10,
+        intermediate_size=30,
+        num_hidden_layers=2,
+        vocab_size=100,
+        num_attention_heads=4,
+        num_key_value_heads=2,
+        head_dim=8,
+    )
+    # Keys and values of two heads of 8 numbers in two layers; one layer's numbers; all of two bytes.
+    assert Footprint.of(model) == Footprint(2 * 2 * 8 * 2 * 2, 240 * 2, 28 * 100)
+    footprint = Footprint(stored=10, passing=100, drawing=1000)
+    assert footprint.scoring(7) == 770
+    # 5 + 3 * 4 tokens stored twice, 5 that pass at once, and then one of each of three completions with its logits.
+    assert footprint.decoding(5, 3, 4) == 2 * 10 * 17 + 100 * 5 + 3 * 1100
+    model.config.num_key_value_heads = model.config.head_dim = None
+    assert Footprint.of(model).stored == 2 * 4 * 2 * 2 * 2
+
+
+def test_a_large_model_decodes_and_scores_a_batch_at_once_where_it_updates_one_prompt() -> None:
+    """A model of 20 billion parameters with experts on a card of 80 GB, and the study's groups."""
+    model = _Model()
+    model.config = SimpleNamespace(
+        hidden_size=2880,
+        intermediate_size=2880,
+        num_hidden_layers=24,
+        vocab_size=201_088,
+        num_attention_heads=64,
+        num_key_value_heads=8,
+        head_dim=64,
+        num_experts_per_tok=4,
+    )
+    room = int(0.3 * (80e9 - 42e9))
+    footprint, trained = Footprint.of(model), bytes_per_token(model)
+    assert room // ((800 + 8 * 512) * trained) < 1
+    assert room // footprint.decoding(800, 8, 512) > 10
+    assert room // footprint.decoding(800, 1, 512) > 40
+    assert room // footprint.scoring(800 + 360) > 40
 
 
 def test_processes_of_one_machine_share_its_memory(monkeypatch: pytest.MonkeyPatch) -> None:

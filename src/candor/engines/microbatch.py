@@ -1,10 +1,15 @@
-"""Splitting a batch so that one backward pass fits into memory."""
+"""Splitting a batch so that one pass over a part of it fits into memory.
+
+A backward pass holds the activations of all layers. Without one, a pass holds those of one layer, the prompts' keys and
+values, and logits, which is some twenty times less: decoding and scoring have a budget of their own.
+"""
 
 from __future__ import annotations
 
 import contextlib
 import os
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
@@ -17,20 +22,25 @@ MEMORY_IF_UNKNOWN: Final = 4 * 2**30
 """Bytes assumed where the system does not say what is free."""
 
 
-def split_by_tokens(sizes: Sequence[int], share: slice, budget: int) -> list[slice]:
-    """Split a share of the prompts into contiguous parts of at most ``budget`` tokens, each prompt's group whole.
+DRAW_BYTES: Final = 28
+"""Bytes for each entry of the vocabulary while a token is drawn: float32 logits, at the temperature, and their
+exponentials, sums of those in float64, and what is compared."""
+
+
+def split_by_size(sizes: Sequence[int], share: slice, budget: int) -> list[slice]:
+    """Split a share of the prompts into contiguous parts of a bounded size, each prompt's group whole.
 
     Args:
-        sizes: tokens of each prompt's group.
+        sizes: of each prompt's group, in tokens or bytes.
         share: the prompts to split.
-        budget: most tokens in a part; a single group may exceed it.
+        budget: largest size of a part; a single group may exceed it.
     """
-    parts, start, tokens = [], share.start, 0
+    parts, start, taken = [], share.start, 0
     for index in range(share.start, share.stop):
-        if index > start and tokens + sizes[index] > budget:
+        if index > start and taken + sizes[index] > budget:
             parts.append(slice(start, index))
-            start, tokens = index, 0
-        tokens += sizes[index]
+            start, taken = index, 0
+        taken += sizes[index]
     if start < share.stop:
         parts.append(slice(start, share.stop))
     return parts
@@ -39,14 +49,18 @@ def split_by_tokens(sizes: Sequence[int], share: slice, budget: int) -> list[sli
 def bytes_per_token(model: Any) -> int:
     """Rough bytes that a backward pass keeps for one token: activations of all layers and the row of logits."""
     config = model.config
+    width = torch.finfo(next(model.parameters()).dtype).bits // 8
+    return width * _numbers_per_layer(config) * int(config.num_hidden_layers) + 4 * int(config.vocab_size)
+
+
+def _numbers_per_layer(config: Any) -> int:
+    """Numbers that one layer makes for a token."""
     hidden = int(config.hidden_size)
     inner = int(getattr(config, "intermediate_size", None) or 4 * hidden)
     active = int(getattr(config, "num_experts_per_tok", None) or 1)
     # Residual stream, norms, queries, keys, values, attention output and their adapters: about twelve times the
     # hidden size; gate, up, activation and product: four times the inner one.
-    per_layer = 12 * hidden + 4 * inner * active
-    width = torch.finfo(next(model.parameters()).dtype).bits // 8
-    return width * per_layer * int(config.num_hidden_layers) + 4 * int(config.vocab_size)
+    return 12 * hidden + 4 * inner * active
 
 
 def tokens_that_fit(model: Any) -> int:
@@ -54,10 +68,52 @@ def tokens_that_fit(model: Any) -> int:
 
     What is free just now is not asked, so that a run that was stopped goes on with the very parts that it began with.
     """
-    device = model.device
+    return max(1, room(model) // bytes_per_token(model))
+
+
+def room(model: Any) -> int:
+    """Bytes that what belongs to the tokens of a pass may take, at least 0."""
     weights = sum(parameter.numel() * parameter.element_size() for parameter in model.parameters())
-    room = SHARE_OF_MEMORY * (total_memory(device) - weights)
-    return max(1, int(room / bytes_per_token(model)))
+    return max(0, int(SHARE_OF_MEMORY * (total_memory(model.device) - weights)))
+
+
+@dataclass(frozen=True, slots=True)
+class Footprint:
+    """Bytes that a pass without gradients takes.
+
+    Attributes:
+        stored: keys and values of all layers, for one token.
+        passing: activations of one layer while it runs, for one token.
+        drawing: logits and what is made of them while a token is drawn.
+    """
+
+    stored: int
+    passing: int
+    drawing: int
+
+    @classmethod
+    def of(cls, model: Any) -> Footprint:
+        """That of a model, from its configuration."""
+        config = model.config
+        width = torch.finfo(next(model.parameters()).dtype).bits // 8
+        heads = int(config.num_attention_heads)
+        head_width = int(getattr(config, "head_dim", None) or config.hidden_size // heads)
+        keys = int(getattr(config, "num_key_value_heads", None) or heads) * head_width
+        return cls(
+            stored=2 * keys * width * int(config.num_hidden_layers),
+            passing=width * _numbers_per_layer(config),
+            drawing=DRAW_BYTES * int(config.vocab_size),
+        )
+
+    def decoding(self, prompt_tokens: int, group_size: int, max_new_tokens: int) -> int:
+        """Of a prompt and the completions that are drawn behind it."""
+        # Keys and values stand twice: as they were made and in rows for decoding; those of completions while they grow.
+        tokens = prompt_tokens + group_size * max_new_tokens
+        return 2 * self.stored * tokens + self.passing * prompt_tokens + group_size * (self.passing + self.drawing)
+
+    def scoring(self, tokens: int) -> int:
+        """Of tokens that are run once. Logits are made a bounded number at a time, and so are left out."""
+        return (self.stored + self.passing) * tokens
 
 
 def total_memory(device: torch.device) -> int:

@@ -113,6 +113,39 @@ def _gradient_of(engine: LocalEngine, batch: Batch, objective: Objective) -> tor
 
 
 @pytest.mark.parametrize("path", ["plain", "tree"])
+def test_the_budget_of_updates_splits_neither_rollouts_nor_scores(
+    folder: Path, path: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    engine = toy_engine(folder, path=path, micro_batch_tokens=1)
+    prompts = _prompts(engine)
+    runs: list[int] = []
+    prefill = engine._path.prefill
+
+    def counted(prompts: Any, **options: Any) -> Any:
+        runs.append(len(prompts))
+        return prefill(prompts, **options)
+
+    monkeypatch.setattr(engine._path, "prefill", counted)
+    sampling = Sampling(1.0, 6, seed=1)
+    drawn = engine.rollout(prompts, 2, sampling, LABEL_PROBE)
+    completions = [[rollout.tokens for rollout in group] for group in drawn]
+    scored = engine.logprobs(prompts, completions)
+    assert runs == [5, 5]
+    assert engine._kept is None, "the update could not take it"
+    engine.update(Batch(prompts, completions), _objective, OptimiserStep(0.0, 1.0))
+    assert runs == [5, 5, 1, 1, 1, 1, 1]
+    # With hardly any room, each prompt is run by itself, and says the same.
+    runs.clear()
+    engine._room = 1
+    again = engine.rollout(prompts, 2, sampling, LABEL_PROBE)
+    assert [[rollout.tokens for rollout in group] for group in again] == completions
+    for group, expected in zip(engine.logprobs(prompts, completions), scored, strict=True):
+        for row, other in zip(group, expected, strict=True):
+            assert row == pytest.approx(other, abs=1e-5)
+    assert runs == [1] * 10
+
+
+@pytest.mark.parametrize("path", ["plain", "tree"])
 def test_an_update_runs_the_prompts_of_its_rollouts_no_second_time(
     folder: Path, path: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -19,7 +19,7 @@ from candor.engines.checks import check_continuations, check_prompts, check_samp
 from candor.engines.forward import ForwardPath, TokenCounts
 from candor.engines.local.checkpoint import load_checkpoint, save_adapter, save_checkpoint
 from candor.engines.local.plain import PlainPath
-from candor.engines.microbatch import split_by_tokens, tokens_that_fit
+from candor.engines.microbatch import Footprint, room, split_by_size, tokens_that_fit
 from candor.engines.pretrained import (
     add_adapter,
     choose_device,
@@ -73,6 +73,7 @@ class LocalEngine:
         self._step = 0
         self._path = self._choose_path()
         self._micro_batch_tokens = self._config.micro_batch_tokens or tokens_that_fit(model)
+        self._footprint, self._room = Footprint.of(model), room(model)
         self._kept: tuple[tuple[Tokens, ...], Any] | None = None
         self._parameters = [parameter for parameter in model.parameters() if parameter.requires_grad]
         self._optimiser = (
@@ -184,15 +185,16 @@ class LocalEngine:
         check_prompts(prompts, sampling.max_new_tokens, self._max_length)
         uniforms_P_G_T = _uniforms(sampling, len(prompts), group_size)
         share = parallel.share(len(prompts))
-        longest = tuple(len(prompt) + group_size * sampling.max_new_tokens for prompt in prompts)
-        parts = self._parts(TokenCounts(0, longest), share)
+        new = sampling.max_new_tokens
+        sizes = [self._footprint.decoding(len(prompt), group_size, new) for prompt in prompts]
+        parts = split_by_size(sizes, share, self._room)
         self._kept = None
         rollouts: list[list[Rollout]] = []
         for part in parts:
             mine = tuple(prompts[part])
-            # One part is the whole share: what its prefill computed serves the update too. Of several parts none
-            # can be kept, or the memory that the split saves would be needed after all.
-            keep = self._optimiser is not None and sampling.temperature > 0 and len(parts) == 1
+            # What the prefill computed serves the update too, where that takes the whole share at once. Of several
+            # parts none can be kept, or the memory that the split saves would be needed after all.
+            keep = len(parts) == 1 and sampling.temperature > 0 and self._updates_at_once(prompts, group_size * new)
             prefix = self._path.prefill(mine, grad=keep)
             if keep:
                 self._kept = (mine, prefix)
@@ -206,6 +208,11 @@ class LocalEngine:
             )
             rollouts.extend(probed(self._tokenizer, groups, probe, partial(self._raw_logprobs, prefix)))
         return parallel.gather(rollouts)
+
+    def _updates_at_once(self, prompts: Sequence[Tokens], new_tokens: int) -> bool:
+        """Whether an update on all of the share's prompts, with at most so many tokens behind each, is one part."""
+        longest = TokenCounts(0, tuple(len(prompt) + new_tokens for prompt in prompts))
+        return self._optimiser is not None and len(self._parts(longest, parallel.share(len(prompts)))) == 1
 
     @torch.no_grad()
     def _raw_logprobs(
@@ -230,7 +237,10 @@ class LocalEngine:
         check_prompts(prompts, 0, self._max_length)
         check_prompts(prompts, max(len(tokens) for group in continuations for tokens in group), self._max_length)
         scored: list[list[NDArray[np.float64]]] = []
-        for part in self._parts(self._path.count(prompts, continuations), parallel.share(len(prompts))):
+        counts = self._path.count(prompts, continuations)
+        sizes = [self._footprint.scoring(own) for own in counts.own_P]
+        budget = self._room - self._footprint.scoring(counts.shared)
+        for part in split_by_size(sizes, parallel.share(len(prompts)), budget):
             prefix = self._path.prefill(tuple(prompts[part]), grad=False, reference=reference)
             scores = self._path.score(prefix, continuations[part], temperature=temperature)
             values_P_C_T = scores.logprobs_P_C_T.double().cpu().numpy()
@@ -322,8 +332,8 @@ class LocalEngine:
     # -------------------------------------------------------------------------------------------------- helpers
 
     def _parts(self, counts: TokenCounts, share: slice) -> list[slice]:
-        """Contiguous parts of this process's share of the batch, groups whole."""
-        return split_by_tokens(counts.own_P, share, self._micro_batch_tokens - counts.shared)
+        """Contiguous parts of this process's share of the batch for backward passes, groups whole."""
+        return split_by_size(counts.own_P, share, self._micro_batch_tokens - counts.shared)
 
 
 def _uniforms(sampling: Sampling, prompts: int, group_size: int) -> torch.Tensor:

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from candor.engines.base import Tokens, TokenScores
 from candor.engines.forward import Sampled, TokenCounts
-from candor.engines.microbatch import split_by_tokens
+from candor.engines.microbatch import split_by_size
 from candor.engines.tree.attention import PASS_ARGUMENT, Heads, KeyValue, TreePass, tree_attention_enabled
 from candor.engines.tree.decode import Branches
 from candor.engines.tree.last_layer import only_for
@@ -230,7 +230,7 @@ class PrefixTreePath:
         header = [(as_leaf(keys), as_leaf(values)) for keys, values in prefix.header]
         collected: list[list[torch.Tensor]] = []
         limit = NODES_PER_BACKWARD.get(self._heads.device.type, NODES_PER_BACKWARD["cpu"])
-        for part in split_by_tokens([len(trie.tokens) for trie in tries], slice(0, len(tries)), limit):
+        for part in split_by_size([len(trie.tokens) for trie in tries], slice(0, len(tries)), limit):
             leaves = prefix.detached(part, header)
             value = loss(self._score_tries(leaves, tries[part], temperature), part)
             torch.autograd.backward(value)
