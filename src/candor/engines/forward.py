@@ -106,6 +106,8 @@ class ForwardPath(Protocol):
     ) -> None:
         """Add the gradients of a loss of each prompt's continuations to those of the weights.
 
+        Scores that have no gradient are not run backward.
+
         Args:
             prefix: from ``prefill`` with gradients; not usable afterwards.
             continuations: as for ``score``.
@@ -118,3 +120,32 @@ class ForwardPath(Protocol):
     def refresh(self) -> None:
         """Forget what was derived from the weights, because they have changed."""
         ...
+
+
+def score_gradients(
+    scores: TokenScores, loss: Callable[[TokenScores, slice], torch.Tensor], part: slice
+) -> tuple[torch.Tensor | None, torch.Tensor | None]:
+    """Gradients of a loss by log-probabilities and by raw ones; ``None`` where they are 0 everywhere.
+
+    What has no gradient here needs no backward pass through the model: so it is with groups whose completions are all
+    equally good.
+
+    Args:
+        scores: of some prompts.
+        loss: from their scores, and which they are, to a scalar; called once.
+        part: which prompts.
+    """
+    leaves = [each.detach().requires_grad_() for each in (scores.logprobs_P_C_T, scores.raw_logprobs_P_C_T)]
+    value = loss(TokenScores(leaves[0], leaves[1], scores.mask_P_C_T), part)
+    if value.requires_grad:
+        torch.autograd.backward(value)
+    logprobs, raw = (None if leaf.grad is None or not leaf.grad.any() else leaf.grad for leaf in leaves)
+    return logprobs, raw
+
+
+def backward_from(tensors: Sequence[torch.Tensor], gradients: Sequence[torch.Tensor | None]) -> bool:
+    """Run the backward pass from tensors that have a gradient; whether any has."""
+    pairs = [pair for pair in zip(tensors, gradients, strict=True) if pair[1] is not None]
+    if pairs:
+        torch.autograd.backward([tensor for tensor, _ in pairs], [gradient for _, gradient in pairs])
+    return bool(pairs)

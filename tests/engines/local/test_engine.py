@@ -184,6 +184,44 @@ def test_evaluation_keeps_nothing(folder: Path) -> None:
     assert untrained._kept is None
 
 
+@pytest.mark.parametrize("path", ["plain", "tree"])
+@pytest.mark.parametrize("budget", [10**6, 1])
+def test_groups_without_a_gradient_are_not_run_backward(folder: Path, path: str, budget: int) -> None:
+    engine = toy_engine(folder, path=path, micro_batch_tokens=budget)
+    prompts = _prompts(engine, 4)
+    continuations = [[(3, 4, 5), (3, 6)], [(7, 8)], [(3, 4), (9, 9, 9)], [(5,)]]
+    weights = torch.tensor([0.0, 2.0, 0.0, 0.0])
+    run: list[int] = []
+    for parameter in engine._parameters:
+        parameter.register_hook(lambda gradient: run.append(1))
+
+    def objective(weights: torch.Tensor) -> Objective:
+        def weighted(scores: TokenScores, part: slice) -> ObjectiveResult:
+            means = Means()
+            means.add("entropy", -scores.raw_logprobs_P_C_T.detach().sum(-1))
+            return ObjectiveResult((scores.logprobs_P_C_T.sum((1, 2)) * weights[part]).sum(), means)
+
+        return weighted
+
+    batch = Batch(prompts, continuations)
+    before = _weights(engine)
+    figures = engine.update(batch, objective(torch.zeros(4)), STEP).values()
+    assert run == []
+    assert torch.equal(_weights(engine), before)
+    assert (figures["loss"], figures["grad_norm"]) == (0.0, 0.0)
+    assert figures["entropy"] > 1.0
+
+    mixed = _gradient_of(engine, batch, objective(weights))
+    times = len(run)
+    assert times > 0
+    run.clear()
+    alone = _gradient_of(engine, Batch(prompts[1:2], continuations[1:2]), objective(weights[1:2]))
+    assert alone.abs().max() > 1e-2
+    assert torch.allclose(mixed, alone, atol=1e-5, rtol=1e-4)
+    # One group is run backward, whatever stands beside it.
+    assert times == len(run)
+
+
 def test_gradients_are_clipped_to_the_norm(folder: Path) -> None:
     seen: list[float] = []
     engine = toy_engine(folder, path="plain")

@@ -13,7 +13,7 @@ from typing import Any, Final
 import torch
 
 from candor.engines.base import Tokens, TokenScores
-from candor.engines.forward import Sampled, TokenCounts
+from candor.engines.forward import Sampled, TokenCounts, backward_from, score_gradients
 
 ROWS_PER_FORWARD: Final = 16
 """Continuations scored in one forward, to bound memory."""
@@ -116,6 +116,14 @@ class PlainPath:
         self, prefix: PlainPrefix, continuations: Sequence[Sequence[Tokens]], *, temperature: float
     ) -> TokenScores:
         """Run every continuation behind its prompt, right-padded, some rows at a time."""
+        groups = self._score_groups(prefix, continuations, temperature)
+        logprobs, raw_logprobs, mask = (torch.stack(parts) for parts in zip(*groups, strict=True))
+        return TokenScores(logprobs, raw_logprobs, mask)
+
+    def _score_groups(
+        self, prefix: PlainPrefix, continuations: Sequence[Sequence[Tokens]], temperature: float
+    ) -> list[list[torch.Tensor]]:
+        """Log-probabilities, raw ones and mask of each prompt's continuations, padded alike."""
         count = max(len(group) for group in continuations)
         length = max(len(tokens) for group in continuations for tokens in group)
         groups = []
@@ -128,8 +136,7 @@ class PlainPath:
                 padded = [torch.cat(parts) for parts in zip(*rows, strict=True)]
                 missing = (0, 0, 0, count - len(group))
                 groups.append([torch.nn.functional.pad(part, missing) for part in padded])
-        logprobs, raw_logprobs, mask = (torch.stack(parts) for parts in zip(*groups, strict=True))
-        return TokenScores(logprobs, raw_logprobs, mask)
+        return groups
 
     def backward(
         self,
@@ -140,8 +147,15 @@ class PlainPath:
         loss: Callable[[TokenScores, slice], torch.Tensor],
     ) -> None:
         """Add the gradients of a loss."""
-        scores = self.score(prefix, continuations, temperature=temperature)
-        torch.autograd.backward(loss(scores, slice(0, len(prefix.prompts))))
+        groups = self._score_groups(prefix, continuations, temperature)
+        scores = TokenScores(*(torch.stack(parts) for parts in zip(*groups, strict=True)))
+        whole = slice(0, len(prefix.prompts))
+        tensors: list[torch.Tensor] = []
+        gradients: list[torch.Tensor | None] = []
+        for kind, gradient in enumerate(score_gradients(scores, loss, whole)):
+            tensors += [group[kind] for group in groups]
+            gradients += [None] * len(groups) if gradient is None else [g if g.any() else None for g in gradient]
+        backward_from(tensors, gradients)
 
     def _score_rows(
         self, prompt: Tokens, rows: Sequence[Tokens], length: int, temperature: float

@@ -17,7 +17,7 @@ import torch
 from numpy.typing import NDArray
 
 from candor.engines.base import Tokens, TokenScores
-from candor.engines.forward import Sampled, TokenCounts
+from candor.engines.forward import Sampled, TokenCounts, backward_from, score_gradients
 from candor.engines.microbatch import split_by_size
 from candor.engines.tree.attention import PASS_ARGUMENT, Heads, KeyValue, TreePass, tree_attention_enabled
 from candor.engines.tree.decode import Branches
@@ -229,13 +229,17 @@ class PrefixTreePath:
         tries = self._tries(prefix, continuations, temperature)
         header = [(as_leaf(keys), as_leaf(values)) for keys, values in prefix.header]
         collected: list[list[torch.Tensor]] = []
+        anything = False
         limit = NODES_PER_BACKWARD.get(self._heads.device.type, NODES_PER_BACKWARD["cpu"])
         for part in split_by_size([len(trie.tokens) for trie in tries], slice(0, len(tries)), limit):
             leaves = prefix.detached(part, header)
-            value = loss(self._score_tries(leaves, tries[part], temperature), part)
-            torch.autograd.backward(value)
+            scores = self._score_tries(leaves, tries[part], temperature)
+            gradients = score_gradients(scores, loss, part)
+            anything |= backward_from((scores.logprobs_P_C_T, scores.raw_logprobs_P_C_T), gradients)
             collected.append([_gradient(tensor) for tensor in leaves.tensors()])
-            del leaves, value
+            del leaves, scores, gradients
+        if not anything:
+            return  # nor is there a gradient for the prompts
         ends = [
             (tensor, _gradient(leaf))
             for pair, leaves in zip(prefix.header, header, strict=True)
