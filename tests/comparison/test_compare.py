@@ -271,7 +271,7 @@ def test_study_files_that_cannot_be_used_are_named(tmp_path: Path) -> None:
         compare_files(path, path)
 
 
-def test_papers_row_rules(tmp_path: Path) -> None:
+def test_the_studys_row_rules(tmp_path: Path) -> None:
     base = [
         study_row(1, "PASS", "PASS", "LABEL=PASS\nCONF=0.9"),
         study_row(2, "PASS", "NA", "LABEL=<NA>\nCONF=<0.4>"),  # brackets: paired, but no confidence

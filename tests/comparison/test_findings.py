@@ -1,4 +1,4 @@
-"""Verdicts by rule, and results of runs and seeds."""
+"""Findings by rule, and results of runs and seeds."""
 
 from __future__ import annotations
 
@@ -8,9 +8,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from fake_run import in_old_words
 from places import DATA_FILES
 
-from candor.comparison.findings import judge
+from candor.comparison.findings import findings_on
 from candor.comparison.results import read_results, run_results, write_results
 from candor.errors import PredictionError, RunError
 from candor.metrics.schema import check_results
@@ -42,12 +43,12 @@ def variant(comparison: dict[str, Any], role: str, rise: float, p: float, accura
 @pytest.mark.parametrize(
     ("rise", "p", "holds"), [(0.15, 0.001, True), (0.10, 0.001, False), (0.15, 0.01, False), (-0.2, 0.001, False)]
 )
-def test_first_claim(comparison: dict[str, Any], rise: float, p: float, holds: bool) -> None:
-    verdict = judge([variant(comparison, "in_domain", rise, p)])[0]
-    assert verdict["holds"] is holds
-    assert verdict["text"].startswith("Holds" if holds else "Does not hold")
-    assert f"{100 * rise:+.1f} points" in verdict["text"]
-    assert verdict["against"] == []
+def test_first_hypothesis(comparison: dict[str, Any], rise: float, p: float, holds: bool) -> None:
+    finding = findings_on([variant(comparison, "in_domain", rise, p)])[0]
+    assert finding["holds"] is holds
+    assert finding["text"].startswith("Holds" if holds else "Does not hold")
+    assert f"{100 * rise:+.1f} points" in finding["text"]
+    assert finding["against"] == []
 
 
 @pytest.mark.parametrize(
@@ -60,26 +61,26 @@ def test_first_claim(comparison: dict[str, Any], rise: float, p: float, holds: b
         (-0.03, 0.001, 0.0, False),
     ],
 )
-def test_second_claim(comparison: dict[str, Any], rise: float, p: float, accuracy: float, holds: bool) -> None:
-    verdict = judge([variant(comparison, "out_of_domain", rise, p, accuracy)])[1]
-    assert verdict["holds"] is holds
-    assert "accuracy" in verdict["text"]
+def test_second_hypothesis(comparison: dict[str, Any], rise: float, p: float, accuracy: float, holds: bool) -> None:
+    finding = findings_on([variant(comparison, "out_of_domain", rise, p, accuracy)])[1]
+    assert finding["holds"] is holds
+    assert "accuracy" in finding["text"]
 
 
-def test_every_dataset_must_meet_a_claim(comparison: dict[str, Any]) -> None:
+def test_every_dataset_must_meet_a_hypothesis(comparison: dict[str, Any]) -> None:
     both = [variant(comparison, "out_of_domain", rise, 0.001) for rise in (0.05, -0.05)]
-    verdict = judge(both)[1]
-    assert verdict["holds"] is False
-    assert "1 of 2 datasets" in verdict["text"]
-    assert len(verdict["evidence"]) == 2
+    finding = findings_on(both)[1]
+    assert finding["holds"] is False
+    assert "1 of 2 datasets" in finding["text"]
+    assert len(finding["evidence"]) == 2
 
 
-def test_claims_without_figures_stay_open(comparison: dict[str, Any]) -> None:
-    first, second = judge([])
+def test_hypotheses_without_figures_stay_open(comparison: dict[str, Any]) -> None:
+    first, second = findings_on([])
     assert first["holds"] is second["holds"] is None
     unknown = variant(comparison, "in_domain", 0.2, 0.001)
     unknown["differences"]["na_recall"] |= {"value": None, "interval": None, "p_holm": None, "reason": "no NA"}
-    assert judge([unknown])[0]["holds"] is None
+    assert findings_on([unknown])[0]["holds"] is None
 
 
 def test_what_speaks_against_is_listed(comparison: dict[str, Any]) -> None:
@@ -87,10 +88,10 @@ def test_what_speaks_against_is_listed(comparison: dict[str, Any]) -> None:
     shaky["warnings"] = ["Compared although the prompts differ."]
     shaky["confusion"]["base"] = [[50, 0, 0, 0], [0, 50, 0, 0], [0, 0, 70, 30]]
     shaky["differences"]["fail_recall"] |= {"value": -0.1, "interval": [-0.15, -0.05]}
-    verdict = judge([shaky], {"wiki": ["claims alone tell NA", "wiki: named already"]})[0]
-    text = "\n".join(verdict["against"])
-    assert verdict["holds"] is True
-    assert "wiki: named already" in verdict["against"]
+    finding = findings_on([shaky], {"wiki": ["claims alone tell NA", "wiki: named already"]})[0]
+    text = "\n".join(finding["against"])
+    assert finding["holds"] is True
+    assert "wiki: named already" in finding["against"]
     for part in ("claims alone tell NA", "prompts differ", "reaches down to +8.0", "30 NA examples", "FAIL recall"):
         assert part in text, part
 
@@ -115,9 +116,17 @@ def test_other_shapes_are_refused(tmp_path: Path) -> None:
 
 def test_run_results_round_trip(comparison: dict[str, Any], tmp_path: Path) -> None:
     results = run_results({"name": "demo", "seed": 0}, [variant(comparison, "in_domain", 0.2, 0.001)])
-    assert [verdict["holds"] for verdict in results["verdicts"]] == [True, None]
+    assert [finding["holds"] for finding in results["findings"]] == [True, None]
     write_results(tmp_path / "r.json", results)
     assert read_results(tmp_path / "r.json") == json.loads(json.dumps(results))
+
+
+def test_results_of_the_schema_before_are_still_read(tmp_path: Path) -> None:
+    example = json.loads(EXAMPLE.read_text())
+    (tmp_path / "r.json").write_text(json.dumps(in_old_words(example)))
+    assert read_results(tmp_path / "r.json") == example
+    (tmp_path / "c.json").write_text(json.dumps(in_old_words(example)["comparisons"][0]))
+    assert read_results(tmp_path / "c.json") == example["comparisons"][0]
 
 
 def test_seeds_by_hand() -> None:

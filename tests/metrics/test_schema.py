@@ -38,7 +38,7 @@ def change(value: dict[str, Any], key: str, new: Any) -> None:
 @pytest.mark.parametrize(
     ("break_it", "words"),
     [
-        (lambda r: r.pop("verdicts"), r"results: verdicts: Field required"),
+        (lambda r: r.pop("findings"), r"results: findings: Field required"),
         (lambda r: r["comparisons"][1]["rows"].pop("used"), r"results: comparisons\.1\.rows\.used: Field required"),
         (lambda r: change(r["comparisons"][0], "role", "other"), r"results: comparisons\.0\.role: .*'in_domain'"),
         (

@@ -20,11 +20,11 @@ from candor.report.arms import (
     is_significant,
     overall,
 )
-from candor.report.runs import Run
+from candor.report.runs import SavedRun
 
 
-def run(name: str, values: dict[str, Any]) -> Run:
-    return Run(name=name, folder=Path(), results=values)
+def run(name: str, values: dict[str, Any]) -> SavedRun:
+    return SavedRun(name=name, folder=Path(), results=values)
 
 
 @pytest.mark.parametrize(

@@ -9,12 +9,12 @@ from fake_run import results, steps
 
 from candor.report.arms import Arm, arms_of
 from candor.report.figures import calibration_figures, effect_figures, training_figures, training_warnings
-from candor.report.runs import Run
+from candor.report.runs import SavedRun
 
 
 def arm(name: str, *, role: str = "wiki", log: bool = False) -> Arm:
     values = results(role_of={role: "in_domain"})
-    return Arm(name, (Run(name=name, folder=Path(), results=values, steps=steps(20) if log else []),))
+    return Arm(name, (SavedRun(name=name, folder=Path(), results=values, steps=steps(20) if log else []),))
 
 
 def test_each_dataset_has_reliability_risk_coverage_and_confidence() -> None:
@@ -33,7 +33,7 @@ def test_answers_without_confidence_leave_no_figure_and_a_sentence() -> None:
     values = results()
     values["comparisons"] = values["comparisons"][:1]
     values["comparisons"][0]["curves"] = {}
-    (group,) = calibration_figures(arms_of([Run(name="x", folder=Path(), results=values)]))
+    (group,) = calibration_figures(arms_of([SavedRun(name="x", folder=Path(), results=values)]))
     assert group.drawings == ()
     assert "wiki: no answers with a confidence" in group.missing[0]
 
@@ -46,7 +46,7 @@ def test_effects_name_dataset_and_arm() -> None:
 
 
 def test_seeds_show_lowest_and_highest_instead_of_one_interval() -> None:
-    runs = [Run(name=f"one/{n}", folder=Path(), results=results(shift=0.1 * n)) for n in range(2)]
+    runs = [SavedRun(name=f"one/{n}", folder=Path(), results=results(shift=0.1 * n)) for n in range(2)]
     assert "wiki (trained on) +40 points (+35 to +45)" in effect_figures(arms_of(runs)).drawings[0].description
 
 
@@ -93,7 +93,7 @@ def test_more_arms_than_colours_take_several_panels() -> None:
 
 def test_a_collapse_that_comes_and_goes_is_told_once_with_its_steps() -> None:
     rows = [{"step": 3, "warnings": ["few groups (0.81)"]}, {"step": 5}, {"step": 9, "warnings": ["few groups (0.93)"]}]
-    runs = [Run(name=name, folder=Path(), results={}, steps=rows) for name in ("a", "b")]
+    runs = [SavedRun(name=name, folder=Path(), results={}, steps=rows) for name in ("a", "b")]
     assert training_warnings(runs) == [f"{name}: few groups (0.81), from step 3 and 9" for name in ("a", "b")]
 
 

@@ -13,12 +13,12 @@ from rich.console import Console
 
 from candor.report import formats, tables
 from candor.report.arms import Arm, arms_of
-from candor.report.runs import Run
+from candor.report.runs import SavedRun
 from candor.report.tables import Cell, Group, Row, Table
 
 
-def run(name: str, values: dict[str, Any]) -> Run:
-    return Run(name=name, folder=Path(), results=values)
+def run(name: str, values: dict[str, Any]) -> SavedRun:
+    return SavedRun(name=name, folder=Path(), results=values)
 
 
 def shown(renderable: Any, width: int) -> str:

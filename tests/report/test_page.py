@@ -20,13 +20,13 @@ from candor.files import read_json, write_json
 from candor.report.arms import arms_of
 from candor.report.figures import Figures
 from candor.report.page import build_page, render_page, report_run
-from candor.report.runs import Run
+from candor.report.runs import SavedRun
 from candor.report.style import DARK, PAPER
 
 MAX_BYTES = 3_000_000
 
 SECTIONS = [
-    *("verdicts", "results", "transfer", "confidence", "effects"),
+    *("findings", "results", "transfer", "confidence", "effects"),
     *("training", "audit", "predictions", "provenance"),
 ]
 VOID = {"meta", "input", "br", "img", "link", "hr"}
@@ -140,7 +140,7 @@ def test_the_policy_allows_our_script_alone(html: str, outline: Outline) -> None
     assert f"script-src 'sha256-{digest}';" in policy
 
 
-def test_the_verdicts_come_with_their_numbers_and_what_speaks_against_them(outline: Outline) -> None:
+def test_the_findings_come_with_their_numbers_and_what_speaks_against_them(outline: Outline) -> None:
     text = " ".join(outline.text.split())
     assert "Trained on wiki, the model says NA to 74.0 % of the claims that lack evidence (39.0 % before)" in text
     assert "Holds" in text
@@ -231,7 +231,7 @@ def test_predictions_give_way_to_what_else_is_long(tmp_path: Path, size: int, sa
 def test_figures_that_can_be_done_without_make_room(tmp_path: Path) -> None:
     values = results()
     values["comparisons"] = values["comparisons"][:1]
-    runs = [Run(name=name, folder=tmp_path, results=values, steps=steps(20)) for name in ("a", "b")]
+    runs = [SavedRun(name=name, folder=tmp_path, results=values, steps=steps(20)) for name in ("a", "b")]
     drawn = Figures.of(arms_of(runs))
     assert drawn.within(10**9) is drawn
     smaller = drawn.within(10**5)

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from candor.report.predictions import browsable, script_json
-from candor.report.runs import Run
+from candor.report.runs import SavedRun
 from candor.types import LABELS, Prediction, Validity
 
 
@@ -28,8 +28,8 @@ def prediction(name: str, label: int | None, *, confidence: float = 0.5, claim: 
     )
 
 
-def of(base: list[Prediction], trained: list[Prediction]) -> Run:
-    return Run(name="r", folder=Path(), results={}, predictions={"base": {"d": base}, "trained": {"d": trained}})
+def of(base: list[Prediction], trained: list[Prediction]) -> SavedRun:
+    return SavedRun(name="r", folder=Path(), results={}, predictions={"base": {"d": base}, "trained": {"d": trained}})
 
 
 def test_predictions_are_paired_by_id_in_file_order() -> None:

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from fake_run import HOSTILE, predictions, results, write_run
+from fake_run import HOSTILE, in_old_words, predictions, results, write_run
 
 from candor.errors import DataError, RunError
+from candor.report.arms import Arm
 from candor.report.predictions import browsable
 from candor.report.runs import comparison_run, find_runs, load_run
-from candor.report.sections import warnings
+from candor.report.sections import finding_rows, warnings
 
 
 def test_a_run_is_read_with_all_its_parts(tmp_path: Path) -> None:
@@ -68,7 +70,14 @@ def test_a_broken_file_is_named(tmp_path: Path, name: str, text: str, kind: type
         load_run(run)
 
 
-def test_the_published_files_make_a_run_with_verdicts(shared_data: Path) -> None:
+def test_results_of_the_schema_before_are_read_in_todays_words(tmp_path: Path) -> None:
+    now = results()
+    run = load_run(write_run(tmp_path / "old", values=in_old_words(now)))
+    assert run.results["findings"] == now["findings"]
+    assert finding_rows([Arm("old", (run,))]) == finding_rows([Arm("old", (replace(run, results=now),))]) != []
+
+
+def test_the_published_files_make_a_run_with_findings(shared_data: Path) -> None:
     from candor.comparison.compare import compare_files
 
     base, trained = (
@@ -76,7 +85,7 @@ def test_the_published_files_make_a_run_with_verdicts(shared_data: Path) -> None
     )
     found = compare_files(base, trained, dataset="fever", role="in_domain", resamples=50)
     run = comparison_run(found, base, trained)
-    assert [verdict["claim"] for verdict in run.results["verdicts"]] == [1, 2]
+    assert [finding["hypothesis"] for finding in run.results["findings"]] == [1, 2]
     data = browsable([run])
     assert data["kept"] == data["total"] == 1000
     assert {example["dataset"] for example in data["examples"]} == {"fever"}

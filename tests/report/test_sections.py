@@ -10,21 +10,21 @@ from fake_run import results
 
 from candor.report import sections
 from candor.report.arms import Arm, arms_of
-from candor.report.runs import Run
+from candor.report.runs import SavedRun
 from candor.report.tables import Cell
 
 
-def run(name: str = "r", values: dict[str, Any] | None = None, **parts: Any) -> Run:
-    return Run(name=name, folder=Path(), results=results() if values is None else values, **parts)
+def run(name: str = "r", values: dict[str, Any] | None = None, **parts: Any) -> SavedRun:
+    return SavedRun(name=name, folder=Path(), results=results() if values is None else values, **parts)
 
 
-def verdict(holds: bool | None, **values: Any) -> dict[str, Any]:
-    found = {"claim": 1, "title": "Claim 1", "text": "It rose by 3.", "evidence": ["n = 3"], "against": []}
+def finding(holds: bool | None, **values: Any) -> dict[str, Any]:
+    found = {"hypothesis": 1, "title": "Hypothesis 1", "text": "It rose by 3.", "evidence": ["n = 3"], "against": []}
     return found | {"holds": holds} | values
 
 
-def judged(*holds: bool | None) -> list[Run]:
-    return [run(f"a/{seed}", {"verdicts": [verdict(found)]}) for seed, found in enumerate(holds)]
+def decided(*holds: bool | None) -> list[SavedRun]:
+    return [run(f"a/{seed}", {"findings": [finding(hold)]}) for seed, hold in enumerate(holds)]
 
 
 def test_the_summary_says_what_was_before_and_after() -> None:
@@ -56,29 +56,29 @@ def test_arms_are_named_in_the_summary_where_there_are_several() -> None:
         ((True, None), "Holds in 1 of 2 seeds", ""),
     ],
 )
-def test_a_claim_holds_in_so_many_seeds(holds: tuple[bool | None, ...], badge: str, tone: str) -> None:
-    ((card,),) = sections.verdict_rows([Arm("a", tuple(judged(*holds)))])
-    assert (card.title, card.badge, card.tone) == ("Claim 1", badge, tone)
+def test_a_hypothesis_holds_in_so_many_seeds(holds: tuple[bool | None, ...], badge: str, tone: str) -> None:
+    ((card,),) = sections.finding_rows([Arm("a", tuple(decided(*holds)))])
+    assert (card.title, card.badge, card.tone) == ("Hypothesis 1", badge, tone)
 
 
-def test_verdicts_of_one_arm_stand_side_by_side_and_of_several_claim_by_claim() -> None:
-    values = {"verdicts": [verdict(True), verdict(False, claim=2, title="Claim 2")]}
-    assert [[card.title for card in row] for row in sections.verdict_rows([Arm("a", (run("a", values),))])] == [
-        ["Claim 1", "Claim 2"]
+def test_findings_of_one_arm_stand_side_by_side_and_of_several_hypothesis_by_hypothesis() -> None:
+    values = {"findings": [finding(True), finding(False, hypothesis=2, title="Hypothesis 2")]}
+    assert [[card.title for card in row] for row in sections.finding_rows([Arm("a", (run("a", values),))])] == [
+        ["Hypothesis 1", "Hypothesis 2"]
     ]
-    both = [Arm("a", (run("a", values),)), Arm("b", (run("b", {"verdicts": [verdict(None)]}),))]
-    assert [[card.title for card in row] for row in sections.verdict_rows(both)] == [
-        ["Claim 1: a", "Claim 1: b"],
-        ["Claim 2: a"],
+    both = [Arm("a", (run("a", values),)), Arm("b", (run("b", {"findings": [finding(None)]}),))]
+    assert [[card.title for card in row] for row in sections.finding_rows(both)] == [
+        ["Hypothesis 1: a", "Hypothesis 1: b"],
+        ["Hypothesis 2: a"],
     ]
-    assert sections.verdict_rows([Arm("a", (run("a", {}),))]) == []
+    assert sections.finding_rows([Arm("a", (run("a", {}),))]) == []
 
 
-def test_a_warning_that_a_verdict_lists_is_not_said_twice() -> None:
+def test_a_warning_that_a_finding_lists_is_not_said_twice() -> None:
     values = {
         "comparisons": [],
         "warnings": ["listed", "new"],
-        "verdicts": [verdict(True, against=["listed"])],
+        "findings": [finding(True, against=["listed"])],
     }
     assert sections.warnings([run("r", values)]) == ["new"]
     audited = run("s", values, audit={"warnings": ["new", "of the data"]})
@@ -88,7 +88,7 @@ def test_a_warning_that_a_verdict_lists_is_not_said_twice() -> None:
 def test_warnings_tell_what_was_allowed_and_by_whose_rules() -> None:
     values = results()
     values["warnings"] = []
-    values["verdicts"] = []
+    values["findings"] = []
     values["comparisons"] = [values["comparisons"][0] | {"warnings": ["few rows"], "allowed": ["prompt", "seed"]}]
     values["comparisons"][0]["conventions"] = "paper"
     assert sections.warnings([run("r", values)]) == [

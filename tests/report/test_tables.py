@@ -10,12 +10,12 @@ from fake_run import results
 
 from candor.report import tables
 from candor.report.arms import arms_of
-from candor.report.runs import Run
+from candor.report.runs import SavedRun
 from candor.report.tables import Cell, Row, Table
 
 
-def run(name: str, values: dict[str, Any]) -> Run:
-    return Run(name=name, folder=Path(), results=values)
+def run(name: str, values: dict[str, Any]) -> SavedRun:
+    return SavedRun(name=name, folder=Path(), results=values)
 
 
 def row(table: Table, header: str, group: int = 0) -> Row:

@@ -106,6 +106,18 @@ def predictions(dataset: str, *, stage: str, count: int, hostile: bool) -> list[
     return rows
 
 
+def in_old_words(values: dict[str, Any]) -> dict[str, Any]:
+    """A run's results as schema 1 had them."""
+    old: dict[str, Any] = json.loads(json.dumps(values))
+    old["schema"] = 1
+    for one in old["comparisons"]:
+        one["schema"] = 1
+    old["verdicts"] = old.pop("findings")
+    for one in old["verdicts"]:
+        one["claim"] = one.pop("hypothesis")
+    return old
+
+
 def write_run(
     folder: Path,
     *,
@@ -122,7 +134,7 @@ def write_run(
     values["run"]["seed"] = seed
     if hostile:
         values["run"]["name"] = HOSTILE
-        values["verdicts"][0]["text"] = HOSTILE
+        values["findings"][0]["text"] = HOSTILE
         values["warnings"] = [HOSTILE]
     if "results.json" not in leave_out:
         write_json(folder / "results.json", values)

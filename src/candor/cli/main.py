@@ -173,7 +173,8 @@ def compare(
     in_domain: Annotated[
         bool | None,
         typer.Option(
-            "--in-domain/--out-of-domain", help="Whether the model was trained on this dataset, to judge claims."
+            "--in-domain/--out-of-domain",
+            help="Whether the model was trained on this dataset, for the findings.",
         ),
     ] = None,
     resamples: Annotated[int, typer.Option("--resamples", min=1, help="Bootstrap resamples.")] = 10_000,

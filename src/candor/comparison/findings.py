@@ -1,4 +1,4 @@
-"""The two claims, judged by rule from results, in words with the numbers, and with what speaks against them."""
+"""What results say of the study's two hypotheses: by rule, in words with the numbers, and with what speaks against."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from candor.run_folder import SIDES
 from candor.types import LABELS, Label
 
 RISE: Final = 0.10
-"""Claim 1: NA recall rises by more than this in domain (the study's claim)."""
+"""Hypothesis 1: NA recall rises by more than this in domain (the study's words)."""
 
 MARGIN: Final = 0.02
-"""Claim 2: accuracy does not fall if its difference is at least 0, or its whole interval lies above minus this."""
+"""Hypothesis 2: accuracy does not fall if its difference is at least 0, or its whole interval lies above minus this."""
 
 _TITLES: Final = {
     1: f"In domain, NA recall rises by more than {100 * RISE:.0f} points",
@@ -21,57 +21,58 @@ _TITLES: Final = {
 }
 
 
-def judge(
+def findings_on(
     comparisons: Sequence[schema.Comparison], audit: Mapping[str, Sequence[str]] | None = None
-) -> list[schema.Verdict]:
-    """Judge both claims.
+) -> list[schema.Finding]:
+    """Say of both hypotheses whether they hold.
 
-    Claim 1 holds if on every dataset with role ``in_domain`` NA recall rises by more than ``RISE`` with a corrected p
-    below the level in the settings. Claim 2 holds if on every dataset with role ``out_of_domain`` NA recall rises with
-    such a p, and accuracy does not fall. A claim without such a dataset, or without the figures, is left open.
+    Hypothesis 1 holds if on every dataset with role ``in_domain`` NA recall rises by more than ``RISE`` with a
+    corrected p below the level in the settings. Hypothesis 2 holds if on every dataset with role ``out_of_domain`` NA
+    recall rises with such a p, and accuracy does not fall. One without such a dataset, or without the figures, is left
+    open.
 
     Args:
         comparisons: one per dataset.
-        audit: for each dataset, sentences about shortcuts in its examples; they are listed against the claims.
+        audit: for each dataset, sentences about shortcuts in its examples; they are listed against the findings.
     """
     parts: dict[int, list[schema.Comparison]] = {
         1: [one for one in comparisons if one["role"] == "in_domain"],
         2: [one for one in comparisons if one["role"] == "out_of_domain"],
     }
-    return [_verdict(claim, chosen, audit or {}) for claim, chosen in parts.items()]
+    return [_finding(hypothesis, chosen, audit or {}) for hypothesis, chosen in parts.items()]
 
 
-def _verdict(
-    claim: int, comparisons: Sequence[schema.Comparison], audit: Mapping[str, Sequence[str]]
-) -> schema.Verdict:
-    outcomes = [_holds(claim, one) for one in comparisons]
-    against = [sentence for one in comparisons for sentence in _against(claim, one, audit.get(one["dataset"], ()))]
+def _finding(
+    hypothesis: int, comparisons: Sequence[schema.Comparison], audit: Mapping[str, Sequence[str]]
+) -> schema.Finding:
+    outcomes = [_holds(hypothesis, one) for one in comparisons]
+    against = [sentence for one in comparisons for sentence in _against(hypothesis, one, audit.get(one["dataset"], ()))]
     holds = False if False in outcomes else None if None in outcomes or not outcomes else True
     if not outcomes:
-        where = "in domain" if claim == 1 else "out of domain"
+        where = "in domain" if hypothesis == 1 else "out of domain"
         text = f"Left open: nothing was evaluated {where}."
     else:
         met = [one["dataset"] for one, outcome in zip(comparisons, outcomes, strict=True) if outcome]
         count = f"{len(met)} of {len(outcomes)} datasets" if len(outcomes) > 1 else comparisons[0]["dataset"]
         head = {True: "Holds", False: "Does not hold", None: "Left open"}[holds]
         text = f"{head}: " + (f"met on {count}" if met or len(outcomes) > 1 else f"not met on {count}") + ". "
-        text += " ".join(_numbers(claim, one) for one in comparisons)
+        text += " ".join(_numbers(hypothesis, one) for one in comparisons)
     return {
-        "claim": claim,
-        "title": _TITLES[claim],
+        "hypothesis": hypothesis,
+        "title": _TITLES[hypothesis],
         "holds": holds,
         "text": text,
-        "evidence": [_numbers(claim, one) for one in comparisons],
+        "evidence": [_numbers(hypothesis, one) for one in comparisons],
         "against": against,
     }
 
 
-def _holds(claim: int, results: schema.Comparison) -> bool | None:
+def _holds(hypothesis: int, results: schema.Comparison) -> bool | None:
     rise = results["differences"].get("na_recall")
     if rise is None or rise["value"] is None or rise["p_holm"] is None:
         return None
     significant = rise["p_holm"] < results["settings"]["significance"]
-    if claim == 1:
+    if hypothesis == 1:
         return significant and rise["value"] > RISE
     accuracy = results["differences"].get("accuracy")
     if accuracy is None or accuracy["value"] is None:
@@ -97,9 +98,9 @@ def _points(difference: schema.Difference) -> str:
     return text
 
 
-def _numbers(claim: int, results: schema.Comparison) -> str:
+def _numbers(hypothesis: int, results: schema.Comparison) -> str:
     text = results["dataset"]
-    for name, title in (("na_recall", "NA recall"), ("accuracy", "accuracy"))[:claim]:
+    for name, title in (("na_recall", "NA recall"), ("accuracy", "accuracy"))[:hypothesis]:
         sides = [results["metrics"][side].get(name) for side in SIDES]
         levels = " -> ".join(
             "?" if figure is None or figure["value"] is None else f"{100 * figure['value']:.1f} %" for figure in sides
@@ -110,14 +111,14 @@ def _numbers(claim: int, results: schema.Comparison) -> str:
     return text + "."
 
 
-def _against(claim: int, results: schema.Comparison, audit: Sequence[str]) -> list[str]:
+def _against(hypothesis: int, results: schema.Comparison, audit: Sequence[str]) -> list[str]:
     name = results["dataset"]
     found = [
         sentence if sentence.startswith(f"{name}:") else f"{name}: {sentence}"
         for sentence in [*audit, *results["warnings"]]
     ]
     rise = results["differences"].get("na_recall")
-    if claim == 1 and rise is not None and rise["interval"] is not None and rise["value"] is not None:
+    if hypothesis == 1 and rise is not None and rise["interval"] is not None and rise["value"] is not None:
         low = rise["interval"][0]
         if rise["value"] > RISE >= low:
             found.append(f"{name}: the interval of the rise reaches down to {100 * low:+.1f} points.")

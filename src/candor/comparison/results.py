@@ -1,4 +1,4 @@
-"""A run's results: its comparisons and verdicts in one checked file."""
+"""A run's results: its comparisons and findings in one checked file."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, cast
 
-from candor.comparison.findings import judge
+from candor.comparison.findings import findings_on
 from candor.files import read_json, write_json
 from candor.metrics import schema
 
@@ -18,7 +18,7 @@ def run_results(
     audit: Mapping[str, Sequence[str]] | None = None,
     warnings: Sequence[str] = (),
 ) -> schema.RunResults:
-    """Put a run's comparisons together and judge the claims.
+    """Put a run's comparisons together, and say what they find of the study's hypotheses.
 
     Args:
         run: what the run says of itself: name, recipe, seed, versions; JSON values.
@@ -31,7 +31,7 @@ def run_results(
         "kind": "run",
         "run": dict(run),
         "comparisons": list(comparisons),
-        "verdicts": judge(comparisons, audit),
+        "findings": findings_on(comparisons, audit),
         "warnings": list(warnings),
     }
 
@@ -47,12 +47,14 @@ def write_results(path: Path | str, results: schema.Comparison | schema.RunResul
 
 
 def read_results(path: Path | str) -> schema.Comparison | schema.RunResults | schema.SeedResults:
-    """Read and check what :func:`write_results` wrote.
+    """Read and check what :func:`write_results` wrote, of this schema or the one before.
 
     Raises:
         DataError: the file is missing or not JSON.
-        PredictionError: it does not hold results of this version's shape.
+        PredictionError: it does not hold results of a shape that is known.
     """
     results = read_json(path)
+    if isinstance(results, Mapping):
+        results = schema.in_current_words(results)
     schema.check_results(results)
     return cast("schema.Comparison | schema.RunResults | schema.SeedResults", results)

@@ -1,4 +1,4 @@
-"""From a run folder's prediction files to its results: one comparison per dataset, and the verdicts."""
+"""From a run folder's prediction files to its results: one comparison per dataset, and the findings."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ def compare_run(folder: Path) -> schema.RunResults:
 
 
 def _against(run: RunFolder, recipe: Recipe) -> dict[str, list[str]]:
-    """What speaks against claims about each dataset: the audit's warnings, and prompts of it that training has read."""
+    """What speaks against findings on each dataset: the audit's warnings, and prompts of it that training has read."""
     warnings = read_json(run.audit)["warnings"] if run.audit.is_file() else []
     read = [
         f"{source}: training has read prompts of its training split, without labels." for source in recipe.unlabelled()

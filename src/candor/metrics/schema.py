@@ -13,7 +13,7 @@ from typing_extensions import TypedDict
 
 from candor.errors import PredictionError
 
-SCHEMA: Final = 1
+SCHEMA: Final = 2
 """Raised when a key changes its meaning or goes away; new keys do not raise it."""
 
 Interval = tuple[float, float]
@@ -197,10 +197,10 @@ class Comparison(TypedDict):
     warnings: list[str]
 
 
-class Verdict(TypedDict):
-    """A claim judged by rule; ``holds`` is ``None`` where the run cannot say."""
+class Finding(TypedDict):
+    """What a run says of one of the study's two hypotheses; ``holds`` is ``None`` where it cannot say."""
 
-    claim: int
+    hypothesis: int
     title: str
     holds: bool | None
     text: str
@@ -209,7 +209,7 @@ class Verdict(TypedDict):
 
 
 class RunResults(TypedDict):
-    """A run's ``results.json``: one comparison per dataset, in the order of the recipe, and the verdicts.
+    """A run's ``results.json``: one comparison per dataset, in the order of the recipe, and the findings.
 
     ``run`` is what the run says of itself (name, recipe, seed, versions); reports print it as it is.
     """
@@ -218,7 +218,7 @@ class RunResults(TypedDict):
     kind: Literal["run"]
     run: dict[str, Any]
     comparisons: list[Comparison]
-    verdicts: list[Verdict]
+    findings: list[Finding]
     warnings: list[str]
 
 
@@ -254,6 +254,24 @@ class SeedResults(TypedDict):
 
 
 _KINDS: Final[dict[str, Any]] = {"comparison": Comparison, "run": RunResults, "seeds": SeedResults}
+
+
+def in_current_words(results: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Results of schema 1 as they would be written now: its verdicts on claims are findings on hypotheses.
+
+    Results of any other schema are returned as they are.
+    """
+    if results.get("schema") != 1:
+        return results
+    current = {("findings" if key == "verdicts" else key): value for key, value in results.items()}
+    current["schema"] = SCHEMA
+    if results.get("kind") == "run":
+        current["comparisons"] = [in_current_words(one) for one in results.get("comparisons", ())]
+        current["findings"] = [
+            {("hypothesis" if key == "claim" else key): value for key, value in one.items()}
+            for one in results.get("verdicts", ())
+        ]
+    return current
 
 
 def check_results(results: object) -> None:

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from candor.report.runs import Run
+from candor.report.runs import SavedRun
 
 _SEED = re.compile(r"^\d+$|/\d+$|(?:^|[-_./])(?:seed|s)[-_=]?\d+$", re.IGNORECASE)
 
@@ -46,7 +46,7 @@ class Arm:
     """
 
     name: str
-    runs: tuple[Run, ...]
+    runs: tuple[SavedRun, ...]
 
     @property
     def trained_on(self) -> tuple[str, ...]:
@@ -68,7 +68,7 @@ class Arm:
         return Spread.of([figure(item, side, metric).get("value") for item in self.on(dataset)])
 
 
-def comparisons(run: Run) -> list[Comparison]:
+def comparisons(run: SavedRun) -> list[Comparison]:
     """The run's comparisons, one per dataset; a lone comparison counts as a run with one."""
     if run.results.get("kind") == "comparison":
         return [run.results]
@@ -100,12 +100,12 @@ def is_significant(comparison: Comparison, metric: str) -> bool | None:
     return None if p is None else bool(p < comparison["settings"]["significance"])
 
 
-def arms_of(runs: Sequence[Run]) -> list[Arm]:
+def arms_of(runs: Sequence[SavedRun]) -> list[Arm]:
     """Group runs by arm, in the order in which arms appear.
 
     Runs named ``<arm>/seed-1``, ``<arm>/2`` or ``<arm>-seed3`` are seeds of one arm.
     """
-    grouped: dict[str, list[Run]] = {}
+    grouped: dict[str, list[SavedRun]] = {}
     for run in runs:
         name = _SEED.sub("", run.name) if len(runs) > 1 else run.name
         grouped.setdefault(name or "trained", []).append(run)

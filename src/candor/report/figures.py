@@ -9,7 +9,7 @@ from typing import Any, Final
 from candor.report import plots, wording
 from candor.report.arms import Arm, Comparison, Spread, datasets_of, difference
 from candor.report.plots import Effect, Histogram, Series
-from candor.report.runs import Run
+from candor.report.runs import SavedRun
 from candor.report.style import LABEL_ROLES, SERIES, Drawing, role_of
 
 EFFECTS = ("na_recall", "accuracy", "macro_f1", "auroc", "brier", "ece")
@@ -172,7 +172,7 @@ def training_figures(arms: Sequence[Arm]) -> list[FigureGroup]:
     return groups
 
 
-def training_warnings(runs: Sequence[Run]) -> list[str]:
+def training_warnings(runs: Sequence[SavedRun]) -> list[str]:
     """What the training loop itself warned of: each sign once per run, with the steps at which it began."""
     steps: dict[tuple[str, str], list[str]] = {}
     texts: dict[tuple[str, str], str] = {}
@@ -328,7 +328,9 @@ def _arm_curves(
     return [*faint, *means]
 
 
-def _mean_curve(runs: Sequence[Run], key: str, *, cumulative: bool = False) -> tuple[list[float], list[float]] | None:
+def _mean_curve(
+    runs: Sequence[SavedRun], key: str, *, cumulative: bool = False
+) -> tuple[list[float], list[float]] | None:
     by_step: dict[float, list[float]] = {}
     for run in runs:
         total = 0.0
@@ -344,7 +346,7 @@ def _mean_curve(runs: Sequence[Run], key: str, *, cumulative: bool = False) -> t
     return plots.thinned(steps, values)
 
 
-def _logged(run: Run, key: str) -> tuple[list[float], list[float]]:
+def _logged(run: SavedRun, key: str) -> tuple[list[float], list[float]]:
     """Steps and values where the log has a number under ``key``."""
     rows = [row for row in run.steps if isinstance(row.get("step"), int | float) and _is_number(row.get(key))]
     return [row["step"] for row in rows], [row[key] for row in rows]

@@ -13,7 +13,7 @@ from rich.table import Table as RichTable
 from rich.text import Text
 
 from candor.report.arms import Arm, comparisons, difference, figure
-from candor.report.runs import Run
+from candor.report.runs import SavedRun
 from candor.report.tables import HEADLINE, Cell, Table, comparison_table
 
 _NOWHERE = Path()
@@ -60,7 +60,7 @@ def terminal_table(results: Mapping[str, Any], metrics: Sequence[str] = HEADLINE
             limit are shown without.
         metrics: rows, by name; those that the results lack are left out.
     """
-    table = comparison_table(comparisons(Run(name="", folder=_NOWHERE, results=results)), metrics)
+    table = comparison_table(comparisons(SavedRun(name="", folder=_NOWHERE, results=results)), metrics)
     return Group(TerminalTable(table), Text(f"{table.caption} (*: significant.)", style="dim"))
 
 

@@ -20,7 +20,7 @@ from candor.report import formats, sections, tables
 from candor.report.arms import Arm, arms_of, comparisons, datasets_of
 from candor.report.figures import ARMS_A_PANEL, Figures, training_warnings
 from candor.report.predictions import CONFIDENT, MAX_OUTPUT, MAX_TEXT, browsable, script_json
-from candor.report.runs import Run, find_runs
+from candor.report.runs import SavedRun, find_runs
 from candor.report.style import DARK, PAPER, inline_svg, role_of, save
 from candor.run_folder import RunFolder
 
@@ -85,13 +85,13 @@ def build_page(runs: Sequence[Path | str], out: Path | str, title: str | None = 
     return write_page(found, out, title=title or _title(found))
 
 
-def write_page(runs: Sequence[Run], out: Path | str, *, title: str) -> Path:
+def write_page(runs: Sequence[SavedRun], out: Path | str, *, title: str) -> Path:
     """Write the page of runs that are already in memory (a comparison of two files has no folder)."""
     write_text(out, render_page(runs, Figures.of(arms_of(runs)), title=title))
     return Path(out)
 
 
-def write_tables(runs: Sequence[Run], folder: Path | str) -> list[Path]:
+def write_tables(runs: Sequence[SavedRun], folder: Path | str) -> list[Path]:
     """Write ``figures.csv`` (every figure, unrounded) and each table of the page as Markdown and LaTeX."""
     folder = Path(folder)
     arms = arms_of(runs)
@@ -106,7 +106,7 @@ def write_tables(runs: Sequence[Run], folder: Path | str) -> list[Path]:
     return paths
 
 
-def render_page(runs: Sequence[Run], drawn: Figures, *, title: str) -> str:
+def render_page(runs: Sequence[SavedRun], drawn: Figures, *, title: str) -> str:
     """The page's text, with the figures ``drawn`` from the same runs. Everything that comes from a run is escaped."""
     arms = arms_of(runs)
     items = [item for run in runs for item in comparisons(run)]
@@ -127,7 +127,7 @@ def render_page(runs: Sequence[Run], drawn: Figures, *, title: str) -> str:
         "many_seeds": many_seeds,
         "facts": sections.facts(runs, arms),
         "summary": sections.summary(arms),
-        "verdicts": sections.verdict_rows(arms),
+        "findings": sections.finding_rows(arms),
         "warnings": sections.warnings(runs),
         "inlined": inlined,
         "results_title": "Base against trained" if len(arms) == 1 else "Base and arms side by side",
@@ -228,7 +228,7 @@ def _transfer(arms: Sequence[Arm]) -> list[tables.Table]:
 def _sections(context: Mapping[str, Any]) -> list[tuple[str, str]]:
     evaluated = bool(context["results"])
     sections_ = [
-        ("verdicts", "What happened", True),
+        ("findings", "What happened", True),
         ("results", "Results", True),
         ("transfer", "Transfer", bool(context["transfer"])),
         ("confidence", "Confidence", evaluated),
@@ -255,7 +255,7 @@ def _predictions_note(predictions: Mapping[str, Any]) -> str:
     )
 
 
-def _title(runs: Sequence[Run]) -> str:
+def _title(runs: Sequence[SavedRun]) -> str:
     """The run's own name, or that of the folder that all runs have in common."""
     if len(runs) == 1:
         return str(runs[0].results.get("run", {}).get("name") or runs[0].name)

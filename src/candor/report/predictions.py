@@ -6,7 +6,7 @@ import json
 from collections.abc import Sequence
 from typing import Any
 
-from candor.report.runs import Run
+from candor.report.runs import SavedRun
 from candor.types import Prediction, Validity
 
 CONFIDENT = 0.8
@@ -19,7 +19,7 @@ MAX_OUTPUT = 500
 """Characters kept of an output that is not in the asked form: the last ones, where a verdict would stand."""
 
 
-def browsable(runs: Sequence[Run], *, max_bytes: int = MAX_BYTES) -> dict[str, Any]:
+def browsable(runs: Sequence[SavedRun], *, max_bytes: int = MAX_BYTES) -> dict[str, Any]:
     """The predictions of both models on each example, in the form that ``page.js`` reads.
 
     When they do not fit, those where training changed the answer or left it confidently wrong are kept first,
@@ -85,7 +85,7 @@ def script_json(value: Any) -> str:
     return text
 
 
-def _pairs(run: Run, number: int) -> list[tuple[str, int, Prediction, Prediction]]:
+def _pairs(run: SavedRun, number: int) -> list[tuple[str, int, Prediction, Prediction]]:
     """Predictions of both stages on the same example, datasets taking turns."""
     by_dataset = []
     trained_by_dataset = run.predictions.get("trained", {})

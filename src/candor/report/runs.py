@@ -14,14 +14,14 @@ from candor.comparison.pairing import load_side
 from candor.comparison.results import run_results
 from candor.errors import RunError
 from candor.files import read_json, read_jsonl
-from candor.metrics.schema import Comparison, check_results
+from candor.metrics.schema import Comparison, check_results, in_current_words
 from candor.predictions.file import read_predictions
 from candor.run_folder import SIDES, RunFolder
 from candor.types import Prediction
 
 
 @dataclass(frozen=True, slots=True)
-class Run:
+class SavedRun:
     """The saved files of one run.
 
     Attributes:
@@ -50,7 +50,7 @@ class Run:
         return bool(self.results or self.steps or any(self.predictions.values()))
 
 
-def load_run(folder: Path | str, *, name: str | None = None) -> Run:
+def load_run(folder: Path | str, *, name: str | None = None) -> SavedRun:
     """Read what there is of a run.
 
     Args:
@@ -68,15 +68,15 @@ def load_run(folder: Path | str, *, name: str | None = None) -> Run:
     return run
 
 
-def _load(folder: RunFolder, name: str | None) -> Run:
+def _load(folder: RunFolder, name: str | None) -> SavedRun:
     if not folder.path.is_dir():
         raise RunError(f"{folder}: no such run folder")
     recipe_text = folder.recipe.read_text(encoding="utf-8") if folder.is_run else ""
     steps = folder.metrics
-    results = _object(folder.results)
+    results = in_current_words(_object(folder.results))
     if results:
         check_results(results)
-    return Run(
+    return SavedRun(
         name=folder.path.resolve().name if name is None else name,
         folder=folder.path,
         results=results,
@@ -89,8 +89,8 @@ def _load(folder: RunFolder, name: str | None) -> Run:
     )
 
 
-def comparison_run(results: Comparison, base: Path | str, trained: Path | str) -> Run:
-    """A lone comparison as a run without a folder, its claims judged, so that a page can be made of it.
+def comparison_run(results: Comparison, base: Path | str, trained: Path | str) -> SavedRun:
+    """A lone comparison as a run without a folder, with its findings, so that a page can be made of it.
 
     Args:
         results: what :func:`candor.comparison.compare.compare_files` returned.
@@ -105,11 +105,11 @@ def comparison_run(results: Comparison, base: Path | str, trained: Path | str) -
         side: {results["dataset"]: load_side(files[side], side).predictions} for side in SIDES
     }
     name = str(results["trained"]["model"] or results["dataset"])
-    judged = run_results({"name": name}, [results])
-    return Run(name=name, folder=Path(trained).parent, results=judged, predictions=predictions)
+    found = run_results({"name": name}, [results])
+    return SavedRun(name=name, folder=Path(trained).parent, results=found, predictions=predictions)
 
 
-def find_runs(*folders: Path | str) -> list[Run]:
+def find_runs(*folders: Path | str) -> list[SavedRun]:
     """Every run at the folders or below them, in the order given, then by path.
 
     A folder is a run when it holds ``recipe.yaml`` or ``results.json``; nothing is looked for inside a run. A lone

@@ -1,4 +1,4 @@
-"""What the page says in words: summary, verdicts, warnings, audit, how it was made."""
+"""What the page says in words: summary, findings, warnings, audit, how it was made."""
 
 from __future__ import annotations
 
@@ -10,19 +10,19 @@ from typing import Any
 
 from candor.report import wording
 from candor.report.arms import Arm, Comparison, comparisons, datasets_of, overall
-from candor.report.runs import Run
+from candor.report.runs import SavedRun
 from candor.report.tables import Cell, Group, Row, Table
 
 _NUMBER = re.compile(r"[-+−]?\d+(?:\.\d+)?(?:e[-+]?\d+)?")
 
 
 @dataclass(frozen=True, slots=True)
-class VerdictCard:
-    """A claim as judged in one arm.
+class FindingCard:
+    """What the runs of one arm found of a hypothesis.
 
     Attributes:
-        title: the claim, with the arm's name when there are several.
-        badge: the judgement in two or three words.
+        title: the hypothesis, with the arm's name when there are several.
+        badge: the finding in two or three words.
         tone: ``good``, ``bad`` or nothing where the runs cannot say.
         texts, against: sentences; with several seeds those that differ in numbers alone stand once.
         evidence: the numbers of every seed.
@@ -41,25 +41,25 @@ def summary(arms: Sequence[Arm]) -> list[str]:
     return [sentence for arm in arms if (sentence := _summary(arm, named=len(arms) > 1))]
 
 
-def verdict_rows(arms: Sequence[Arm]) -> list[list[VerdictCard]]:
-    """The verdicts to be set side by side: of one arm all claims, of several arms each claim on its own."""
-    by_claim = _verdict_cards(arms)
-    return by_claim if len(arms) > 1 else [[card for cards in by_claim for card in cards]] if by_claim else []
+def finding_rows(arms: Sequence[Arm]) -> list[list[FindingCard]]:
+    """The findings to be set side by side: of one arm all, of several arms those on each hypothesis."""
+    rows = _finding_cards(arms)
+    return rows if len(arms) > 1 else [[card for cards in rows for card in cards]] if rows else []
 
 
-def _verdict_cards(arms: Sequence[Arm]) -> list[list[VerdictCard]]:
-    claims = dict.fromkeys(
-        verdict["claim"] for arm in arms for run in arm.runs for verdict in run.results.get("verdicts", ())
+def _finding_cards(arms: Sequence[Arm]) -> list[list[FindingCard]]:
+    hypotheses = dict.fromkeys(
+        finding["hypothesis"] for arm in arms for run in arm.runs for finding in run.results.get("findings", ())
     )
     rows = []
-    for claim in claims:
+    for hypothesis in hypotheses:
         cards = []
         for arm in arms:
             found = [
-                (run.name.removeprefix(f"{arm.name}/"), verdict)
+                (run.name.removeprefix(f"{arm.name}/"), finding)
                 for run in arm.runs
-                for verdict in run.results.get("verdicts", ())
-                if verdict["claim"] == claim
+                for finding in run.results.get("findings", ())
+                if finding["hypothesis"] == hypothesis
             ]
             if found:
                 cards.append(_card(found, arm.name if len(arms) > 1 else ""))
@@ -67,8 +67,8 @@ def _verdict_cards(arms: Sequence[Arm]) -> list[list[VerdictCard]]:
     return rows
 
 
-def warnings(runs: Sequence[Run]) -> list[str]:
-    """What the results and the audits warn of, beyond what the verdicts list against themselves.
+def warnings(runs: Sequence[SavedRun]) -> list[str]:
+    """What the results and the audits warn of, beyond what the findings list against themselves.
 
     Each sentence stands once, with the runs it is about when there are several.
     """
@@ -122,7 +122,7 @@ def _runs(names: Sequence[str], of: int) -> str:
     return f"all {of} runs" if len(names) == of else wording.listed(names)
 
 
-def facts(runs: Sequence[Run], arms: Sequence[Arm]) -> list[tuple[str, str]]:
+def facts(runs: Sequence[SavedRun], arms: Sequence[Arm]) -> list[tuple[str, str]]:
     """What was run, in a few words each; what is not known is left out."""
     items = [item for run in runs for item in comparisons(run)]
     models = _unique(item["base"].get("model") for item in items)
@@ -143,13 +143,13 @@ def facts(runs: Sequence[Run], arms: Sequence[Arm]) -> list[tuple[str, str]]:
     return [(name, value) for name, value in found if value]
 
 
-def _unlabelled(run: Run) -> Sequence[str]:
+def _unlabelled(run: SavedRun) -> Sequence[str]:
     """Sources whose training prompts a run used without their labels."""
     found: Sequence[str] = run.results.get("run", {}).get("unlabelled", ())
     return found
 
 
-def durations(runs: Sequence[Run]) -> Table | None:
+def durations(runs: Sequence[SavedRun]) -> Table | None:
     """Seconds of training by stage (``seconds_<stage>`` of the log), summed over steps."""
     stages = list(dict.fromkeys(key for run in runs for row in run.steps for key in row if key.startswith("seconds_")))
     if not stages:
@@ -164,7 +164,7 @@ def durations(runs: Sequence[Run]) -> Table | None:
     return Table("durations", "Seconds by stage, summed over steps", ("Run", *names), (Group("", tuple(rows)),))
 
 
-def audit_tables(runs: Sequence[Run]) -> list[Table]:
+def audit_tables(runs: Sequence[SavedRun]) -> list[Table]:
     """Score of each shortcut on each dataset; the same audit of several runs is shown once."""
     tables: list[Table] = []
     audits = _audits(runs)
@@ -191,7 +191,7 @@ def _shortcut(found: Mapping[Any, Any]) -> tuple[Cell, ...]:
     return (*cells, Cell(_count(scores[0].get("n"))))
 
 
-def prompt_lengths(runs: Sequence[Run]) -> Table | None:
+def prompt_lengths(runs: Sequence[SavedRun]) -> Table | None:
     """How long the prompts of each dataset are in tokens, and what of them would be cut."""
     rows = []
     audits = _audits(runs)
@@ -208,7 +208,7 @@ def prompt_lengths(runs: Sequence[Run]) -> Table | None:
     return Table("prompt-lengths", "Length of prompts in tokens", columns, (Group("", tuple(rows)),)) if rows else None
 
 
-def audit_rest(runs: Sequence[Run]) -> dict[str, Any]:
+def audit_rest(runs: Sequence[SavedRun]) -> dict[str, Any]:
     """Everything else that the audits hold, by dataset or key."""
     rest: dict[str, Any] = {}
     audits = _audits(runs)
@@ -224,7 +224,7 @@ def audit_rest(runs: Sequence[Run]) -> dict[str, Any]:
     return rest
 
 
-def provenance(runs: Sequence[Run]) -> list[dict[str, Any]]:
+def provenance(runs: Sequence[SavedRun]) -> list[dict[str, Any]]:
     """Recipe, manifest, prediction files and statistical settings of every run."""
     return [
         {
@@ -238,12 +238,12 @@ def provenance(runs: Sequence[Run]) -> list[dict[str, Any]]:
     ]
 
 
-def _warnings(run: Run) -> Iterator[str]:
-    listed = {text for verdict in run.results.get("verdicts", ()) for text in verdict["against"]}
+def _warnings(run: SavedRun) -> Iterator[str]:
+    listed = {text for finding in run.results.get("findings", ()) for text in finding["against"]}
     return (text for text in _all_warnings(run) if text not in listed)
 
 
-def _all_warnings(run: Run) -> Iterator[str]:
+def _all_warnings(run: SavedRun) -> Iterator[str]:
     if not run.results:
         yield "There are no results yet."
     yield from run.results.get("warnings", ())
@@ -285,23 +285,23 @@ def _summary(arm: Arm, *, named: bool) -> str:
     return f"{name}{who}{': ' if len(parts) > 1 else ' '}{'; '.join(parts)}{seeds}."
 
 
-def _card(found: Sequence[tuple[str, Mapping[str, Any]]], arm: str) -> VerdictCard:
-    judged = [verdict["holds"] for _, verdict in found]
-    hits, of = judged.count(True), len(judged)
-    if None in judged and hits == 0 and False not in judged:
+def _card(found: Sequence[tuple[str, Mapping[str, Any]]], arm: str) -> FindingCard:
+    outcomes = [finding["holds"] for _, finding in found]
+    hits, of = outcomes.count(True), len(outcomes)
+    if None in outcomes and hits == 0 and False not in outcomes:
         badge, tone = "Left open", ""
     elif of == 1:
-        badge, tone = ("Holds", "good") if judged[0] else ("Does not hold", "bad")
+        badge, tone = ("Holds", "good") if outcomes[0] else ("Does not hold", "bad")
     else:
         badge = f"Holds in {hits} of {of} seeds"
         tone = "good" if hits == of else "bad" if hits == 0 else ""
 
     def sentences(key: str) -> list[tuple[str, str]]:
-        return [(name, text) for name, verdict in found for text in verdict.get(key) or ()]
+        return [(name, text) for name, finding in found for text in finding.get(key) or ()]
 
     first = found[0][1]
-    texts = said_alike([(name, verdict["text"]) for name, verdict in found], of=of)
-    return VerdictCard(
+    texts = said_alike([(name, finding["text"]) for name, finding in found], of=of)
+    return FindingCard(
         title=f"{first['title']}: {arm}" if arm else first["title"],
         badge=badge,
         tone=tone,
@@ -311,8 +311,8 @@ def _card(found: Sequence[tuple[str, Mapping[str, Any]]], arm: str) -> VerdictCa
     )
 
 
-def _audits(runs: Sequence[Run]) -> list[tuple[Run, Mapping[str, Any]]]:
-    kept: list[tuple[Run, Mapping[str, Any]]] = []
+def _audits(runs: Sequence[SavedRun]) -> list[tuple[SavedRun, Mapping[str, Any]]]:
+    kept: list[tuple[SavedRun, Mapping[str, Any]]] = []
     for run in runs:
         if run.audit and all(run.audit != audit for _, audit in kept):
             kept.append((run, run.audit))
