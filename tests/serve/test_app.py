@@ -45,7 +45,7 @@ def test_every_way_to_fail_is_documented(service: Running) -> None:
     described = service.call("GET", "/openapi.json", Authorization="Bearer secret").json
     assert described["info"]["version"] == candor.__version__
     verify = described["paths"]["/verify"]["post"]
-    assert set(verify["responses"]) == {"200", "400", "401", "408", "413", "422", "429", "500", "504"}
+    assert set(verify["responses"]) == {"200", "400", "401", "408", "413", "421", "422", "429", "500", "504"}
     assert verify["security"] == [{"HTTPBearer": []}]
     assert set(described["paths"]) == {"/verify", "/healthz", "/metrics"}
 

@@ -251,20 +251,9 @@ def call(
         sent.append(message)
 
     encoded = [(name.encode(), value.encode()) for name, value in (headers or {}).items()]
-    asyncio.run(
-        guard(
-            {
-                "type": "http",
-                "method": "POST",
-                "path": path,
-                "raw_path": path.encode(),
-                "query_string": b"",
-                "headers": encoded,
-            },
-            receive,
-            send,
-        )
-    )
+    method = "GET" if path == "/healthz" else "POST"
+    scope = {"type": "http", "method": method, "path": path, "headers": encoded}
+    asyncio.run(guard(scope, receive, send))
     named = {name.decode(): value.decode() for name, value in sent[0]["headers"]}
     return sent[0]["status"], named | {"body": sent[1]["body"]}, app
 
