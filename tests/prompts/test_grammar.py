@@ -35,6 +35,11 @@ def test_every_answer_decodes_to_its_text_and_ends(tokenizer: Any, template: str
             closing = grammar.closing[101 * k + i]
             assert decode(tokenizer, answer[:closing]).startswith(stated)
             assert not decode(tokenizer, answer[: closing - 1]).startswith(stated)
+            # Up to the closing all of the confidence has been said, and one token earlier not yet.
+            stated = text[: text.index("CONF=") + len("CONF=0.00")]
+            closing = grammar.closing[101 * k + i]
+            assert decode(tokenizer, answer[:closing]).startswith(stated)
+            assert not decode(tokenizer, answer[: closing - 1]).startswith(stated)
 
 
 def test_label_tokens_lie_between_start_and_end(tokenizer: Any) -> None:
