@@ -46,29 +46,57 @@ def split_by_size(sizes: Sequence[int], share: slice, budget: int) -> list[slice
     return parts
 
 
-def bytes_per_token(model: Any) -> int:
-    """Rough bytes that a backward pass keeps for one token: activations of all layers and the row of logits."""
+def bytes_per_token(model: Any, *, merged: bool) -> int:
+    """Rough bytes that a backward pass keeps for one token: activations of all layers and the row of logits.
+
+    Args:
+        model: with its adapter.
+        merged: whether adapters of layers in float32 are folded into the weights, as on the prefix tree.
+    """
     config = model.config
-    width = torch.finfo(next(model.parameters()).dtype).bits // 8
-    return width * _numbers_per_layer(config) * int(config.num_hidden_layers) + 4 * int(config.vocab_size)
+    dtype: torch.dtype = next(model.parameters()).dtype
+    numbers = _numbers_per_layer(config)
+    if dtype.itemsize < torch.float32.itemsize:
+        numbers += _numbers_cast(config) * torch.float32.itemsize // dtype.itemsize
+    elif merged:
+        numbers = _numbers_merged(config)
+    return dtype.itemsize * numbers * int(config.num_hidden_layers) + 4 * int(config.vocab_size)
 
 
 def _numbers_per_layer(config: Any) -> int:
-    """Numbers that one layer makes for a token."""
+    """Numbers that one layer keeps for a token."""
+    hidden, inner, experts = _sizes(config)
+    # Residual stream, norms, queries, keys, values, attention output and their adapters: about twelve times the
+    # hidden size; gate, up, activation and product: four times the inner one. Experts have inputs and outputs each.
+    return 12 * hidden + 4 * inner * max(1, experts) + 3 * hidden * experts
+
+
+def _numbers_merged(config: Any) -> int:
+    """The same where an adapter needs no products of its own, and gate and up share their input."""
+    hidden, inner, experts = _sizes(config)
+    return 7 * hidden + 3 * inner * max(1, experts) + 4 * hidden * experts
+
+
+def _numbers_cast(config: Any) -> int:
+    """Inputs of a layer's adapters, which compute in float32: copies where the layer does not."""
+    hidden, inner, experts = _sizes(config)
+    attention = 5 * hidden  # queries, keys, values, output; some models' heads are wider than their hidden size
+    return attention if experts else attention + hidden + inner
+
+
+def _sizes(config: Any) -> tuple[int, int, int]:
+    """Hidden size, inner size, and how many experts see a token; none where there are no experts."""
     hidden = int(config.hidden_size)
     inner = int(getattr(config, "intermediate_size", None) or 4 * hidden)
-    active = int(getattr(config, "num_experts_per_tok", None) or 1)
-    # Residual stream, norms, queries, keys, values, attention output and their adapters: about twelve times the
-    # hidden size; gate, up, activation and product: four times the inner one.
-    return 12 * hidden + 4 * inner * active
+    return hidden, inner, int(getattr(config, "num_experts_per_tok", None) or 0)
 
 
-def tokens_that_fit(model: Any) -> int:
+def tokens_that_fit(model: Any, *, merged: bool) -> int:
     """Tokens of one backward pass that a machine like this one has room for: the same in every process on it.
 
     What is free just now is not asked, so that a run that was stopped goes on with the very parts that it began with.
     """
-    return max(1, room(model) // bytes_per_token(model))
+    return max(1, room(model) // bytes_per_token(model, merged=merged))
 
 
 def room(model: Any) -> int:

@@ -72,7 +72,8 @@ class LocalEngine:
         self._max_length = longest_sequence(model, tokenizer, max_length)
         self._step = 0
         self._path = self._choose_path()
-        self._micro_batch_tokens = self._config.micro_batch_tokens or tokens_that_fit(model)
+        merged = isinstance(self._path, PrefixTreePath)
+        self._micro_batch_tokens = self._config.micro_batch_tokens or tokens_that_fit(model, merged=merged)
         self._footprint, self._room = Footprint.of(model), room(model)
         self._kept: tuple[tuple[Tokens, ...], Any] | None = None
         self._parameters = [parameter for parameter in model.parameters() if parameter.requires_grad]

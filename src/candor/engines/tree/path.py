@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from candor.engines.base import Tokens, TokenScores
 from candor.engines.forward import Sampled, TokenCounts, backward_from, score_gradients
-from candor.engines.microbatch import split_by_size
+from candor.engines.microbatch import split_by_size, tokens_that_fit
 from candor.engines.tree.attention import PASS_ARGUMENT, Heads, KeyValue, TreePass, tree_attention_enabled
 from candor.engines.tree.decode import Branches
 from candor.engines.tree.last_layer import only_for
@@ -67,7 +67,8 @@ def _base_model(model: Any) -> Any:
 
 
 NODES_PER_BACKWARD = {"cpu": 1024, "cuda": 16384}
-"""Completion tokens whose activations are held at a time: enough for full products, few beside the prompts' own."""
+"""Completion tokens whose activations are held at a time: enough for full products, few beside the prompts' own; fewer
+where the memory has no room for so many."""
 
 
 class PrefixTreePath:
@@ -102,6 +103,7 @@ class PrefixTreePath:
         )
         self._lora = MergedLora(model)
         self._version = 0
+        self._most_nodes = tokens_that_fit(model, merged=True)
         self._kept_header: tuple[Tokens, bool, list[KeyValue]] | None = None
 
     def refresh(self) -> None:
@@ -231,6 +233,7 @@ class PrefixTreePath:
         collected: list[list[torch.Tensor]] = []
         anything = False
         limit = NODES_PER_BACKWARD.get(self._heads.device.type, NODES_PER_BACKWARD["cpu"])
+        limit = min(limit, self._most_nodes)
         for part in split_by_size([len(trie.tokens) for trie in tries], slice(0, len(tries)), limit):
             leaves = prefix.detached(part, header)
             scores = self._score_tries(leaves, tries[part], temperature)
