@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from pathlib import Path
 from typing import Any
 
@@ -91,3 +92,22 @@ def test_what_it_was_trained_on() -> None:
     assert "Prompts of books were read without their labels." in card
     assert "and on prompts of books without labels; elsewhere it means less" in card
     assert to_yaml(both) in card
+
+
+def test_only_a_model_of_the_hub_is_named_as_its_base(tmp_path: Path) -> None:
+    for name in ("sandbox", str(tmp_path)):
+        assert ModelCard(model_card(recipe(model={"name": name}), None, about())).data.base_model is None
+
+
+def test_what_is_undefined_is_a_dash_and_not_told_to_the_hub() -> None:
+    one = copy.deepcopy(RESULTS["comparisons"][0])
+    one["metrics"]["trained"]["auroc"] |= {"value": None, "interval": None}
+    text = model_card(recipe(), RESULTS | {"comparisons": [one]}, about())
+    assert text.count("→ –") == 1
+    told = [found.metric_type for found in ModelCard(text).data.eval_results]
+    assert sorted(told) == sorted(set(METRICS) - {"auroc"})
+
+
+def test_the_recipe_in_it_is_the_whole_one() -> None:
+    text = model_card(recipe(), None, about())
+    assert Recipe.model_validate(yaml.safe_load(text.split("```yaml\n")[1].split("```")[0])) == recipe()
