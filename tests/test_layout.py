@@ -34,6 +34,7 @@ WITHOUT_MODULE = {
     "serve/test_fuzz.py": "requests that a machine makes up",
     "serve/test_serve_page.py": "the service's page in a browser",
     "serve/test_service.py": "the service under load and abuse",
+    "test_allowed_skips.py": "which tests may be skipped where",
     "test_doctests.py": "the examples in all docstrings",
     "test_imports.py": "the order of the package",
     "test_layout.py": "the order of the tests",
