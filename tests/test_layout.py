@@ -18,9 +18,6 @@ UNTESTED = {
 }
 """Modules that hold no behaviour of their own."""
 
-STILL_TO_COME = frozenset({"runs/experiment.py"})
-"""Modules whose tests do not lie beside them yet."""
-
 WITHOUT_MODULE = {
     "cli/test_howto.py": "the commands of the documentation",
     "contract/test_engine_contract.py": "what every engine promises",
@@ -57,7 +54,7 @@ def _test_of(module: str) -> str:
 
 
 def test_every_module_has_its_test_file() -> None:
-    needed = _modules() - set(UNTESTED) - STILL_TO_COME
+    needed = _modules() - set(UNTESTED)
     missing = sorted(_test_of(module) for module in needed if not (TESTS / _test_of(module)).is_file())
     assert missing == []
 
@@ -70,7 +67,6 @@ def test_every_test_file_has_its_module() -> None:
 
 def test_the_lists_hold_nothing_that_is_gone_or_done() -> None:
     assert set(UNTESTED) <= _modules()
-    assert _modules() >= STILL_TO_COME
-    assert not {module for module in {*UNTESTED, *STILL_TO_COME} if (TESTS / _test_of(module)).is_file()}
+    assert not {module for module in UNTESTED if (TESTS / _test_of(module)).is_file()}
     assert set(WITHOUT_MODULE) <= _test_files()
     assert not {_test_of(module) for module in _modules()} & set(WITHOUT_MODULE)

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 from places import ROOT
 from toy import byte_tokenizer, save_toy_model, toy_recipe
 
@@ -13,7 +14,16 @@ from candor.errors import RecipeError
 from candor.prompts import templates
 from candor.prompts.grammar import answer_grammar
 from candor.recipe.objective import PRESETS as OBJECTIVE_PRESETS
-from candor.recipe.recipe import deep_merge, dump, find_recipe, load_recipe, recipe_from, resolve_arms, to_yaml
+from candor.recipe.recipe import (
+    deep_merge,
+    dump,
+    find_recipe,
+    load_recipe,
+    load_run_recipe,
+    recipe_from,
+    resolve_arms,
+    to_yaml,
+)
 from candor.recipe.reward import PRESETS as REWARD_PRESETS
 
 VALUES: dict[str, Any] = {
@@ -302,3 +312,24 @@ def test_a_source_that_leads_out_of_the_run_folder_is_named() -> None:
     sources = {"../../x": {"kind": "sandbox", "domain": "wiki"}}
     with pytest.raises(RecipeError, match=r"data.sources: '../../x': files are named after a source"):
         recipe_from({**VALUES, "data": {"sources": sources}})
+
+
+def test_a_run_of_an_earlier_version_is_read_without_what_had_no_effect(tmp_path: Path) -> None:
+    """Such versions wrote out every value, also those that they refused to be anything but neutral."""
+    whole = {
+        "confidence_weight": 1.0,
+        "confidence_labels": "emitted",
+        "confidence": "sampled",
+        "confidence_entropy": 0.0,
+    }
+    written = {**dump(recipe_from({**VALUES, "objective": {"preset": "paper"}})), "arms": {}}
+    path = tmp_path / "recipe.yaml"
+    path.write_text(
+        yaml.safe_dump({**written, "objective": {**written["objective"], **whole, "ends": "all", "log_valid": 0.0}})
+    )
+    assert load_run_recipe(path) == recipe_from(written)
+    with pytest.raises(RecipeError, match="no effect with kind=sampled and credit=whole; leave them out"):
+        load_recipe(path)
+    path.write_text(yaml.safe_dump({**written, "objective": {"kind": "both"}}))
+    with pytest.raises(RecipeError, match=r"recipe\.yaml: objective: kind: 'both' is neither sampled nor enumerated"):
+        load_run_recipe(path)

@@ -9,7 +9,7 @@ from candor.comparison.results import run_results
 from candor.errors import PredictionError
 from candor.files import read_json
 from candor.metrics import schema
-from candor.recipe.recipe import Recipe, load_recipe
+from candor.recipe.recipe import Recipe, load_run_recipe
 from candor.run_folder import RunFolder
 
 
@@ -20,7 +20,7 @@ def compare_run(folder: Path) -> schema.RunResults:
         PredictionError: a prediction file is missing.
     """
     run = RunFolder(folder)
-    recipe = load_recipe(run.recipe)
+    recipe = load_run_recipe(run.recipe)
     comparisons = [
         _compare(run, recipe, source)
         for source in recipe.data.test

@@ -185,3 +185,9 @@ def objective_config(values: Mapping[str, Any]) -> Shape:
         pydantic.ValidationError: a value is unknown, out of range or without effect.
     """
     return _ADAPTER.validate_python(values)
+
+
+def without_idle(values: Mapping[str, Any]) -> dict[str, Any]:
+    """An objective's values but for those that have no effect in its shape, which earlier versions wrote out."""
+    acting = _SHAPES[_place(fill_from_preset(values, PRESETS))].model_fields
+    return {name: value for name, value in values.items() if name in acting or name not in _FIELDS}

@@ -24,7 +24,7 @@ from candor.prompts import templates
 from candor.prompts.grammar import AnswerGrammar
 from candor.recipe.data import DataConfig
 from candor.recipe.engine import EngineConfig, ModelConfig
-from candor.recipe.objective import EnumeratedSplit, ObjectiveConfig, SampledExpected, objective_config
+from candor.recipe.objective import EnumeratedSplit, ObjectiveConfig, SampledExpected, objective_config, without_idle
 from candor.recipe.reward import RewardConfig
 
 PARTS_WITH_PRESETS = ("reward", "objective")
@@ -206,7 +206,7 @@ class Recipe(Config):
 
 
 def load_recipe(path: Path | str, overrides: Sequence[str] = ()) -> Recipe:
-    """Read a recipe from a YAML file, or from a run's ``recipe.yaml``.
+    """Read a recipe from a YAML file.
 
     Args:
         path: the file.
@@ -215,7 +215,28 @@ def load_recipe(path: Path | str, overrides: Sequence[str] = ()) -> Recipe:
     Raises:
         RecipeError: the file is missing, is not YAML, or holds something that a recipe does not.
     """
-    path = Path(path)
+    return recipe_from(_read(Path(path)), overrides, place=str(path))
+
+
+def load_run_recipe(path: Path) -> Recipe:
+    """Read the resolved recipe that a run wrote into its folder, by whichever version it was made.
+
+    Earlier ones wrote out values of the objective that had no effect; these are left out.
+
+    Raises:
+        RecipeError: as :func:`load_recipe`.
+    """
+    values = _read(path)
+    objective = values.get("objective")
+    if isinstance(objective, Mapping):
+        try:
+            values = {**values, "objective": without_idle(objective)}
+        except ValueError as error:
+            raise RecipeError(f"{path}: objective: {error}") from error
+    return recipe_from(values, place=str(path))
+
+
+def _read(path: Path) -> dict[str, Any]:
     if not path.is_file():
         raise RecipeError(f"{path}: no such recipe file{_near_file(path)}")
     try:
@@ -224,7 +245,7 @@ def load_recipe(path: Path | str, overrides: Sequence[str] = ()) -> Recipe:
         raise RecipeError(f"{path}: not readable as YAML: {' '.join(str(error).split())}") from error
     if not isinstance(values, dict):
         raise RecipeError(f"{path}: a recipe is a mapping of keys to values, but this file holds none")
-    return recipe_from(values, overrides, place=str(path))
+    return values
 
 
 def find_recipe(name: str) -> Path:

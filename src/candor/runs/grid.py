@@ -10,7 +10,7 @@ from typing import Any, Final
 from candor.engines import parallel
 from candor.errors import RunError
 from candor.files import write_text
-from candor.recipe.recipe import Recipe, dump, load_recipe, resolve_arms, to_yaml
+from candor.recipe.recipe import Recipe, dump, load_run_recipe, resolve_arms, to_yaml
 from candor.run_folder import RunFolder
 
 SHARED_BY_ARMS: Final = ("model", "engine", "prompt", "data", "evaluation")
@@ -50,7 +50,7 @@ def claim_folder(member: Member) -> None:
     """
     path = member.folder.recipe
     if path.is_file():
-        there = dump(load_recipe(path))  # with what recipes have come to know since
+        there = dump(load_run_recipe(path))  # with what recipes have come to know since
         here = dump(member.recipe)
         differing = [key for key in _differences(there, here) if key.split(".")[0] not in ("stages", "description")]
         if differing:

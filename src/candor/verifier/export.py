@@ -13,7 +13,7 @@ from candor.errors import RunError
 from candor.files import atomic_folder, read_json, write_json, write_text
 from candor.progress import Reporter
 from candor.prompts import templates
-from candor.recipe.recipe import Recipe, load_recipe
+from candor.recipe.recipe import Recipe, load_run_recipe
 from candor.run_folder import RunFolder
 from candor.verifier.abstention import choose_abstention
 from candor.verifier.card import model_card
@@ -43,7 +43,7 @@ def export_run(folder: Path, out: Path, *, merged: bool = False, reporter: Repor
         raise RunError(f"{run} is no run folder (no {run.recipe.name} in it)")
     if out.exists():
         raise RunError(f"{out} is there already; remove it or name another folder")
-    recipe = load_recipe(run.recipe)
+    recipe = load_run_recipe(run.recipe)
     adapter = trained_adapter(run, recipe)
     base = base_model_of(adapter, recipe.model.name, reporter or Reporter(quiet=True))
     results = read_json(run.results) if run.results.is_file() else None

@@ -28,7 +28,7 @@ from candor.prompts.encoding import EncodedPrompt, encode
 from candor.prompts.grammar import answer_grammar
 from candor.prompts.probe import label_probs
 from candor.recipe.engine import EngineConfig, ModelConfig
-from candor.recipe.recipe import Recipe, load_recipe
+from candor.recipe.recipe import Recipe, load_run_recipe
 from candor.run_folder import RunFolder
 from candor.types import LABELS, Example, Label
 from candor.verifier.abstention import Abstention, choose_abstention
@@ -175,7 +175,7 @@ class Verifier:
         batch_size: int,
         reporter: Reporter,
     ) -> Verifier:
-        recipe = load_recipe(folder.recipe)
+        recipe = load_run_recipe(folder.recipe)
         adapter = trained_adapter(folder, recipe)
         abstention = choose_abstention(folder.path, recipe, risk=risk, sources=validation)
         name = base_model_of(adapter, recipe.model.name, reporter)

@@ -1,0 +1,55 @@
+"""An experiment as a whole: a folder for every seed, one report of all, and nothing done twice."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from toy import save_toy_model, toy_recipe
+
+from candor.comparison.results import read_results
+from candor.errors import RunError
+from candor.progress import Reporter
+from candor.run_folder import RunFolder
+from candor.runs.experiment import run_experiment
+
+QUIET = Reporter(quiet=True)
+SMALL = (
+    "data.validation={toy: 6}",
+    "data.test={toy: 6}",
+    "train.steps=1",
+    "train.kl_every=0",
+    "evaluation.resamples=20",
+)
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return save_toy_model(tmp_path_factory.mktemp("model"))
+
+
+def test_seeds_have_their_own_folders_and_are_reported_on_together(model: Path, tmp_path: Path) -> None:
+    recipe = toy_recipe(model, *SMALL, "seeds=[0, 1]")
+    out = tmp_path / "run"
+    folders = run_experiment(recipe, out, reporter=QUIET)
+    assert folders == [out / "seed0", out / "seed1"]
+    for folder in map(RunFolder, folders):
+        assert folder.results.is_file()
+        assert folder.adapter.is_dir()
+        assert not (folder.path / "report.html").exists()
+    assert (out / "report.html").is_file()
+    together = read_results(RunFolder(out).seed_results(""))
+    assert together["kind"] == "seeds"
+    # The same again does nothing.
+    adapters = {folder: (folder / "adapter" / "adapter_model.safetensors").stat().st_mtime_ns for folder in folders}
+    assert run_experiment(recipe, out, reporter=QUIET) == folders
+    for folder, when in adapters.items():
+        assert (folder / "adapter" / "adapter_model.safetensors").stat().st_mtime_ns == when
+
+
+def test_a_folder_of_another_recipe_is_left_alone(model: Path, tmp_path: Path) -> None:
+    run_experiment(toy_recipe(model, *SMALL, "stages=[data]"), tmp_path, reporter=QUIET)
+    before = (tmp_path / "recipe.yaml").read_bytes()
+    with pytest.raises(RunError, match=r"another recipe \(it differs in train\.steps\)"):
+        run_experiment(toy_recipe(model, *SMALL, "train.steps=2"), tmp_path, reporter=QUIET)
+    assert (tmp_path / "recipe.yaml").read_bytes() == before
