@@ -43,7 +43,7 @@ def test_a_row_as_it_stands() -> None:
         format_valid=None,
     )
     assert read(evidence_texts="Owls are birds.").evidence == ("Owls are birds.",)
-    assert read(predicted_conf=1.5, format_valid=True).confidence == 1.0
+    assert read(predicted_conf=1, format_valid=True).confidence == 1.0
     file = parse_study(json.dumps({"model": "m", "source": 3, "results": []}), "x.json")
     assert (file.model, file.source, file.rows) == ("m", None, ())
 
