@@ -57,8 +57,10 @@ def _walk(loc: tuple[int | str, ...], model: type[BaseModel]) -> tuple[list[str]
 
 
 def _nearest_key(key: str, holder: Any) -> str:
-    if not _is_model(holder):
+    models = [member for member in map(_bare, typing.get_args(holder) or (holder,)) if _is_model(member)]
+    if len(models) != 1:  # none, or several that nothing tells apart
         return ""
+    (holder,) = models
     near = difflib.get_close_matches(key, holder.model_fields, n=1, cutoff=0.5)
     return f"; did you mean {near[0]}?" if near else f"; known here: {', '.join(holder.model_fields)}"
 

@@ -62,6 +62,7 @@ SMALL = "name: small\nmodel: {name: sandbox}\ndata: {sources: {wiki: {kind: sand
         ("train.optimiser.learningrate=1", r"train\.optimiser\.learningrate; did you mean learning_rate\?"),
         ("model.lora.rnak=4", r"unknown key model\.lora\.rnak; did you mean rank\?"),
         ("data.sources.wiki.domian=wiki", r"unknown key data\.sources\.wiki.*\.domian; did you mean domain\?"),
+        ("train.unlabelled={source: [x]}", r"unknown key train\.unlabelled\.source; did you mean sources\?"),
         ("reward.qqqqq=1", r"unknown key reward\.qqqqq; known here: .*calibration"),
         ("train.steps=-1", r"train\.steps: input should be greater than or equal to 0, not -1"),
         ("train.steps=twenty", r"train\.steps: input should be a valid integer.*'twenty'"),

@@ -104,8 +104,8 @@ def take_step(run: Prepared, batch: PromptBatch, step: int) -> Step:
     In :mod:`candor.training.sampled`, line by line::
 
         rollouts_P_G = engine.rollout(prompts_P, group_size, ...)
-        rewards_P_G = score_rollouts(rollouts_P_G, gold_P, ...)
-        advantages_P_G_T = token_advantages(rewards_P_G, rollouts_P_G, ...)
+        scored = score_rollouts(rollouts_P_G, gold_P, ...)  # their rewards
+        advantages_P_G_T, _ = token_advantages(scored, rollouts_P_G, ...)
         objective = SampledObjective(advantages_P_G_T, ...)
     """
     config = run.recipe.objective
