@@ -95,7 +95,8 @@ def clustered_interval(correct: NDArray[np.bool_], groups: Sequence[str], z: flo
     """95 % Wilson interval of a rate whose observations come in groups.
 
     The number of observations is divided by the design effect, the factor by which the groups widen the variance
-    (Korn and Graubard, 1998). Where all observations agree that factor is unknown; each group then counts once.
+    (Korn and Graubard, 1998). Where all observations agree that factor is unknown; each group then counts once. It is
+    our own since scipy's binomtest takes whole counts alone, and the number of observations is none here.
 
     >>> low, high = clustered_interval(np.array([True] * 4), ["a", "b", "c", "d"])
     >>> round(low, 3), round(high, 3)
