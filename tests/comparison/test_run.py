@@ -88,7 +88,7 @@ def test_validation_answers_are_used_where_both_sides_have_them(run: RunFolder) 
 
 def test_the_audits_warnings_speak_against_claims_about_their_dataset(run: RunFolder) -> None:
     write_json(run.audit, {"warnings": ["wiki: a shortcut", "climate: another", "of all"]})
-    against = {text for verdict in compare_run(run.path)["verdicts"] for text in verdict["against"]}
+    against = {text for finding in compare_run(run.path)["findings"] for text in finding["against"]}
     assert "wiki: a shortcut" in against
     assert "of all" not in against
 

@@ -9,7 +9,7 @@ from claim_files import climate, climate_row, jsonl
 
 from candor.data import rows
 from candor.errors import DataError
-from candor.types import Label
+from candor.types import LABEL_NAMES, Label
 
 
 def test_byte_order_mark_crlf_blank_lines_and_no_last_newline(tmp_path: Path) -> None:
@@ -87,9 +87,9 @@ def test_ids_are_text_or_whole_numbers() -> None:
 def test_labels_have_several_names_in_any_case() -> None:
     names = ("supports", "Supported", " PASS ", "REFUTES", "Not Enough Info", "nei")
     expected = [Label.PASS] * 3 + [Label.FAIL] + [Label.NA] * 2
-    assert [rows.label(name, rows.OFFICIAL_LABELS, "label") for name in names] == expected
+    assert [rows.label(name, LABEL_NAMES, "label") for name in names] == expected
     with pytest.raises(rows.RowError, match="'label' is 'maybe', no known label; known are 'pass', 'supports'"):
-        rows.label("maybe", rows.OFFICIAL_LABELS, "label")
+        rows.label("maybe", LABEL_NAMES, "label")
 
 
 def test_a_missing_key_names_what_there_is() -> None:

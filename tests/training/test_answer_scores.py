@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 
+from candor.prompts.grammar import AnswerGrammar
 from candor.training.answer_scores import C, K, answer_logprobs, draw_ended, open_answers
 
 
@@ -21,9 +22,11 @@ def test_so_many_ends_are_drawn_behind_each_label_anew_each_time() -> None:
 
 def test_answers_that_are_not_ended_lose_their_end() -> None:
     ended = np.array([[True, False], [False, True]])
-    assert open_answers([(1, 9), (2, 3, 9), (4, 9), (5, 9)], ended) == [(1, 9), (2, 3), (4,), (5, 9)]
+    # The second is closed by a word of the template and the end token, the others by the end token alone.
+    grammar = AnswerGrammar(((1, 9), (2, 3, 8, 9), (4, 9), (5, 9)), (0,) * 4, (1,) * 4, (1, 2, 1, 1))
+    assert open_answers(grammar, ended) == [(1, 9), (2, 3), (4,), (5, 9)]
     with pytest.raises(ValueError, match="zip"):
-        open_answers([(1, 9)], ended)
+        open_answers(grammar, ended[:1])
 
 
 SCORES = torch.tensor([[-1.0, -2.0, -0.5], [-1.0, -3.0, 0.0], [-4.0, -0.25, 0.0]])
@@ -49,7 +52,8 @@ def test_gradients_reach_every_scored_end_that_stands_for_others() -> None:
     begin, last = torch.zeros(3, dtype=torch.long), torch.tensor([2, 2, 1])
     answer_logprobs(scores, begin, last, torch.tensor([True, False, True]))[1].backward()
     assert scores.grad is not None
-    assert scores.grad.tolist() == [[0, 0, 0.5], [1, 1, 0], [0, 0.5, 0]]
+    # All that stands behind the closing ends the answer; of the third, the last place is masked further up.
+    assert scores.grad.tolist() == [[0, 0, 0.5], [1, 1, 0], [0, 0.5, 0.5]]
 
 
 def test_leading_dimensions_are_batches() -> None:
