@@ -84,6 +84,7 @@ def test_the_same_again_does_nothing_twice(finished: Path, recipe_file: Path) ->
     assert _files(finished) == before
 
 
+@pytest.mark.slow
 def test_one_process_or_several_give_the_same(finished: Path, recipe_file: Path, tmp_path: Path) -> None:
     assert _run("run", str(recipe_file), "--out", str(tmp_path / "one"), "-q", "-o", "stages=[data,base,train]") == 0
     for arm in ("paper-seed0", "rlcr-seed0"):
@@ -96,6 +97,7 @@ def test_another_recipe_is_not_mixed_in(finished: Path, recipe_file: Path, capfd
     assert "train.steps" in capfd.readouterr().err
 
 
+@pytest.mark.slow
 def test_two_processes_do_not_work_in_one_run_folder(
     finished: Path, recipe_file: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
@@ -107,6 +109,7 @@ def test_two_processes_do_not_work_in_one_run_folder(
     assert _run(*command) == 0
 
 
+@pytest.mark.slow
 def test_a_worker_that_fails_is_named(recipe_file: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
     out = tmp_path / "fails"
     stages = "stages=[data,base,trained]"  # without training there is no adapter
@@ -190,6 +193,7 @@ def test_debug_shows_the_traceback(capfd: pytest.CaptureFixture[str]) -> None:
     assert "Traceback" in capfd.readouterr().err
 
 
+@pytest.mark.slow
 def test_interrupt_stops_where_it_can_go_on(recipe_file: Path, tmp_path: Path) -> None:
     out = tmp_path / "stopped"
     command = [sys.executable, "-m", "candor.cli", "run", str(recipe_file), "--out", str(out), "-o", "train.steps=400"]

@@ -54,6 +54,7 @@ def _texts(out: Path) -> list[tuple[str, str]]:
     return [(row["id"], row["text"]) for row in rows]
 
 
+@pytest.mark.slow
 def test_two_processes_train_as_one(model: Path, tmp_path: Path) -> None:
     for kind in KINDS:
         train_kind(kind, model, tmp_path / "one" / kind)

@@ -82,6 +82,7 @@ def same_as_folder(folder: Path, *, times: bool = True) -> None:
                 assert events[tag] == [(STEPS, pytest.approx(figure["value"], rel=1e-6))]
 
 
+@pytest.mark.slow
 @needs_tensorboard
 def test_tensorboard_holds_the_figures_of_the_run(recipe: Recipe, tmp_path: Path) -> None:
     run(recipe, tmp_path / "run", "tensorboard")
@@ -91,6 +92,7 @@ def test_tensorboard_holds_the_figures_of_the_run(recipe: Recipe, tmp_path: Path
     assert sorted((tmp_path / "run" / "tensorboard").iterdir()) == before
 
 
+@pytest.mark.slow
 @needs_tensorboard
 def test_a_run_that_was_stopped_is_logged_once(recipe: Recipe, tmp_path: Path) -> None:
     folder = tmp_path / "run"
@@ -104,6 +106,7 @@ def test_a_run_that_was_stopped_is_logged_once(recipe: Recipe, tmp_path: Path) -
     same_as_folder(folder, times=False)
 
 
+@pytest.mark.slow
 @needs_tensorboard
 def test_a_tracker_may_come_later(recipe: Recipe, tmp_path: Path) -> None:
     run(recipe, tmp_path / "run")
@@ -111,6 +114,7 @@ def test_a_tracker_may_come_later(recipe: Recipe, tmp_path: Path) -> None:
     same_as_folder(tmp_path / "run")
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(importlib.util.find_spec("wandb") is None, reason="W&B is not installed (extra 'log')")
 def test_wandb_works_offline(recipe: Recipe, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("WANDB_MODE", "offline")

@@ -204,6 +204,7 @@ def test_stopping_answers_what_is_in_flight(fake: FakeVerifier) -> None:
         assert not one.thread.is_alive()
 
 
+@pytest.mark.slow
 def test_the_command_serves_and_stops_when_asked(trained_run: Path) -> None:
     command = [sys.executable, "-m", "candor.cli", "serve", str(trained_run), "--port", "0", "--device", "cpu"]
     process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)

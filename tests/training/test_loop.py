@@ -165,7 +165,9 @@ def test_a_crash_behind_any_step_is_made_good(
     assert _result(tmp_path) == _result(uninterrupted["sampled"])
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize(
+    "kind", [kind if kind == "sampled" else pytest.param(kind, marks=pytest.mark.slow) for kind in KINDS]
+)
 def test_a_killed_run_ends_with_the_same_bytes(
     folder: Path, tmp_path: Path, uninterrupted: dict[str, Path], kind: str
 ) -> None:

@@ -163,6 +163,7 @@ def test_a_part_of_other_work_is_left_alone(verifier: Verifier, trained_run: Pat
         verify_file(claims, out, verifier, batch_size=2)
 
 
+@pytest.mark.slow
 def test_a_killed_process_goes_on(trained_run: Path, tmp_path: Path) -> None:
     claims, out = write_claims(tmp_path / "claims.jsonl", copies=80), tmp_path / "verdicts.jsonl"
     part = out.with_name(out.name + PART)

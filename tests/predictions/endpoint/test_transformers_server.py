@@ -57,6 +57,7 @@ def transformers_serve(model: Path, log: Path) -> Iterator[str]:
         process.wait(timeout=60)
 
 
+@pytest.mark.slow
 def test_what_transformers_serves_is_judged_like_a_model_here(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
