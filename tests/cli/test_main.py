@@ -65,6 +65,7 @@ def finished(recipe_file: Path) -> Path:
     return out
 
 
+@pytest.mark.slow
 def test_a_run_leaves_everything_in_its_folder(finished: Path) -> None:
     for arm in ("paper-seed0", "rlcr-seed0"):
         for name in ("recipe.yaml", "manifest.json", "audit.json", "results.json", "adapter/adapter_config.json"):
@@ -78,6 +79,7 @@ def test_a_run_leaves_everything_in_its_folder(finished: Path) -> None:
     assert (finished / "paper-seed0" / base).read_bytes() == (finished / "rlcr-seed0" / base).read_bytes()
 
 
+@pytest.mark.slow
 def test_the_same_again_does_nothing_twice(finished: Path, recipe_file: Path) -> None:
     before = _files(finished)
     assert _run("run", str(recipe_file), "--out", str(finished), "--quiet") == 0
@@ -92,6 +94,7 @@ def test_one_process_or_several_give_the_same(finished: Path, recipe_file: Path,
         assert (tmp_path / "one" / arm / adapter).read_bytes() == (finished / arm / adapter).read_bytes()
 
 
+@pytest.mark.slow
 def test_another_recipe_is_not_mixed_in(finished: Path, recipe_file: Path, capfd: pytest.CaptureFixture[str]) -> None:
     assert _run("run", str(recipe_file), "--out", str(finished), "-o", "train.steps=3") == 1
     assert "train.steps" in capfd.readouterr().err
@@ -119,6 +122,7 @@ def test_a_worker_that_fails_is_named(recipe_file: Path, tmp_path: Path, capfd: 
     assert "no adapter" in error
 
 
+@pytest.mark.slow
 def test_compare_and_report(finished: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
     base, trained = (finished / "paper-seed0" / "predictions" / side / "toy.jsonl" for side in ("base", "trained"))
     page, results = tmp_path / "page.html", tmp_path / "results.json"
@@ -131,6 +135,7 @@ def test_compare_and_report(finished: Path, tmp_path: Path, capfd: pytest.Captur
     assert (tmp_path / "one.html").is_file()
 
 
+@pytest.mark.slow
 def test_predict_writes_what_compare_reads(finished: Path, recipe_file: Path, tmp_path: Path) -> None:
     out = tmp_path / "predictions.jsonl"
     data = finished / "paper-seed0" / "data" / "test.jsonl"

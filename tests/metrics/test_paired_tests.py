@@ -29,6 +29,7 @@ MakeView = Callable[..., View]
 
 @settings(max_examples=20, deadline=None)
 @given(st.lists(st.floats(0, 1), min_size=1, max_size=20))
+@pytest.mark.slow
 def test_holm_against_statsmodels(p_values: list[float]) -> None:
     found = holm({str(number): p for number, p in enumerate(p_values)})
     expected = multipletests(p_values, method="holm")[1]
