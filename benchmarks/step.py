@@ -71,15 +71,14 @@ def candor_step(engine: LocalEngine, prompts: list[Tokens], shape: Shape, seed: 
     completions = [[rollout.tokens for rollout in group] for group in rollouts]
     rewards = np.array([[reward(r.tokens, np.exp(r.probe_logprobs)) for r in group] for group in rollouts])
     advantages = group_advantages(rewards, divide_by_std=True).values_P_G
-    old = torch.from_numpy(padded([[rollout.logprobs for rollout in group] for group in rollouts]))
+    sampled = torch.from_numpy(padded([[rollout.logprobs for rollout in group] for group in rollouts]))
     objective = SampledObjective(
         sections=Sections({"completions": [shape.group_size] * len(prompts)}),
-        old_logprobs_P_G_T=old,
+        rollout_logprobs_P_G_T=sampled,
         reference_P_G_T=None,
-        advantages_P_G_T=torch.from_numpy(advantages)[:, :, None].expand(old.shape),
+        advantages_P_G_T=torch.from_numpy(advantages)[:, :, None].expand(sampled.shape),
         gold_P=torch.zeros(len(prompts), dtype=torch.long),
         sites_P=[[] for _ in prompts],
-        clip=0.2,
         log_gold=0.0,
         kl=0.0,
     )

@@ -15,6 +15,7 @@ from candor.recipe.objective import (
     SampledSplit,
     SampledWhole,
     objective_config,
+    without_idle,
 )
 
 SHAPES: list[tuple[dict[str, Any], type]] = [
@@ -53,7 +54,7 @@ def test_the_study_has_no_extras() -> None:
     assert isinstance(paper, SampledWhole)
     assert paper.divide_by_std
     assert paper.kl == paper.log_gold == 0.0
-    assert set(paper.model_dump()) == {"preset", "kind", "credit", "divide_by_std", "clip", "log_gold", "kl"}
+    assert set(paper.model_dump()) == {"preset", "kind", "credit", "divide_by_std", "log_gold", "kl"}
 
 
 @pytest.mark.parametrize(
@@ -75,6 +76,11 @@ def test_the_study_has_no_extras() -> None:
 def test_values_without_effect_cannot_be_written(values: dict[str, Any], named: str) -> None:
     with pytest.raises(ValidationError, match=f"{named}: no effect with kind=.* and credit=.*; leave it out"):
         objective_config(values)
+
+
+def test_what_earlier_versions_wrote_out_is_left_out() -> None:
+    written = {"preset": "paper", "kind": "sampled", "credit": "whole", "clip": 0.2, "log_valid": 1.0, "kl": 0.5}
+    assert without_idle(written) == {"preset": "paper", "kind": "sampled", "credit": "whole", "kl": 0.5}
 
 
 @pytest.mark.parametrize(

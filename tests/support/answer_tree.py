@@ -8,9 +8,9 @@ from collections.abc import Iterator
 
 import torch
 
+from candor.engines.answer_scores import C, K
 from candor.engines.base import TokenScores
 from candor.prompts.grammar import AnswerGrammar
-from candor.training.answer_scores import C, K
 
 INVALID_LOGIT = -1.0
 """Every place of the tree has one more branch than the grammar knows, with this logit."""

@@ -12,6 +12,7 @@ import torch
 from answer_tree import FIXED_REWARD, Tree
 from toy import TEMPLATE, toy_tokenizer
 
+from candor.engines.answer_scores import C, K, answer_probs, draw_ended, open_answers
 from candor.engines.base import TokenScores
 from candor.engines.tree.layout import Trie
 from candor.prompts import templates
@@ -20,7 +21,6 @@ from candor.prompts.encoding import decode
 from candor.prompts.grammar import AnswerGrammar, answer_grammar
 from candor.recipe.objective import objective_config
 from candor.recipe.reward import RewardConfig
-from candor.training.answer_scores import C, K, answer_probs, draw_ended, open_answers
 from candor.training.batches import NO_GOLD
 from candor.training.enumerated import EnumeratedObjective
 from candor.training.loop import figures
@@ -241,12 +241,11 @@ def _policy_gradient(taken: TokenScores, advantages_P_G_T: torch.Tensor, logits:
     """Gradient of the sampled objective for one prompt's samples, with nothing but their advantages in it."""
     sampled_objective = SampledObjective(
         sections=Sections({"completions": [taken.mask_P_C_T.shape[1]], "label_choices": [0], "confidences": [0]}),
-        old_logprobs_P_G_T=taken.logprobs_P_C_T.detach(),
+        rollout_logprobs_P_G_T=taken.logprobs_P_C_T.detach(),
         reference_P_G_T=None,
         advantages_P_G_T=advantages_P_G_T,
         gold_P=torch.tensor([0]),
         sites_P=[[]],
-        clip=0.2,
         log_gold=0.0,
         kl=0.0,
     )

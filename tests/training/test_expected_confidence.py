@@ -10,13 +10,13 @@ import torch
 from answer_tree import FIXED_REWARD, Tree
 from toy import TEMPLATE, byte_tokenizer, toy_tokenizer
 
+from candor.engines.answer_scores import C, K, answer_probs, draw_ended
 from candor.engines.base import TokenScores
 from candor.prompts.encoding import decode
 from candor.prompts.grammar import AnswerGrammar, answer_grammar
 from candor.prompts.probe import ProbeSite
 from candor.recipe.objective import objective_config
 from candor.recipe.reward import RewardConfig
-from candor.training.answer_scores import C, K, answer_probs, draw_ended
 from candor.training.enumerated import EnumeratedObjective
 from candor.training.expected_confidence import ExpectedConfidence, SampledLabel, sampled_labels, written_as_asked
 from candor.training.sampled import LabelSite, SampledObjective
@@ -157,12 +157,11 @@ def test_the_sampled_objective_adds_it_behind_completions_and_labels() -> None:
     site = LabelSite(ProbeSite(tuple(_label_tokens(k) for k in range(K)), GRAMMAR.label_start[0]), 1.0)
     without = SampledObjective(
         sections=Sections({"completions": [2, 2], "label_choices": [K, K], "confidences": [C, C]}),
-        old_logprobs_P_G_T=drawn[:, :2],
+        rollout_logprobs_P_G_T=drawn[:, :2],
         reference_P_G_T=None,
         advantages_P_G_T=torch.ones_like(drawn[:, :2]),
         gold_P=torch.from_numpy(GOLD),
         sites_P=[[site], [site]],
-        clip=0.2,
         log_gold=3.0,
         kl=0.0,
     )
@@ -191,12 +190,11 @@ def test_the_confidence_is_found_behind_however_many_places_of_labels(in_both: b
     drawn = torch.nn.utils.rnn.pad_sequence([first, second], batch_first=True)
     without = SampledObjective(
         sections=Sections({"completions": [2, 2], "label_choices": [K, 2 * K], "confidences": [C, len(behind)]}),
-        old_logprobs_P_G_T=drawn[:, :2],
+        rollout_logprobs_P_G_T=drawn[:, :2],
         reference_P_G_T=None,
         advantages_P_G_T=torch.ones_like(drawn[:, :2]),
         gold_P=torch.from_numpy(GOLD),
         sites_P=[[site], [site, site]],
-        clip=0.2,
         log_gold=3.0,
         kl=0.0,
     )

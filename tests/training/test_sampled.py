@@ -5,15 +5,14 @@ from __future__ import annotations
 import math
 from typing import Any
 
-import numpy as np
 import pytest
 import torch
 from toy import byte_tokenizer
 
+from candor.engines.answer_scores import K
 from candor.engines.base import TokenScores
 from candor.prompts.encoding import encode_continuation
 from candor.prompts.probe import ProbeSite
-from candor.training.answer_scores import K
 from candor.training.sampled import LabelSite, SampledObjective, label_sites
 from candor.training.sections import Sections
 
@@ -37,12 +36,11 @@ def _objective(**changed: Any) -> SampledObjective:
     sites_P: list[list[LabelSite]] = changed.get("sites_P", [[], []])
     values: dict[str, Any] = {
         "sections": Sections({"completions": [G] * P, "label_choices": [K * len(sites) for sites in sites_P]}),
-        "old_logprobs_P_G_T": _mask() * -torch.rand(P, G, T, generator=rng, dtype=torch.float64),
+        "rollout_logprobs_P_G_T": _mask() * -torch.rand(P, G, T, generator=rng, dtype=torch.float64),
         "reference_P_G_T": None,
         "advantages_P_G_T": torch.randn(P, G, T, generator=rng, dtype=torch.float64),
         "gold_P": torch.tensor([0, 2]),
         "sites_P": [[], []],
-        "clip": 0.2,
         "log_gold": 0.0,
         "kl": 0.0,
         **changed,
@@ -62,40 +60,29 @@ def _scores(logprobs: torch.Tensor, raw: torch.Tensor | None = None, extra: int 
     return TokenScores(logprobs * mask, raw * mask, mask)
 
 
-def test_at_ratio_one_the_gradient_is_that_of_reinforce() -> None:
+def test_the_gradient_is_that_of_reinforce() -> None:
     objective = _objective()
-    logprobs = objective.old_logprobs_P_G_T.clone().requires_grad_()
+    logprobs = objective.rollout_logprobs_P_G_T.clone().requires_grad_()
     result = objective(_scores(logprobs), slice(0, P))
     mask = _mask()
     assert float(result.loss.detach()) == pytest.approx(float(-(objective.advantages_P_G_T * mask).sum() / (P * G)))
     result.loss.backward()
     assert torch.allclose(logprobs.grad, -objective.advantages_P_G_T * mask / (P * G))
-    assert result.means.values()["ratio_mean"] == pytest.approx(1.0)
-    assert result.means.values()["ratio_clipped"] == 0.0
+    assert result.means.values()["sampler_gap"] == 0.0
 
 
-def test_off_policy_gradient_by_hand() -> None:
+def test_what_the_sampler_rounds_neither_weighs_nor_cuts_the_gradient() -> None:
     objective = _objective()
-    moved = objective.old_logprobs_P_G_T + 0.5 * torch.randn(
-        P, G, T, generator=torch.Generator().manual_seed(3), dtype=torch.float64
-    )
-    logprobs = moved.clone().requires_grad_()
-    result = objective(_scores(logprobs), slice(0, P))
+    exact = objective.rollout_logprobs_P_G_T.clone().requires_grad_()
+    objective(_scores(exact), slice(0, P)).loss.backward()
+    # In bfloat16 the log-probabilities of sampler and update differ by as much as this, with the same weights.
+    noise = 0.5 * torch.randn(P, G, T, generator=torch.Generator().manual_seed(3), dtype=torch.float64)
+    rounded = _objective(rollout_logprobs_P_G_T=objective.rollout_logprobs_P_G_T + noise * _mask())
+    logprobs = objective.rollout_logprobs_P_G_T.clone().requires_grad_()
+    result = rounded(_scores(logprobs), slice(0, P))
     result.loss.backward()
-    loss, gradient, clipped = 0.0, np.zeros((P, G, T)), []
-    for p in range(P):
-        for g in range(G):
-            for t in range(int(LENGTHS[p, g])):
-                advantage = float(objective.advantages_P_G_T[p, g, t])
-                ratio = math.exp(float(moved[p, g, t] - objective.old_logprobs_P_G_T[p, g, t]))
-                clipped.append(abs(ratio - 1) > 0.2)
-                stops = (ratio > 1.2 and advantage > 0) or (ratio < 0.8 and advantage < 0)
-                loss -= min(ratio * advantage, min(max(ratio, 0.8), 1.2) * advantage) / (P * G)
-                gradient[p, g, t] = 0.0 if stops else -ratio * advantage / (P * G)
-    assert any(clipped)
-    assert float(result.loss.detach()) == pytest.approx(loss)
-    assert logprobs.grad.numpy() == pytest.approx(gradient)
-    assert result.means.values()["ratio_clipped"] == pytest.approx(np.mean(clipped))
+    assert torch.equal(logprobs.grad, exact.grad)
+    assert result.means.values()["sampler_gap"] == pytest.approx(float(noise[_mask()].abs().mean()))
 
 
 def test_kl_is_the_k3_estimate_on_raw_logprobs() -> None:
@@ -103,7 +90,7 @@ def test_kl_is_the_k3_estimate_on_raw_logprobs() -> None:
     reference = -torch.rand(P, G, T, generator=rng, dtype=torch.float64) * _mask()
     raw = (-torch.rand(P, G, T, generator=rng, dtype=torch.float64)).requires_grad_()
     objective = _objective(reference_P_G_T=reference, kl=0.7, advantages_P_G_T=torch.zeros(P, G, T).double())
-    result = objective(_scores(objective.old_logprobs_P_G_T, raw), slice(0, P))
+    result = objective(_scores(objective.rollout_logprobs_P_G_T, raw), slice(0, P))
     difference = (reference - raw.detach()) * _mask()
     expected = float((difference.exp() - 1 - difference).sum() / (P * G))
     assert result.means.values()["kl"] == pytest.approx(expected)
@@ -112,14 +99,14 @@ def test_kl_is_the_k3_estimate_on_raw_logprobs() -> None:
     assert torch.allclose(raw.grad, 0.7 * (1 - difference.exp()) * _mask() / (P * G))
     unweighted = _objective(reference_P_G_T=reference)
     without = _objective()
-    scores = _scores(objective.old_logprobs_P_G_T, raw.detach())
+    scores = _scores(objective.rollout_logprobs_P_G_T, raw.detach())
     assert float(unweighted(scores, slice(0, P)).loss) == float(without(scores, slice(0, P)).loss)
 
 
 def test_log_gold_is_the_probe_normalised_over_the_labels() -> None:
     site = LabelSite(ProbeSite(((9, 0), (9, 1), (9, 2)), 1), 1.0)
     objective = _objective(log_gold=2.0, sites_P=[[site], [site]], advantages_P_G_T=torch.zeros(P, G, T).double())
-    logprobs = torch.cat([objective.old_logprobs_P_G_T, torch.zeros(P, 3, T)], 1)
+    logprobs = torch.cat([objective.rollout_logprobs_P_G_T, torch.zeros(P, 3, T)], 1)
     raw = logprobs.clone()
     raw[:, G:, 0] = -5.0  # the shared anchor is no part of the probe
     raw[:, G:, 1] = torch.tensor([[0.5, 0.3, 0.1], [0.2, 0.2, 0.4]]).double().log()
@@ -138,7 +125,7 @@ def test_log_gold_is_a_mean_over_the_places_where_labels_are_emitted() -> None:
     first, second = ProbeSite(((0,), (1,), (2,)), 0), ProbeSite(((9, 0), (9, 1), (9, 2)), 1)
     sites_P = [[LabelSite(first, 0.25), LabelSite(second, 0.75)], [LabelSite(second, 1.0)]]
     zeros = torch.zeros(P, G, T).double()
-    objective = _objective(log_gold=2.0, sites_P=sites_P, advantages_P_G_T=zeros, old_logprobs_P_G_T=zeros)
+    objective = _objective(log_gold=2.0, sites_P=sites_P, advantages_P_G_T=zeros, rollout_logprobs_P_G_T=zeros)
     raw = torch.zeros(P, G + 6, T).double()
     raw[0, G : G + 3, 0] = torch.tensor([0.6, 0.2, 0.2]).log()
     raw[:, G:, 1] += torch.tensor([0.0, 0.0, 0.0, 0.5, 0.3, 0.2]).log().nan_to_num(neginf=0.0)
@@ -160,7 +147,7 @@ def test_log_gold_is_a_mean_over_the_places_where_labels_are_emitted() -> None:
 def test_parts_of_a_batch_add_up_even_where_they_are_shorter() -> None:
     reference = -torch.rand(P, G, T, generator=torch.Generator().manual_seed(5), dtype=torch.float64) * _mask()
     objective = _objective(reference_P_G_T=reference, kl=0.3)
-    logprobs = objective.old_logprobs_P_G_T - 0.1
+    logprobs = objective.rollout_logprobs_P_G_T - 0.1
     whole = objective(_scores(logprobs), slice(0, P))
     second = _scores(logprobs)
     parts = [

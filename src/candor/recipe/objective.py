@@ -40,6 +40,10 @@ PRESETS["candor-sampled"] = {**PRESETS["candor"], "kind": "sampled", "confidence
 
 Ends: TypeAlias = Literal["all"] | Annotated[int, Field(ge=1, le=101)]
 
+ENDS: Final = 4
+"""Ends behind each label that are scored in a step. On a pretrained model the gradient was off by less than 5e-4 of its
+norm, for two fifths of the work of scoring all."""
+
 
 class _Objective(Config):
     """How rewards become a gradient. ``preset`` fills in what is not given; ``docs/objective.md`` has the formulas."""
@@ -51,14 +55,13 @@ class _Objective(Config):
 
 
 class _Sampled(_Objective):
-    kind: Literal["sampled"] = Field(description="clipped objective on sampled completions")
-    clip: float = Field(default=0.2, gt=0, le=10, description="clip range of the importance ratio")
+    kind: Literal["sampled"] = Field(description="policy gradient on sampled completions")
 
 
 class _Enumerated(_Objective):
     kind: Literal["enumerated"] = Field(description="exact expectation over all answers")
     ends: Ends = Field(
-        default="all",
+        default=ENDS,
         description="how many answers behind each label have their end scored in a step; all: exactly every one; "
         "fewer: drawn anew each step, the others are taken to end like those on average",
     )
@@ -93,7 +96,7 @@ class SampledExpected(_Sampled, _Split):
     """Sampled completions; behind every sampled label the confidence earns in expectation over all 101."""
 
     confidence: Literal["enumerated"] = Field(description="in expectation over all 101 confidences")
-    ends: Ends = Field(default="all", description="how many confidences behind each label have their end scored")
+    ends: Ends = Field(default=ENDS, description="how many confidences behind each label have their end scored")
 
 
 class EnumeratedWhole(_Enumerated, _Whole):
@@ -122,6 +125,8 @@ _SHAPES: Final[dict[tuple[str, ...], type[Shape]]] = {
 }
 _TELLING: Final = ("kind", "credit", "confidence")
 _FIELDS: Final = frozenset(name for shape in _SHAPES.values() for name in shape.model_fields)
+_GONE: Final = frozenset({"clip"})
+"""Values of earlier versions. A batch is updated on once, so there was never a ratio to clip."""
 
 
 def _place(values: Mapping[str, Any]) -> tuple[str, ...]:
@@ -148,7 +153,7 @@ def _complete(values: Any) -> Any:
     filled = fill_from_preset(values, PRESETS)
     place = _place(filled)
     acting = _SHAPES[place].model_fields
-    idle = [name for name in values if name in _FIELDS and name not in acting]
+    idle = [name for name in values if name in _FIELDS | _GONE and name not in acting]
     if idle:
         chosen = " and ".join(f"{name}={value}" for name, value in zip(_TELLING, place, strict=False))
         raise ValueError(f"{', '.join(idle)}: no effect with {chosen}; leave {'it' if len(idle) == 1 else 'them'} out")
@@ -188,6 +193,7 @@ def objective_config(values: Mapping[str, Any]) -> Shape:
 
 
 def without_idle(values: Mapping[str, Any]) -> dict[str, Any]:
-    """An objective's values but for those that have no effect in its shape, which earlier versions wrote out."""
+    """An objective's values but for those without effect, in its shape or at all, which earlier versions wrote out."""
     acting = _SHAPES[_place(fill_from_preset(values, PRESETS))].model_fields
-    return {name: value for name, value in values.items() if name in acting or name not in _FIELDS}
+    idle = (_FIELDS | _GONE) - acting.keys()
+    return {name: value for name, value in values.items() if name not in idle}

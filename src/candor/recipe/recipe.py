@@ -90,7 +90,7 @@ class TrainConfig(Config):
     updates_per_batch: int = Field(default=1, ge=1, le=64, description="optimiser steps on each batch of rollouts")
     checkpoint_every: int = Field(default=20, ge=1, description="steps between checkpoints")
     keep_rollouts: int = Field(default=4, ge=0, description="rollouts of each step written to train/rollouts.jsonl")
-    kl_every: int = Field(default=1, ge=0, description="steps between measurements of the KL to the base; 0: never")
+    kl_every: int = Field(default=10, ge=0, description="steps between measurements of the KL to the base; 0: never")
     validate_every: int = Field(default=0, ge=0, description="steps between scores on validation; 0: never")
     patience: int = Field(default=0, ge=0, description="stop after so many validations without improvement; 0: never")
 

@@ -54,7 +54,7 @@ _PANELS = (
     _Panel("kl", "Divergence from the base model", "nats"),
     _Panel("grad_norm", "Gradient norm", "before clipping"),
     _Panel("learning_rate", "Learning rate", ""),
-    _Panel("ratio_clipped", "Clipped importance ratios", "share", percent=True),
+    _Panel("sampler_gap", "Log-probabilities, sampler to update", "nats apart, mean"),
 )
 
 _EXACT = frozenset({"learning_rate", "validation_score"})

@@ -1,11 +1,10 @@
-"""Advantages as pure functions: within a group, among completions with one label, and what clipping leaves of them."""
+"""Advantages as pure functions: within a group, and among completions with one label."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
 ZERO_SPREAD = 1e-6
@@ -57,16 +56,3 @@ def label_advantages(rewards_P_G: NDArray[np.float64], labels_P_G: NDArray[np.in
     baseline = (same * filled[:, None, :]).sum(2) / np.maximum(same.sum(2), 1)
     advantages: NDArray[np.float64] = np.nan_to_num(rewards_P_G - baseline, nan=0.0)
     return advantages
-
-
-def clipped_surrogate(
-    logprobs: torch.Tensor, old_logprobs: torch.Tensor, advantages: torch.Tensor, *, clip: float
-) -> tuple[torch.Tensor, torch.Tensor]:
-    """PPO's clipped objective per token (arXiv 1707.06347, equation 7), to be maximised.
-
-    Returns:
-        ``min(ratio * A, clamp(ratio, 1 - clip, 1 + clip) * A)`` and the ratio, of the arguments' shape.
-    """
-    ratio = (logprobs - old_logprobs).exp()
-    surrogate = torch.minimum(ratio * advantages, ratio.clamp(1.0 - clip, 1.0 + clip) * advantages)
-    return surrogate, ratio

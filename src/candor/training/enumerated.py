@@ -15,6 +15,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from candor.engines.answer_scores import K, answer_probs, draw_ended, grammar_logprobs, open_answers
 from candor.engines.base import Batch, ObjectiveResult, Sampling, Tokens, TokenScores
 from candor.means import Means
 from candor.prompts.answers import CONFIDENCES
@@ -25,7 +26,6 @@ from candor.recipe.objective import EnumeratedConfig, EnumeratedSplit, Enumerate
 from candor.recipe.reward import RewardConfig
 from candor.seeding import derive_seed
 from candor.training.advantages import ZERO_SPREAD, group_advantages
-from candor.training.answer_scores import K, answer_probs, draw_ended, grammar_logprobs, open_answers
 from candor.training.batches import NO_GOLD, Prepared, PromptBatch, Step
 from candor.training.collapse import add_expected_confidences
 from candor.training.reference import reference_logprobs

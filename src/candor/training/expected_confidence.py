@@ -16,12 +16,12 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from candor.engines.answer_scores import C, K, answer_logprobs, open_answers
 from candor.engines.base import Tokens
 from candor.prompts.answers import CONFIDENCES
 from candor.prompts.encoding import decode
 from candor.prompts.grammar import AnswerGrammar
 from candor.recipe.reward import RewardConfig
-from candor.training.answer_scores import C, K, answer_logprobs, open_answers
 from candor.training.rewards import score
 from candor.types import NO_LABEL, Rollout
 

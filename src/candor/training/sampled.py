@@ -1,9 +1,11 @@
-"""One step on sampled completions: rollouts, their rewards, their advantages, and the clipped objective on them.
+"""One step on sampled completions: rollouts, their rewards, their advantages, and the policy gradient on them.
 
 What departs from the published formulation of GRPO (arXiv 2402.03300), all of it a recipe's choice: the division by the
 group's standard deviation can be left out; label and confidence tokens can earn separate advantages, the latter in
 expectation; log p(gold) can be added as a differentiable term. The loss of a completion is the sum over its tokens,
-not their mean: a verdict is one decision, and a mean would make its weight depend on how many tokens spell it.
+not their mean: a verdict is one decision, and a mean would make its weight depend on how many tokens spell it. Every
+batch of completions is updated on once, by the weights that sampled it. So the importance ratio is 1, and there is
+nothing to clip: what a sampler's rounding makes of the ratio, in bfloat16 a good deal, must not weigh or cut anything.
 """
 
 from __future__ import annotations
@@ -16,14 +18,13 @@ from typing import Any
 import numpy as np
 import torch
 
+from candor.engines.answer_scores import draw_ended
 from candor.engines.base import Batch, ObjectiveResult, Sampling, Tokens, TokenScores
 from candor.engines.ragged import padded
 from candor.means import Means
 from candor.prompts.probe import LABEL_PROBE, ProbeSite, probe_site
 from candor.recipe.objective import SampledConfig, SampledExpected
 from candor.seeding import derive_seed
-from candor.training.advantages import clipped_surrogate
-from candor.training.answer_scores import draw_ended
 from candor.training.batches import Prepared, PromptBatch, Step
 from candor.training.expected_confidence import ExpectedConfidence, sampled_labels, written_as_asked
 from candor.training.reference import reference_logprobs
@@ -61,7 +62,7 @@ def sampled_step(run: Prepared, config: SampledConfig, batch: PromptBatch, step:
         confidence, left_out = expected_confidence(run, config, batch, scored, rollouts_P_G, step)
         weight = config.confidence_weight
         means.merge(left_out)
-    old_logprobs_P_G_T = padded([[rollout.logprobs for rollout in group] for group in rollouts_P_G])
+    rollout_logprobs_P_G_T = padded([[rollout.logprobs for rollout in group] for group in rollouts_P_G])
     sections, continuations_P_C = lay_out(
         completions=completions_P_G,
         label_choices=[[choice for each in sites for choice in each.site.choices] for sites in sites_P],
@@ -69,12 +70,11 @@ def sampled_step(run: Prepared, config: SampledConfig, batch: PromptBatch, step:
     )
     objective = SampledObjective(
         sections=sections,
-        old_logprobs_P_G_T=torch.from_numpy(old_logprobs_P_G_T),
+        rollout_logprobs_P_G_T=torch.from_numpy(rollout_logprobs_P_G_T),
         reference_P_G_T=reference_logprobs(run, batch.prompts_P, completions_P_G, step),
         advantages_P_G_T=advantages_P_G_T,
         gold_P=torch.from_numpy(batch.gold_P),
         sites_P=sites_P,
-        clip=config.clip,
         log_gold=config.log_gold,
         kl=config.kl,
         confidence=confidence,
@@ -133,17 +133,16 @@ def expected_confidence(
 
 @dataclass(frozen=True, slots=True)
 class SampledObjective:
-    """Clipped objective on sampled completions, with optional differentiable terms.
+    """Policy gradient on sampled completions, with optional differentiable terms.
 
     Attributes:
         sections: the batch's continuations: ``completions``, G for each prompt; ``label_choices``, the three of each of
             its ``sites_P`` (``LABEL=PASS`` and so on); ``confidences``, those of ``confidence`` if there is one.
-        old_logprobs_P_G_T: log-probabilities under the sampling policy, padded with 0.
+        rollout_logprobs_P_G_T: log-probabilities as the sampler had them, padded with 0; for the log alone.
         reference_P_G_T: raw log-probabilities under the base model, padded with 0, or ``None``.
         advantages_P_G_T: advantage of each token.
         gold_P: gold label indices.
         sites_P: where each prompt's completions emit their labels; none where ``log_gold`` is 0.
-        clip: clip range of the ratio.
         log_gold: weight of log p(gold), a mean over the completions.
         kl: weight of the KL to the base model (k3 estimator, http://joschu.net/blog/kl-approx.html).
         confidence: the confidence part in expectation, or ``None`` where it is in the advantages.
@@ -151,12 +150,11 @@ class SampledObjective:
     """
 
     sections: Sections
-    old_logprobs_P_G_T: torch.Tensor
+    rollout_logprobs_P_G_T: torch.Tensor
     reference_P_G_T: torch.Tensor | None
     advantages_P_G_T: torch.Tensor
     gold_P: torch.Tensor
     sites_P: Sequence[Sequence[LabelSite]]
-    clip: float
     log_gold: float
     kl: float
     confidence: ExpectedConfidence | None = None
@@ -173,9 +171,9 @@ class SampledObjective:
             for values in (scores.logprobs_P_C_T, scores.raw_logprobs_P_C_T, scores.mask_P_C_T)
         )
         advantages = self.advantages_P_G_T[part, :, :length].to(logprobs)
-        old = self.old_logprobs_P_G_T[part, :, :length].to(logprobs)
-        surrogate, ratio = clipped_surrogate(logprobs, old, advantages, clip=self.clip)
-        loss = -(surrogate * mask).sum() / (prompts * group_size)
+        # The ratio to the policy that sampled is 1, and its gradient that of the log-probability.
+        ratio = (logprobs - logprobs.detach()).exp()
+        loss = -(ratio * advantages * mask).sum() / (prompts * group_size)
         means = Means()
         if self.reference_P_G_T is not None:
             difference = self.reference_P_G_T[part, :, :length].to(raw) - raw
@@ -191,9 +189,8 @@ class SampledObjective:
             confidence_loss, entropy_P = self.confidence.loss(confidences, part)
             loss = loss + self.confidence_weight * confidence_loss
             means.add("entropy_confidence", entropy_P.cpu())
-        taken = ratio.detach()[mask].cpu()
-        means.add("ratio_mean", taken)
-        means.add("ratio_clipped", ((taken - 1.0).abs() > self.clip).double())
+        sampled = self.rollout_logprobs_P_G_T[part, :, :length].to(logprobs)
+        means.add("sampler_gap", (logprobs.detach() - sampled)[mask].abs().cpu())
         means.add("entropy", -raw.detach().sum(-1).cpu())
         return ObjectiveResult(loss, means)
 

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 import torch
 
+from candor.engines.answer_scores import C, K, answer_logprobs, draw_ended, open_answers
 from candor.prompts.grammar import AnswerGrammar
-from candor.training.answer_scores import C, K, answer_logprobs, draw_ended, open_answers
 
 
 def test_so_many_ends_are_drawn_behind_each_label_anew_each_time() -> None:
