@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from candor.engines.answer_scores import C, K, answer_logprobs, draw_ended, open_answers
+from candor.engines.answer_scores import C, K, answer_logprobs, draw_ended, open_answers, spread_ended
 from candor.prompts.grammar import AnswerGrammar
 
 
@@ -18,6 +18,15 @@ def test_so_many_ends_are_drawn_behind_each_label_anew_each_time() -> None:
     assert (one != two).any()
     assert (one == draw_ended(4, np.random.default_rng(0))).all()
     assert draw_ended("all", rng).all()
+
+
+@pytest.mark.parametrize("ends", [1, 4, 50, 101])
+def test_ends_that_are_not_drawn_lie_apart(ends: int) -> None:
+    ended = spread_ended(ends)
+    assert ended.sum(axis=1).tolist() == [ends] * K
+    gaps = np.diff(np.flatnonzero(ended[0]), prepend=-1, append=C)
+    assert gaps.max() <= np.ceil(C / ends)
+    assert (ended == ended[0]).all()
 
 
 def test_answers_that_are_not_ended_lose_their_end() -> None:

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from toy_run import CLAIMS
 
+from candor.engines.ragged import padded
 from candor.errors import DataError, ModelError, PromptError, RunError
 from candor.files import read_json, write_json
 from candor.metrics.threshold import LEAST_VALID_MASS, Choice
@@ -66,7 +67,22 @@ def test_probabilities_are_those_of_every_answer(verifier: Verifier) -> None:
     one_by_one = np.array([engine.logprobs([prompt], [[answer]])[0][0].sum() for answer in answers[::20]])
     together = np.array([row.sum() for row in engine.logprobs([prompt], [answers])[0]])
     assert together[::20] == pytest.approx(one_by_one, abs=1e-4)
-    assert verifier.verify(claim, evidence).valid_mass == pytest.approx(np.exp(together).sum(), abs=1e-6)
+    # Four ends behind each label stand for the others. A model that learned little ends here more, there less.
+    verdict = verifier.verify(claim, evidence)
+    assert verdict.valid_mass == pytest.approx(np.exp(together).sum(), abs=0.01)
+
+
+def test_open_answers_change_neither_label_nor_statement_nor_probabilities(verifier: Verifier) -> None:
+    engine, grammar = verifier._engine, answer_grammar(get("sandbox"), verifier._engine.tokenizer)
+    tokens_A_T = padded([grammar.answers], fill=-1)[0]
+    verdicts = verifier.verify_batch(CLAIMS)
+    for verdict, (claim, evidence) in zip(verdicts, CLAIMS, strict=True):
+        (scores,) = engine.logprobs([verifier.encode(claim, evidence).tokens], [grammar.answers])
+        scores_A_T = padded([scores])[0]
+        chosen = greedy_answer(tokens_A_T, scores_A_T)
+        assert (LABELS.index(verdict.label), verdict.confidence) == (chosen // 101, CONFIDENCES[chosen % 101])
+        labels = [scores_A_T[101 * k, grammar.label_start[0] : grammar.label_end[101 * k]].sum() for k in range(3)]
+        assert verdict.label_probs == pytest.approx(np.exp(labels) / np.exp(labels).sum(), abs=1e-5)
 
 
 def test_a_verdict_depends_on_its_own_claim_alone(verifier: Verifier) -> None:

@@ -1,9 +1,9 @@
 """Log-probabilities of whole answers from those of their tokens, with the ends of a few standing for all.
 
 Running the last digit of every answer only to see whether the answer ends there is most of the cost of the answers'
-tree, and more where words of the template follow it. So a step may score the ends of a few answers behind each label,
-drawn anew each time; the others are taken to end like those on average. An answer's end is all that closes it: what
-stands behind its confidence.
+tree, and more where words of the template follow it. So the ends of a few answers behind each label are scored: in
+training drawn anew each step, in a verdict always the same. The others are taken to end like those on average. An
+answer's end is all that closes it: what stands behind its confidence.
 """
 
 from __future__ import annotations
@@ -28,6 +28,17 @@ def draw_ended(ends: int | str, rng: np.random.Generator) -> NDArray[np.bool_]:
     if ends == "all":
         return np.ones((K, C), dtype=bool)
     return np.stack([rng.permutation(C) < int(ends) for _ in range(K)])
+
+
+def spread_ended(ends: int) -> NDArray[np.bool_]:
+    """The same as :func:`draw_ended` without chance: ``ends`` confidences behind each label, as far apart as they go.
+
+    >>> np.flatnonzero(spread_ended(4)[0]).tolist()
+    [12, 37, 63, 88]
+    """
+    ended_K_C = np.zeros((K, C), dtype=bool)
+    ended_K_C[:, ((np.arange(ends) + 0.5) * C / ends).astype(int)] = True
+    return ended_K_C
 
 
 def open_answers(grammar: AnswerGrammar, ended: NDArray[np.bool_]) -> list[tuple[int, ...]]:

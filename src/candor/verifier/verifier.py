@@ -13,9 +13,11 @@ from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
 from candor.data.rows import RowError, clean, kind_of
+from candor.engines.answer_scores import grammar_logprobs, open_answers, spread_ended
 from candor.engines.base import Engine
 from candor.engines.load import base_model_of, load_engine
 from candor.engines.ragged import padded
@@ -42,6 +44,9 @@ PLAIN_MODEL_TEMPLATE: Final = "verdict"
 _PADDING: Final = -1
 """No token."""
 
+_ENDS: Final = 4
+"""Answers behind each label whose end is run."""
+
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
@@ -51,7 +56,9 @@ class Verdict:
         label: the label of the model's answer: at every token the likeliest that still leads to one of the 303 answers.
         confidence: the confidence that this answer states, in [0, 1].
         label_probs: p(PASS), p(FAIL), p(NA) where the label is emitted, summing to 1.
-        valid_mass: probability that a sampled answer has the asked form at all, in [0, 1].
+        valid_mass: probability that a sampled answer has the asked form at all, in [0, 1]. The ends of four answers
+            behind each label are run, and the others taken to end like those, so it is off by at most the probability
+            of those others, and in practice by rounding: models learn to end, not to end behind some numbers.
         accepted: whether the answer passes the abstention threshold; ``None`` where there is none to compare with.
             An answer that is not accepted should be shown as "I don't know".
         evidence_dropped: evidence sentences, counted from the last, that were cut because the prompt was too long.
@@ -106,9 +113,9 @@ class Verifier:
         self._batch_size = batch_size
         self._weights_sha256 = weights_sha256
         self._grammar = answer_grammar(template, engine.tokenizer)
-        answers = self._grammar.answers
-        self._longest = max(map(len, answers))
-        self._tokens_A_T = padded([answers], fill=_PADDING)[0]
+        self._ended_K_C = spread_ended(_ENDS)
+        self._answers = open_answers(self._grammar, self._ended_K_C)
+        self._tokens_A_T = padded([self._answers], fill=_PADDING)[0]
 
     @classmethod
     def load(
@@ -270,32 +277,34 @@ class Verifier:
             raise DataError(str(error)) from error
         # Gold label and group are no part of a prompt.
         example = Example(id=text[:40], dataset="claims", claim=text, evidence=shown, label=Label.NA, group="")
-        room = self._engine.max_length - self._longest
+        room = self._engine.max_length - self._grammar.longest
         return encode(self._template, example, self._engine.tokenizer, max_tokens=room)
 
     def judge(self, encoded: Sequence[EncodedPrompt]) -> list[Verdict]:
-        """Judge prompts of :meth:`encode`: all 303 answers to a batch of them in one forward pass."""
+        """Judge prompts of :meth:`encode`: a batch and all 303 answers to each in one forward pass."""
         # Prompts of like length waste no padding; each verdict depends on its own prompt alone, so order is free.
         order = sorted(range(len(encoded)), key=lambda index: len(encoded[index].tokens))
         verdicts: dict[int, Verdict] = {}
         for at in range(0, len(order), self._batch_size):
             indices = order[at : at + self._batch_size]
-            scores = self._engine.logprobs(
-                [encoded[index].tokens for index in indices], [self._grammar.answers] * len(indices)
+            scores_P_A_T = padded(
+                self._engine.logprobs([encoded[index].tokens for index in indices], [self._answers] * len(indices))
             )
-            for index, logprobs in zip(indices, scores, strict=True):
-                verdicts[index] = self._verdict(logprobs, encoded[index].evidence_dropped)
+            no_prefix_P_R = np.zeros((len(indices), 1), dtype=np.int64)
+            logprobs = grammar_logprobs(torch.from_numpy(scores_P_A_T), self._grammar, no_prefix_P_R, self._ended_K_C)
+            mass_P = logprobs.exp().sum((1, 2, 3)).tolist()
+            for index, scores_A_T, mass in zip(indices, scores_P_A_T, mass_P, strict=True):
+                verdicts[index] = self._verdict(scores_A_T, mass, encoded[index].evidence_dropped)
         return [verdicts[index] for index in range(len(encoded))]
 
-    def _verdict(self, logprobs: Sequence[NDArray[np.float64]], evidence_dropped: int) -> Verdict:
-        scores_A_T = padded([logprobs])[0]
+    def _verdict(self, scores_A_T: NDArray[np.float64], mass: float, evidence_dropped: int) -> Verdict:
         chosen = greedy_answer(self._tokens_A_T, scores_A_T)
         starts, ends = self._grammar.label_start, self._grammar.label_end
         labels = range(0, len(starts), len(CONFIDENCES))
         log_labels = np.array([scores_A_T[a, starts[a] : ends[a]].sum() for a in labels])
         p_pass, p_fail, p_na = label_probs(log_labels).tolist()
         confidence = CONFIDENCES[chosen % len(CONFIDENCES)]
-        mass = min(1.0, float(np.exp(scores_A_T.sum(1)).sum()))  # rounding can put it a little above 1
+        mass = min(1.0, mass)  # rounding can put it a little above 1
         return Verdict(
             label=LABELS[chosen // len(CONFIDENCES)],
             confidence=confidence,
