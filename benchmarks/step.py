@@ -49,7 +49,7 @@ from common import (
 from candor.engines.base import Batch, OptimiserStep, Sampling, Tokens
 from candor.engines.local.engine import LocalEngine
 from candor.engines.ragged import padded
-from candor.engines.tree.merged_lora import MergedLora
+from candor.engines.tree.lora import FastLora
 from candor.training.advantages import group_advantages
 from candor.training.sampled import SampledObjective
 from candor.training.sections import Sections
@@ -93,7 +93,7 @@ class Floor:
         from peft import get_peft_model
 
         self._model = get_peft_model(make_model(size, trained=trained), lora_config()).eval()
-        self._lora = MergedLora(self._model)
+        self._lora = FastLora(self._model)
         base = self._model.get_base_model()
         self._backbone, self._head = base.get_decoder(), base.get_output_embeddings()
         self._vocabulary = base.config.vocab_size

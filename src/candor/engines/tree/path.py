@@ -23,7 +23,7 @@ from candor.engines.tree.attention import PASS_ARGUMENT, Heads, KeyValue, TreePa
 from candor.engines.tree.decode import Branches
 from candor.engines.tree.last_layer import only_for
 from candor.engines.tree.layout import ROOT, Trie
-from candor.engines.tree.merged_lora import MergedLora
+from candor.engines.tree.lora import FastLora
 from candor.engines.tree.output_head import OutputHead
 from candor.engines.tree.prefix import DecodingLayout, TreePrefix, as_leaf, following_pass, prompt_pass
 from candor.errors import EngineError, ModelError
@@ -101,7 +101,7 @@ class PrefixTreePath:
         self._heads = Heads(
             config.num_attention_heads, config.num_key_value_heads, head.weight.dtype, head.weight.device
         )
-        self._lora = MergedLora(model)
+        self._lora = FastLora(model)
         self._version = 0
         self._most_nodes = tokens_that_fit(model, merged=True)
         self._kept_header: tuple[Tokens, bool, list[KeyValue]] | None = None
