@@ -83,7 +83,7 @@ def test_the_estimate_is_near_what_a_backward_pass_keeps(family: str, dtype: tor
 
     measured = (kept(160) - kept(40)) / 120  # what does not grow with the tokens (weights) cancels out
     logits = 4 * config.vocab_size
-    estimate = bytes_per_token(model, merged=not plain) - logits
+    estimate = bytes_per_token(model, tree=not plain) - logits
     assert 0.8 < estimate / measured < 1.3
 
 
@@ -98,12 +98,12 @@ class _Model:
 
 def test_the_budget_follows_from_memory(monkeypatch: pytest.MonkeyPatch) -> None:
     # Per layer 12 * 10 + 4 * 30 numbers of two bytes, 6 * 10 + 30 of four that adapters copy, and a row of logits.
-    assert bytes_per_token(_Model(), merged=False) == (2 * 240 + 4 * 90) * 2 + 400
+    assert bytes_per_token(_Model(), tree=False) == (2 * 240 + 4 * 90) * 2 + 400
     # A weight takes 2 bytes; three tenths of the rest are ten tokens.
     monkeypatch.setattr("candor.engines.microbatch.total_memory", lambda device: 2 + 10 * 2080 * 10 // 3 + 1)
-    assert tokens_that_fit(_Model(), merged=False) == 10
+    assert tokens_that_fit(_Model(), tree=False) == 10
     monkeypatch.setattr("candor.engines.microbatch.total_memory", lambda device: 0)
-    assert tokens_that_fit(_Model(), merged=False) == 1
+    assert tokens_that_fit(_Model(), tree=False) == 1
 
 
 def test_passes_without_gradients_are_sized_by_what_they_hold() -> None:
@@ -141,7 +141,7 @@ def test_a_large_model_decodes_and_scores_a_batch_at_once_where_it_updates_one_p
         num_experts_per_tok=4,
     )
     room = int(0.3 * (80e9 - 42e9))
-    footprint, trained = Footprint.of(model), bytes_per_token(model, merged=True)
+    footprint, trained = Footprint.of(model), bytes_per_token(model, tree=True)
     assert room // ((800 + 8 * 512) * trained) < 1
     assert room // footprint.decoding(800, 8, 512) > 10
     assert room // footprint.decoding(800, 1, 512) > 30

@@ -38,10 +38,12 @@ class TokenCounts:
     Attributes:
         shared: tokens of the prompts that are run once for all of a part, however many they are.
         own_P: tokens of each prompt and its continuations besides.
+        held_P: those of them whose activations an update holds until its end.
     """
 
     shared: int
     own_P: tuple[int, ...]
+    held_P: tuple[int, ...]
 
 
 class ForwardPath(Protocol):

@@ -22,6 +22,9 @@ MEMORY_IF_UNKNOWN: Final = 4 * 2**30
 """Bytes assumed where the system does not say what is free."""
 
 
+FLOAT32: Final = 4
+"""Bytes of a number."""
+
 DRAW_BYTES: Final = 28
 """Bytes for each entry of the vocabulary while a token is drawn: float32 logits, at the temperature, and their
 exponentials, sums of those in float64, and what is compared."""
@@ -46,21 +49,29 @@ def split_by_size(sizes: Sequence[int], share: slice, budget: int) -> list[slice
     return parts
 
 
-def bytes_per_token(model: Any, *, merged: bool) -> int:
+def bytes_per_token(model: Any, *, tree: bool, checkpointing: bool = False) -> int:
     """Rough bytes that a backward pass keeps for one token: activations of all layers and the row of logits.
 
     Args:
         model: with its adapter.
-        merged: whether adapters of layers in float32 are folded into the weights, as on the prefix tree.
+        tree: whether adapters take no products and casts of their own, as on the prefix tree.
+        checkpointing: whether all layers but one keep their input, keys and values alone.
     """
     config = model.config
-    dtype: torch.dtype = next(model.parameters()).dtype
-    numbers = _numbers_per_layer(config)
-    if dtype.itemsize < torch.float32.itemsize:
-        numbers += _numbers_cast(config) * torch.float32.itemsize // dtype.itemsize
-    elif merged:
-        numbers = _numbers_merged(config)
-    return dtype.itemsize * numbers * int(config.num_hidden_layers) + 4 * int(config.vocab_size)
+    width: int = next(model.parameters()).dtype.itemsize
+    if tree:
+        layer = width * _numbers_on_the_tree(config)
+        if width < FLOAT32:
+            layer += FLOAT32 * _numbers_in_norms(config)
+    else:
+        layer = width * _numbers_per_layer(config)
+        if width < FLOAT32:
+            layer += FLOAT32 * _numbers_cast(config)
+    layers = int(config.num_hidden_layers)
+    kept = layer * layers
+    if checkpointing:
+        kept = layer + width * (layers - 1) * (int(config.hidden_size) + 2 * _key_width(config))
+    return kept + FLOAT32 * int(config.vocab_size)
 
 
 def _numbers_per_layer(config: Any) -> int:
@@ -71,10 +82,22 @@ def _numbers_per_layer(config: Any) -> int:
     return 12 * hidden + 4 * inner * max(1, experts) + 3 * hidden * experts
 
 
-def _numbers_merged(config: Any) -> int:
+def _numbers_on_the_tree(config: Any) -> int:
     """The same where an adapter needs no products of its own, and gate and up share their input."""
     hidden, inner, experts = _sizes(config)
     return 7 * hidden + 3 * inner * max(1, experts) + 4 * hidden * experts
+
+
+def _numbers_in_norms(config: Any) -> int:
+    """What a layer's norms, which compute in float32, keep of their input: one or two of them a copy, by family."""
+    return 3 * int(config.hidden_size) // 2
+
+
+def _key_width(config: Any) -> int:
+    """Numbers of all keys of a layer, for one token."""
+    heads = int(config.num_attention_heads)
+    head_width = int(getattr(config, "head_dim", None) or config.hidden_size // heads)
+    return int(getattr(config, "num_key_value_heads", None) or heads) * head_width
 
 
 def _numbers_cast(config: Any) -> int:
@@ -91,12 +114,12 @@ def _sizes(config: Any) -> tuple[int, int, int]:
     return hidden, inner, int(getattr(config, "num_experts_per_tok", None) or 0)
 
 
-def tokens_that_fit(model: Any, *, merged: bool) -> int:
+def tokens_that_fit(model: Any, *, tree: bool, checkpointing: bool = False) -> int:
     """Tokens of one backward pass that a machine like this one has room for: the same in every process on it.
 
     What is free just now is not asked, so that a run that was stopped goes on with the very parts that it began with.
     """
-    return max(1, room(model) // bytes_per_token(model, merged=merged))
+    return max(1, room(model) // bytes_per_token(model, tree=tree, checkpointing=checkpointing))
 
 
 def room(model: Any) -> int:
@@ -123,12 +146,9 @@ class Footprint:
     def of(cls, model: Any) -> Footprint:
         """That of a model, from its configuration."""
         config = model.config
-        width = torch.finfo(next(model.parameters()).dtype).bits // 8
-        heads = int(config.num_attention_heads)
-        head_width = int(getattr(config, "head_dim", None) or config.hidden_size // heads)
-        keys = int(getattr(config, "num_key_value_heads", None) or heads) * head_width
+        width: int = next(model.parameters()).dtype.itemsize
         return cls(
-            stored=2 * keys * width * int(config.num_hidden_layers),
+            stored=2 * _key_width(config) * width * int(config.num_hidden_layers),
             passing=width * _numbers_per_layer(config),
             drawing=DRAW_BYTES * int(config.vocab_size),
         )

@@ -91,6 +91,11 @@ class EngineConfig(Config):
     micro_batch_tokens: int | None = Field(
         default=None, ge=1, description="most tokens in one backward pass; default: from the memory at hand"
     )
+    checkpointing: Literal["auto", "always", "never"] = Field(
+        default="auto",
+        description="whether layers keep their input alone and run again in the backward pass, for a third more work; "
+        "auto: where the memory at hand would otherwise hold too few tokens at once",
+    )
     weight_decay: float = Field(default=0.0, ge=0, le=1)
     adam_betas: tuple[Decay, Decay] = Field(default=(0.9, 0.999), strict=False)
     adam_eps: float = Field(default=1e-8, gt=0, le=1e-2)

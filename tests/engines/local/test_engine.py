@@ -51,7 +51,8 @@ def test_micro_batches_of_any_budget_give_the_same_step(folder: Path, path: str)
         sampling = Sampling(1.0, 8, seed=2)
         groups = engine.rollout(prompts, 3, sampling, LABEL_PROBE)
         completions = [[rollout.tokens for rollout in group] for group in groups]
-        assert len(engine._parts(TokenCounts(0, (200,) * 5), slice(0, 5))) == {10**6: 1, 400: 3, 200: 5, 1: 5}[budget]
+        counts = TokenCounts(0, (200,) * 5, (200,) * 5)
+        assert len(engine._parts(counts, slice(0, 5))) == {10**6: 1, 400: 3, 200: 5, 1: 5}[budget]
         means = engine.update(Batch(prompts, completions), _objective, STEP).values()
         probes = torch.tensor([[rollout.probe_logprobs for rollout in group] for group in groups])
         results.append((completions, probes, torch.tensor([means["loss"], means["grad_norm"]]), _weights(engine)))
@@ -75,8 +76,10 @@ def test_answers_that_the_tree_merges_are_counted_once(folder: Path) -> None:
     assert header > 0
     assert len({prompt[:header] for prompt in prompts}) == 1
     assert counts.own_P == tuple(len(prompt) - header + nodes for prompt in prompts)
-    # A budget of what is run holds the batch in one part, one token less does not.
-    whole = header + sum(counts.own_P)
+    # Activations of the prompts are held until the end of an update, those of answers some at a time.
+    assert counts.held_P == tuple(len(prompt) - header for prompt in prompts)
+    # A budget of what is held takes the batch in one part, one token less does not.
+    whole = header + sum(counts.held_P)
     for budget, parts in ((whole, 1), (whole - 1, 2), (1, 5)):
         split = toy_engine(folder, path="tree", micro_batch_tokens=budget)
         assert len(split._parts(split._path.count(prompts, [answers] * 5), slice(0, 5))) == parts
@@ -84,8 +87,9 @@ def test_answers_that_the_tree_merges_are_counted_once(folder: Path) -> None:
 
 def test_the_gradient_is_that_of_the_whole_however_answers_are_split(folder: Path) -> None:
     gradients, scores = [], []
-    for budget in (10**6, 700, 1):
-        engine = toy_engine(folder, path="tree", micro_batch_tokens=budget)
+    for budget, checkpointing in ((10**6, "never"), (700, "never"), (100, "always"), (1, "never")):
+        engine = toy_engine(folder, path="tree", micro_batch_tokens=budget, checkpointing=checkpointing)
+        assert engine.describe()["checkpointing"] is (checkpointing == "always")
         prompts, answers = _prompts(engine), answer_grammar(TEMPLATE, engine.tokenizer).answers
         seen = _gradient_of(engine, Batch(prompts, [answers] * 5), lambda s, part: _sum_of_probabilities(s))
         gradients.append(seen)
@@ -94,6 +98,43 @@ def test_the_gradient_is_that_of_the_whole_however_answers_are_split(folder: Pat
     for gradient, values in zip(gradients[1:], scores[1:], strict=True):
         assert torch.allclose(gradient, gradients[0], atol=1e-6, rtol=1e-4)
         assert values == pytest.approx(scores[0], abs=1e-4)
+
+
+def test_layers_that_run_again_give_the_same_bits(folder: Path) -> None:
+    gradients, kept = [], []
+    for checkpointing in ("never", "always"):
+        engine = toy_engine(folder, path="tree", checkpointing=checkpointing)
+        prompts, answers = _prompts(engine), answer_grammar(TEMPLATE, engine.tokenizer).answers
+        # The prefill of a rollout serves the update, and is run again there.
+        groups = engine.rollout(prompts, 2, Sampling(1.0, 6, seed=1), LABEL_PROBE)
+        sampled = [[rollout.tokens for rollout in group] for group in groups]
+        for continuations in ([answers] * 5, sampled):
+            batch = Batch(prompts, continuations)
+            gradients.append(_gradient_of(engine, batch, lambda scores, part: _sum_of_probabilities(scores)))
+        storages: dict[int, int] = {}
+
+        def pack(tensor: torch.Tensor, storages: dict[int, int] = storages) -> torch.Tensor:
+            storages[tensor.untyped_storage().data_ptr()] = tensor.untyped_storage().nbytes()
+            return tensor
+
+        with torch.autograd.graph.saved_tensors_hooks(pack, lambda tensor: tensor):
+            prefix = engine._path.prefill(tuple(prompts), grad=True)
+        kept.append(sum(storages.values()))
+        del prefix
+    assert gradients[0].abs().max() > 1e-3
+    assert torch.equal(gradients[0], gradients[2])
+    assert torch.equal(gradients[1], gradients[3])
+    assert kept[1] < 0.8 * kept[0]
+
+
+def test_checkpointing_is_chosen_where_memory_is_short(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("candor.engines.microbatch.room", "candor.engines.local.engine.room"):
+        monkeypatch.setattr(name, lambda model: 2**20)
+    assert toy_engine(folder, path="tree").describe()["checkpointing"]
+    assert not toy_engine(folder, path="tree", checkpointing="never").describe()["checkpointing"]
+    assert not toy_engine(folder, path="plain").describe()["checkpointing"]
+    with pytest.raises(ModelError, match=r"engine\.checkpointing: .* engine\.path is plain"):
+        toy_engine(folder, path="plain", checkpointing="always")
 
 
 def _sum_of_probabilities(scores: TokenScores) -> ObjectiveResult:

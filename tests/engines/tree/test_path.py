@@ -99,17 +99,21 @@ def test_gradients_of_few_prompts_at_a_time_equal_those_of_all_at_once(
 
     monkeypatch.setitem(NODES_PER_BACKWARD, "cpu", 1)
     monkeypatch.setattr("candor.engines.tree.layout.RUN_LENGTH", 4)
-    parts = []
+    parts: list[slice] = []
 
     def loss(scores: TokenScores, part: slice) -> torch.Tensor:
         parts.append(part)
         _, completions, tokens = scores.logprobs_P_C_T.shape
         return (scores.logprobs_P_C_T * weights[part, :completions, :tokens]).sum()
 
-    path.backward(path.prefill(prompts, grad=True), continuations, temperature=TEMPERATURE, loss=loss)
-    assert parts == [slice(0, 1), slice(1, 2), slice(2, 3)]
-    for name, gradient in adapter_gradients(model).items():
-        assert (gradient - expected[name]).norm() < 1e-4 * expected[name].norm(), name
+    # Groups whole, then completions one by one with layers that run again.
+    for options in ({}, {"most_nodes": 1, "checkpointing": True}):
+        path = PrefixTreePath(model, **options)
+        parts.clear()
+        path.backward(path.prefill(prompts, grad=True), continuations, temperature=TEMPERATURE, loss=loss)
+        assert parts == [slice(0, 1), slice(1, 2), slice(2, 3)]
+        for name, gradient in adapter_gradients(model).items():
+            assert (gradient - expected[name]).norm() < 1e-4 * expected[name].norm(), name
 
 
 @pytest.mark.parametrize("family", CONFIGS)

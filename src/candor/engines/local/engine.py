@@ -29,7 +29,7 @@ from candor.engines.pretrained import (
     longest_sequence,
 )
 from candor.engines.probing import probed
-from candor.engines.tree.path import PrefixTreePath, unsupported_reason
+from candor.engines.tree.path import PrefixTreePath, nodes_at_once, unsupported_reason
 from candor.errors import EngineError, ModelError, NumericsError
 from candor.means import Means
 from candor.prompts.probe import Probe
@@ -71,9 +71,7 @@ class LocalEngine:
         self._name = name
         self._max_length = longest_sequence(model, tokenizer, max_length)
         self._step = 0
-        self._path = self._choose_path()
-        merged = isinstance(self._path, PrefixTreePath)
-        self._micro_batch_tokens = self._config.micro_batch_tokens or tokens_that_fit(model, merged=merged)
+        self._path, self._micro_batch_tokens = self._choose_path()
         self._footprint, self._room = Footprint.of(model), room(model)
         self._kept: tuple[tuple[Tokens, ...], Any] | None = None
         self._parameters = [parameter for parameter in model.parameters() if parameter.requires_grad]
@@ -153,20 +151,34 @@ class LocalEngine:
             "dtype": str(next((p.dtype for p in parameters if not p.requires_grad), parameters[0].dtype)),
             "device": torch.cuda.get_device_name(device) if device.type == "cuda" else str(device),
             "path": "tree" if isinstance(self._path, PrefixTreePath) else "plain",
+            "checkpointing": isinstance(self._path, PrefixTreePath) and self._path.checkpointing,
             "processes": parallel.world_size(),
             "max_length": self._max_length,
         }
 
-    def _choose_path(self) -> ForwardPath:
-        if self._config.path == "plain":
-            return PlainPath(self._model)
-        reason = unsupported_reason(self._model)
+    def _choose_path(self) -> tuple[ForwardPath, int]:
+        """How the model runs, and the most tokens that an update holds until its end."""
+        asked = self._config.micro_batch_tokens
+        reason = "engine.path is plain" if self._config.path == "plain" else unsupported_reason(self._model)
         if reason is None:
-            return PrefixTreePath(self._model)
+            return self._tree(asked)
         if self._config.path == "tree":
             raise ModelError(f"engine.path: the model cannot run on the prefix tree: {reason}; take auto or plain")
-        logger.warning("the model runs plainly, which is slower than on the prefix tree: %s", reason)
-        return PlainPath(self._model)
+        if self._config.checkpointing == "always":
+            raise ModelError(f"engine.checkpointing: it is for the prefix tree alone, and {reason}; take auto or never")
+        if self._config.path == "auto":
+            logger.warning("the model runs plainly, which is slower than on the prefix tree: %s", reason)
+        return PlainPath(self._model), asked or tokens_that_fit(self._model, tree=False)
+
+    def _tree(self, asked: int | None) -> tuple[PrefixTreePath, int]:
+        """Half of the memory is for the prompts' activations, half for those of the completions that run at once."""
+        fit = max(1, tokens_that_fit(self._model, tree=True) // 2)
+        few = asked is None and fit < nodes_at_once(self._model.device)
+        checkpointing = self._config.checkpointing == "always" or (self._config.checkpointing == "auto" and few)
+        if checkpointing:
+            fit = max(1, tokens_that_fit(self._model, tree=True, checkpointing=True) // 2)
+        held = asked or fit
+        return PrefixTreePath(self._model, most_nodes=held, checkpointing=checkpointing), held
 
     # ------------------------------------------------------------------------------------------------ sampling
 
@@ -195,7 +207,7 @@ class LocalEngine:
             mine = tuple(prompts[part])
             # What the prefill computed serves the update too, where that takes the whole share at once. Of several
             # parts none can be kept, or the memory that the split saves would be needed after all.
-            keep = len(parts) == 1 and sampling.temperature > 0 and self._updates_at_once(prompts, group_size * new)
+            keep = len(parts) == 1 and sampling.temperature > 0 and self._updates_at_once(prompts, group_size, new)
             prefix = self._path.prefill(mine, grad=keep)
             if keep:
                 self._kept = (mine, prefix)
@@ -210,9 +222,9 @@ class LocalEngine:
             rollouts.extend(probed(self._tokenizer, groups, probe, partial(self._raw_logprobs, prefix)))
         return parallel.gather(rollouts)
 
-    def _updates_at_once(self, prompts: Sequence[Tokens], new_tokens: int) -> bool:
-        """Whether an update on all of the share's prompts, with at most so many tokens behind each, is one part."""
-        longest = TokenCounts(0, tuple(len(prompt) + new_tokens for prompt in prompts))
+    def _updates_at_once(self, prompts: Sequence[Tokens], group_size: int, new_tokens: int) -> bool:
+        """Whether an update on all of the share's prompts, with such completions behind each, is one part."""
+        longest = self._path.count(prompts, [[(0,) * new_tokens] * group_size] * len(prompts))
         return self._optimiser is not None and len(self._parts(longest, parallel.share(len(prompts)))) == 1
 
     @torch.no_grad()
@@ -333,8 +345,8 @@ class LocalEngine:
     # -------------------------------------------------------------------------------------------------- helpers
 
     def _parts(self, counts: TokenCounts, share: slice) -> list[slice]:
-        """Contiguous parts of this process's share of the batch for backward passes, groups whole."""
-        return split_by_size(counts.own_P, share, self._micro_batch_tokens - counts.shared)
+        """Contiguous parts of this process's share of the batch for backward passes."""
+        return split_by_size(counts.held_P, share, self._micro_batch_tokens - counts.shared)
 
 
 def _uniforms(sampling: Sampling, prompts: int, group_size: int) -> torch.Tensor:

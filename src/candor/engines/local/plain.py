@@ -38,7 +38,8 @@ class PlainPath:
     def count(self, prompts: Sequence[Tokens], continuations: Sequence[Sequence[Tokens]]) -> TokenCounts:
         """Every continuation, each behind its prompt."""
         pairs = zip(prompts, continuations, strict=True)
-        return TokenCounts(0, tuple(len(prompt) * len(group) + sum(map(len, group)) for prompt, group in pairs))
+        every = tuple(len(prompt) * len(group) + sum(map(len, group)) for prompt, group in pairs)
+        return TokenCounts(0, every, every)
 
     def prefill(self, prompts: Sequence[Tokens], *, grad: bool, reference: bool = False) -> PlainPrefix:
         """Note the prompts."""

@@ -9,6 +9,7 @@ ancestors and nothing else. The result is exact: same log-probabilities, same gr
 from __future__ import annotations
 
 import contextlib
+import sys
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, cast
 
@@ -18,8 +19,9 @@ from numpy.typing import NDArray
 
 from candor.engines.base import Tokens, TokenScores
 from candor.engines.forward import Sampled, TokenCounts, backward_from, score_gradients
-from candor.engines.microbatch import split_by_size, tokens_that_fit
+from candor.engines.microbatch import split_by_size
 from candor.engines.tree.attention import PASS_ARGUMENT, Heads, KeyValue, TreePass, tree_attention_enabled
+from candor.engines.tree.checkpointing import checkpointed
 from candor.engines.tree.decode import Branches
 from candor.engines.tree.last_layer import only_for
 from candor.engines.tree.layout import ROOT, Trie
@@ -53,7 +55,7 @@ def unsupported_reason(model: Any) -> str | None:
     if type(head) is not torch.nn.Linear or (head.weight.requires_grad and model is not base):
         return "its output layer is trained or is not a plain linear layer"
     if any(getattr(module, "gradient_checkpointing", False) for module in base.modules()):
-        return "gradient checkpointing is on; prompts are split into micro-batches instead"
+        return "transformers' gradient checkpointing is on; engine.checkpointing has one for the tree"
     return None
 
 
@@ -67,8 +69,12 @@ def _base_model(model: Any) -> Any:
 
 
 NODES_PER_BACKWARD = {"cpu": 1024, "cuda": 16384}
-"""Completion tokens whose activations are held at a time: enough for full products, few beside the prompts' own; fewer
-where the memory has no room for so many."""
+"""Completion tokens whose activations are held at a time: enough for full products, few beside the prompts' own."""
+
+
+def nodes_at_once(device: torch.device) -> int:
+    """Completion tokens that a backward pass holds on such a device where memory allows."""
+    return NODES_PER_BACKWARD.get(device.type, NODES_PER_BACKWARD["cpu"])
 
 
 class PrefixTreePath:
@@ -79,12 +85,18 @@ class PrefixTreePath:
 
     Args:
         model: a PEFT model with LoRA, or a transformers causal language model.
+        most_nodes: completion tokens whose activations there is room for at a time; default: any number. A group
+            of more is run in pieces; a single completion may exceed it.
+        checkpointing: of a token each layer keeps its input alone, and runs again in the backward pass.
+
+    Attributes:
+        checkpointing: as given.
 
     Raises:
         ModelError: the model is not proven on the tree; see :func:`unsupported_reason`.
     """
 
-    def __init__(self, model: Any) -> None:
+    def __init__(self, model: Any, *, most_nodes: int | None = None, checkpointing: bool = False) -> None:
         reason = unsupported_reason(model)
         if reason is not None:
             raise ModelError(f"this model cannot run on a prefix tree: {reason}; use the plain path")
@@ -103,7 +115,12 @@ class PrefixTreePath:
         )
         self._lora = FastLora(model)
         self._version = 0
-        self._most_nodes = tokens_that_fit(model, merged=True)
+        self._most_nodes = most_nodes or sys.maxsize
+        self._nodes_at_once = min(self._most_nodes, nodes_at_once(self._heads.device))
+        # The last layer runs for some tokens only, which a second run outside its block would not know of.
+        self._checkpointed = self._backbone.layers[:-1] if checkpointing else []
+        self.checkpointing = checkpointing
+        self._entered = False
         self._kept_header: tuple[Tokens, bool, list[KeyValue]] | None = None
 
     def refresh(self) -> None:
@@ -114,8 +131,15 @@ class PrefixTreePath:
 
     @contextlib.contextmanager
     def _enabled(self, *, reference: bool, grad: bool) -> Iterator[None]:
+        """Run the model as a tree. May be entered again inside, with the same weights."""
         with contextlib.ExitStack() as stack:
             stack.enter_context(torch.set_grad_enabled(grad))
+            if self._entered:
+                yield
+                return
+            self._entered = True
+            stack.callback(setattr, self, "_entered", False)
+            stack.enter_context(checkpointed(self._checkpointed))
             stack.enter_context(tree_attention_enabled(self._base))
             if not reference:
                 stack.enter_context(self._lora.applied())
@@ -148,9 +172,9 @@ class PrefixTreePath:
     def count(self, prompts: Sequence[Tokens], continuations: Sequence[Sequence[Tokens]]) -> TokenCounts:
         """The prompts' header, what each prompt has behind it, and every node of its continuations' trie."""
         start = _header_length(prompts)
-        tries = _build_tries(continuations)
-        own = (len(prompt) - start + len(trie.tokens) for prompt, trie in zip(prompts, tries, strict=True))
-        return TokenCounts(start, tuple(own))
+        nodes_P = [len(trie.tokens) for trie in _build_tries(continuations)]
+        held_P = tuple(len(prompt) - start for prompt in prompts)
+        return TokenCounts(start, tuple(map(sum, zip(held_P, nodes_P, strict=True))), held_P)
 
     def prefill(self, prompts: Sequence[Tokens], *, grad: bool, reference: bool = False) -> TreePrefix:
         """Run the prompts' common header once, then each prompt's own tokens.
@@ -232,25 +256,63 @@ class PrefixTreePath:
         header = [(as_leaf(keys), as_leaf(values)) for keys, values in prefix.header]
         collected: list[list[torch.Tensor]] = []
         anything = False
-        limit = NODES_PER_BACKWARD.get(self._heads.device.type, NODES_PER_BACKWARD["cpu"])
-        limit = min(limit, self._most_nodes)
-        for part in split_by_size([len(trie.tokens) for trie in tries], slice(0, len(tries)), limit):
-            leaves = prefix.detached(part, header)
-            scores = self._score_tries(leaves, tries[part], temperature)
-            gradients = score_gradients(scores, loss, part)
-            anything |= backward_from((scores.logprobs_P_C_T, scores.raw_logprobs_P_C_T), gradients)
-            collected.append([_gradient(tensor) for tensor in leaves.tensors()])
-            del leaves, scores, gradients
-        if not anything:
-            return  # nor is there a gradient for the prompts
-        ends = [
-            (tensor, _gradient(leaf))
-            for pair, leaves in zip(prefix.header, header, strict=True)
-            for tensor, leaf in zip(pair, leaves, strict=True)
-        ]
-        ends += [(tensor, torch.cat(parts)) for tensor, *parts in zip(prefix.tensors(), *collected, strict=True)]
-        ends = [(tensor, gradient) for tensor, gradient in ends if tensor.requires_grad]
-        torch.autograd.backward([tensor for tensor, _ in ends], [gradient for _, gradient in ends])
+        # Layers that run again in the backward pass have to find the model as it was in the forward pass.
+        with self._enabled(reference=prefix.reference, grad=True):
+            for part in split_by_size([len(trie.tokens) for trie in tries], slice(0, len(tries)), self._nodes_at_once):
+                leaves = prefix.detached(part, header)
+                if len(tries[part.start].tokens) > self._most_nodes:
+                    anything |= self._backward_in_pieces(leaves, continuations[part.start], temperature, loss, part)
+                else:
+                    scores = self._score_tries(leaves, tries[part], temperature)
+                    gradients = score_gradients(scores, loss, part)
+                    anything |= backward_from((scores.logprobs_P_C_T, scores.raw_logprobs_P_C_T), gradients)
+                    del scores, gradients
+                collected.append([_gradient(tensor) for tensor in leaves.tensors()])
+                del leaves
+            if not anything:
+                return  # nor is there a gradient for the prompts
+            ends = [
+                (tensor, _gradient(leaf))
+                for pair, leaves_ in zip(prefix.header, header, strict=True)
+                for tensor, leaf in zip(pair, leaves_, strict=True)
+            ]
+            ends += [(tensor, torch.cat(parts)) for tensor, *parts in zip(prefix.tensors(), *collected, strict=True)]
+            ends = [(tensor, gradient) for tensor, gradient in ends if tensor.requires_grad]
+            torch.autograd.backward([tensor for tensor, _ in ends], [gradient for _, gradient in ends])
+
+    def _backward_in_pieces(
+        self,
+        leaves: TreePrefix,
+        group: Sequence[Tokens],
+        temperature: float,
+        loss: Callable[[TokenScores, slice], torch.Tensor],
+        part: slice,
+    ) -> bool:
+        """The gradients of a group that is too large for one pass; whether there are any.
+
+        A loss may weigh every completion by all others, so all are scored first, without gradients. Then the
+        completions are run again, some at a time, with what the loss had to say of each.
+        """
+        pieces = self._pieces(group)
+        with torch.no_grad():
+            scored = [self._score_tries(leaves, [Trie.build(piece)], temperature) for piece in pieces]
+        gradients = score_gradients(_joined(scored), loss, part)
+        anything, first = False, 0
+        for piece, scores in zip(pieces, scored, strict=True):
+            rows = slice(first, first + len(piece))
+            length = scores.mask_P_C_T.shape[-1]
+            share = [None if each is None else each[:, rows, :length] for each in gradients]
+            share = [each if each is not None and each.any() else None for each in share]
+            first = rows.stop
+            if any(each is not None for each in share):
+                again = self._score_tries(leaves, [Trie.build(piece)], temperature)
+                anything |= backward_from((again.logprobs_P_C_T, again.raw_logprobs_P_C_T), share)
+        return anything
+
+    def _pieces(self, group: Sequence[Tokens]) -> list[list[Tokens]]:
+        """A group in order, in pieces that have no more nodes than there is room for, but for a single completion."""
+        parts = split_by_size([len(tokens) - 1 for tokens in group], slice(0, len(group)), self._most_nodes)
+        return [list(group[part]) for part in parts]
 
     def _tries(self, prefix: TreePrefix, continuations: Sequence[Sequence[Tokens]], temperature: float) -> list[Trie]:
         self._check(prefix)
@@ -335,6 +397,20 @@ def _header_length(prompts: Sequence[Tokens]) -> int:
 def _gradient(leaf: torch.Tensor) -> torch.Tensor:
     """What a leaf has collected."""
     return torch.zeros_like(leaf) if leaf.grad is None else leaf.grad
+
+
+def _joined(parts: Sequence[TokenScores]) -> TokenScores:
+    """Scores of one prompt's continuations, one piece behind the other, padded alike."""
+    length = max(part.mask_P_C_T.shape[-1] for part in parts)
+
+    def join(tensors: Sequence[torch.Tensor]) -> torch.Tensor:
+        return torch.cat([torch.nn.functional.pad(each, (0, length - each.shape[-1])) for each in tensors], 1)
+
+    return TokenScores(
+        join([part.logprobs_P_C_T for part in parts]),
+        join([part.raw_logprobs_P_C_T for part in parts]),
+        join([part.mask_P_C_T for part in parts]),
+    )
 
 
 def _build_tries(continuations: Sequence[Sequence[Tokens]]) -> list[Trie]:
