@@ -6,6 +6,7 @@ comparison runs both sides in turn within one process, and reports medians of ra
 
 from __future__ import annotations
 
+import argparse
 import ctypes
 import json
 import os
@@ -14,9 +15,9 @@ import subprocess
 import sys
 import time
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -26,10 +27,13 @@ import transformers
 from peft import LoraConfig, get_peft_model
 from tokenizers import Tokenizer, models, pre_tokenizers
 
+from candor.data.sources.load import load_source
 from candor.engines.base import Tokens
 from candor.engines.local.engine import LocalEngine
-from candor.prompts.encoding import common_prefix_length
-from candor.prompts.probe import Probe
+from candor.prompts.encoding import common_prefix_length, encode
+from candor.prompts.probe import LABEL_PROBE, Probe
+from candor.prompts.templates import get
+from candor.recipe.data import VitamincSource
 from candor.recipe.engine import EngineConfig
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -201,11 +205,114 @@ def fill_adapter(model: Any) -> None:
                 parameter.copy_(0.002 * torch.randn(parameter.shape, generator=generator))
 
 
-def make_engine(size: str, *, trained: bool) -> LocalEngine:
-    """A local engine on the model of :func:`make_model` with an adapter."""
-    model = get_peft_model(make_model(size, trained=trained), lora_config())
-    fill_adapter(model)
-    return LocalEngine(model, make_tokenizer(SIZES[size]["vocab_size"]), config=EngineConfig(path="tree"))
+@dataclass(frozen=True)
+class Subject:
+    """What is measured: a model and prompts for it.
+
+    Attributes:
+        name: for the table.
+        model: makes the model without an adapter, the same every time.
+        tokenizer: its tokenizer.
+        shape: size of the work.
+        prompts: from a seed to prompts that begin alike.
+        text_of: text that the tokenizer turns into these tokens.
+        probe: where labels are read.
+    """
+
+    name: str
+    model: Callable[[], Any]
+    tokenizer: Any
+    shape: Shape
+    prompts: Callable[[int], list[Tokens]]
+    text_of: Callable[[Tokens], str]
+    probe: Probe
+
+    def adapted(self) -> Any:
+        """The model with an adapter."""
+        model = get_peft_model(self.model(), lora_config())
+        fill_adapter(model)
+        return model
+
+    def engine(self) -> LocalEngine:
+        """A local engine on that."""
+        return LocalEngine(self.adapted(), self.tokenizer, config=EngineConfig(path="tree"))
+
+
+def random_subject(size: str, shape: Shape, *, trained: bool) -> Subject:
+    """The model of :func:`make_model` and prompts of random words."""
+    vocabulary = SIZES[size]["vocab_size"]
+    return Subject(
+        name=size,
+        model=lambda: make_model(size, trained=trained),
+        tokenizer=make_tokenizer(vocabulary),
+        shape=shape,
+        prompts=lambda seed: make_prompts(shape, vocabulary, seed),
+        text_of=text_of,
+        probe=PROBE,
+    )
+
+
+def pretrained_subject(folder: Path, data: Path, shape: Shape, dtype: torch.dtype) -> Subject:
+    """A pretrained model and VitaminC's claims in the prompt ``verdict``.
+
+    Args:
+        folder: model and tokenizer.
+        data: folder with VitaminC's files.
+        shape: how many prompts, completions and tokens.
+        dtype: of the weights.
+    """
+    tokenizer = transformers.AutoTokenizer.from_pretrained(folder)
+    examples = load_source("vitaminc", VitamincSource(kind="vitaminc", parts=("test",)), data_dir=data).examples
+
+    def prompts(seed: int) -> list[Tokens]:
+        chosen = np.random.default_rng(seed).choice(len(examples), shape.prompts, replace=False)
+        encoded = (encode(get("verdict"), examples[i], tokenizer, max_tokens=2048) for i in chosen)
+        return [each.tokens for each in encoded]
+
+    return Subject(
+        name=folder.name,
+        model=lambda: transformers.AutoModelForCausalLM.from_pretrained(folder, dtype=dtype).eval(),
+        tokenizer=tokenizer,
+        shape=replace(shape, header=common_prefix_length(prompts(0))),
+        prompts=prompts,
+        text_of=tokenizer.decode,
+        probe=LABEL_PROBE,
+    )
+
+
+def add_subject_arguments(parser: argparse.ArgumentParser) -> None:
+    """Options that say what is measured."""
+    parser.add_argument("--quick", action="store_true", help="a smaller shape, less than a minute; keeps nothing")
+    parser.add_argument("--size", choices=list(SIZES), help="a random model; default: small, or tiny with --quick")
+    parser.add_argument("--model", type=Path, help="folder of a pretrained model, in place of a random one")
+    parser.add_argument("--data", type=Path, default=ROOT / "data", help="where VitaminC lies, for --model")
+    parser.add_argument("--dtype", choices=["float32", "bfloat16"], default="float32", help="of a pretrained model")
+    parser.add_argument("--prompts", type=int, help="prompts of a batch, where the shape's would take too long")
+
+
+def subject_of(args: argparse.Namespace, quick: Shape, full: Shape, *, trained: bool) -> Subject:
+    """What the options of :func:`add_subject_arguments` say."""
+    shape = quick if args.quick else full
+    shape = replace(shape, prompts=args.prompts) if args.prompts else shape
+    if args.model:
+        return pretrained_subject(args.model, args.data, shape, getattr(torch, args.dtype))
+    return random_subject(subject_name(args), shape, trained=trained)
+
+
+def subject_name(args: argparse.Namespace) -> str:
+    """What the options' subject is called in file names."""
+    if args.model:
+        return f"{args.model.name}_{args.dtype}"
+    return args.size or ("tiny" if args.quick else "small")
+
+
+def arguments_of(args: argparse.Namespace) -> list[str]:
+    """The same options for a process of its own."""
+    given = ["--quick"] if args.quick else []
+    for name in ("size", "model", "data", "dtype", "prompts"):
+        value = getattr(args, name)
+        given += [] if value is None else [f"--{name}", str(value)]
+    return given
 
 
 def make_prompts(shape: Shape, vocab_size: int, seed: int) -> list[tuple[int, ...]]:

@@ -2,10 +2,12 @@
 
     python benchmarks/evaluate.py            # some minutes on one core
     python benchmarks/evaluate.py --quick    # a smaller shape, less than a minute
+    python benchmarks/evaluate.py --model FOLDER --data FOLDER --prompts 32    # a pretrained model on VitaminC's claims
 
 ``generate`` runs padded batches of 64 on the adapter merged into the weights, and gives text alone. candor gives
 the same tokens (this is checked) and the probabilities of the three labels. "all answers" scores a grammar of 303
-answers under each prompt instead of decoding one. The floor is a plain forward over as many tokens as differ.
+answers under each prompt instead of decoding one; "verdict" scores their ends behind four confidences of each label,
+as a Verifier does. The floor is a plain forward over as many tokens as differ.
 """
 
 from __future__ import annotations
@@ -13,6 +15,7 @@ from __future__ import annotations
 import argparse
 import json
 import time
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -20,24 +23,27 @@ from common import (
     ANCHOR,
     EOS,
     LABELS,
-    PAD,
-    PROBE,
-    SIZES,
     Shape,
+    Subject,
+    add_subject_arguments,
+    arguments_of,
     clocked,
     keep_freed_memory,
     machine,
-    make_engine,
-    make_prompts,
     median,
     run_cell,
     save,
     set_up_process,
+    subject_name,
+    subject_of,
     unique_tokens,
 )
 
+from candor.engines.answer_scores import open_answers, spread_ended
 from candor.engines.base import Sampling, Tokens
 from candor.engines.local.engine import LocalEngine
+from candor.prompts.grammar import AnswerGrammar, answer_grammar
+from candor.prompts.templates import get
 
 QUICK = Shape(prompts=32, header=60, own=(20, 40))
 FULL = Shape(prompts=256)
@@ -48,44 +54,53 @@ TREE_PROMPTS = 64
 """As many as ``candor predict`` takes unless told otherwise."""
 
 
-def grammar() -> list[Tokens]:
-    """Three labels and 101 confidences in one or two digits, each answer with an end token."""
-    return [
+def grammar(subject: Subject, *, pretrained: bool) -> AnswerGrammar:
+    """Three labels and 101 confidences, each answer with an end token: those of the prompt, or made of random words."""
+    if pretrained:
+        return answer_grammar(get("verdict"), subject.tokenizer)
+    answers = tuple(
         (*ANCHOR, label, 10, 11, 12, 20 + confidence // 100, 13, 20 + confidence // 10 % 10, 20 + confidence % 10, EOS)
         for label in LABELS
         for confidence in range(101)
-    ]
+    )
+    return AnswerGrammar(answers, (2,) * 303, (3,) * 303, (len(answers[0]) - 1,) * 303)
 
 
-def answer_on_tree(engine: LocalEngine, prompts: list[Tokens], shape: Shape) -> list[Tokens]:
+def answer_on_tree(engine: LocalEngine, prompts: list[Tokens], subject: Subject) -> list[Tokens]:
     """Greedy completions with their label probes."""
     answers = []
     for at in range(0, len(prompts), TREE_PROMPTS):
         part = prompts[at : at + TREE_PROMPTS]
-        answers += [r.tokens for (r,) in engine.rollout(part, 1, Sampling(0.0, shape.completion), PROBE)]
+        sampling = Sampling(0.0, subject.shape.completion)
+        answers += [r.tokens for (r,) in engine.rollout(part, 1, sampling, subject.probe)]
     return answers
 
 
-def score_all_answers(engine: LocalEngine, prompts: list[Tokens], answers: list[Tokens]) -> None:
-    """Log-probability of every answer of the grammar under every prompt."""
+def score_answers(engine: LocalEngine, prompts: list[Tokens], answers: Sequence[Tokens]) -> None:
+    """Log-probability of every answer under every prompt."""
     for at in range(0, len(prompts), TREE_PROMPTS):
         part = prompts[at : at + TREE_PROMPTS]
         engine.logprobs(part, [answers] * len(part))
 
 
 @torch.no_grad()
-def answer_by_generate(model: Any, prompts: list[Tokens], shape: Shape) -> list[Tokens]:
+def answer_by_generate(model: Any, prompts: list[Tokens], subject: Subject) -> list[Tokens]:
     """Greedy completions from padded batches."""
     answers: list[Tokens] = []
+    pad = subject.tokenizer.pad_token_id
     for at in range(0, len(prompts), GENERATE_ROWS):
         part = prompts[at : at + GENERATE_ROWS]
         width = max(map(len, part))
-        ids = torch.tensor([[PAD] * (width - len(prompt)) + list(prompt) for prompt in part])
+        ids = torch.tensor([[pad] * (width - len(prompt)) + list(prompt) for prompt in part])
         mask = torch.tensor([[0] * (width - len(prompt)) + [1] * len(prompt) for prompt in part])
         out = model.generate(
-            input_ids=ids, attention_mask=mask, max_new_tokens=shape.completion, do_sample=False, pad_token_id=PAD
+            input_ids=ids,
+            attention_mask=mask,
+            max_new_tokens=subject.shape.completion,
+            do_sample=False,
+            pad_token_id=pad,
         )
-        answers += [tuple(token for token in row[width:].tolist() if token != PAD) for row in out]
+        answers += [tuple(token for token in row[width:].tolist() if token != pad) for row in out]
     return answers
 
 
@@ -107,43 +122,42 @@ def cell(args: argparse.Namespace) -> dict[str, Any]:
     """All sides in turn in one process."""
     set_up_process()
     keep_freed_memory()
-    shape = QUICK if args.quick else FULL
-    engine = make_engine(args.size, trained=True)
-    merged = make_engine(args.size, trained=True)._model.merge_and_unload()
-    answers = grammar()
+    subject = subject_of(args, QUICK, FULL, trained=True)
+    engine, merged = subject.engine(), subject.adapted().merge_and_unload()
+    whole = grammar(subject, pretrained=args.model is not None)
+    opened = open_answers(whole, spread_ended(4))
     clocks: dict[str, list[float]] = {}
     for repeat in range(args.repeats):
-        prompts = make_prompts(shape, SIZES[args.size]["vocab_size"], repeat)
+        prompts = subject.prompts(repeat)
         with clocked(clocks, "generate"):
-            theirs = answer_by_generate(merged, prompts, shape)
+            theirs = answer_by_generate(merged, prompts, subject)
         with clocked(clocks, "candor"):
-            ours = answer_on_tree(engine, prompts, shape)
+            ours = answer_on_tree(engine, prompts, subject)
         with clocked(clocks, "all_answers"):
-            score_all_answers(engine, prompts, answers)
+            score_answers(engine, prompts, whole.answers)
+        with clocked(clocks, "verdict"):
+            score_answers(engine, prompts, opened)
         with clocked(clocks, "floor"):
             floor(merged, prompts, ours)
         different = sum(a != b for a, b in zip(theirs, ours, strict=True))
         # Greedy decoding may part ways where two tokens are equally likely up to rounding.
-        if sum(map(len, theirs)) != sum(map(len, ours)) or different > len(prompts) // 50:
+        if not args.model and (sum(map(len, theirs)) != sum(map(len, ours)) or different > len(prompts) // 50):
             raise SystemExit(f"{different} of {len(prompts)} answers differ from generate's")
-    return {"seconds": clocks, "prompts": shape.prompts, "completion_tokens": sum(map(len, ours))}
+    return {"seconds": clocks, "prompts": subject.shape.prompts, "completion_tokens": sum(map(len, ours))}
 
 
 def main() -> None:
     """Run in a process of its own, print the table, keep the numbers."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--quick", action="store_true", help="a smaller shape, less than a minute; keeps nothing")
-    parser.add_argument("--size", choices=list(SIZES), help="default: small, or tiny with --quick")
+    add_subject_arguments(parser)
     parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--cell", action="store_true", help=argparse.SUPPRESS)
     args = parser.parse_args()
-    args.size = args.size or ("tiny" if args.quick else "small")
     if args.cell:
         print(json.dumps(cell(args)))
         return
     started = time.monotonic()
-    flags = ["--quick"] if args.quick else []
-    result = run_cell(__file__, "--cell", "--size", args.size, "--repeats", str(args.repeats), *flags)
+    result = run_cell(__file__, "--cell", *arguments_of(args), "--repeats", str(args.repeats))
     seconds = result["seconds"]
 
     def ratio(over: str, under: str) -> float:
@@ -152,6 +166,8 @@ def main() -> None:
     result["ratios"] = {
         "generate_over_candor": ratio("generate", "candor"),
         "generate_over_all_answers": ratio("generate", "all_answers"),
+        "generate_over_verdict": ratio("generate", "verdict"),
+        "all_answers_over_verdict": ratio("all_answers", "verdict"),
         "candor_over_floor": ratio("candor", "floor"),
     }
     result["medians"] = {side: median(values) for side, values in seconds.items()}
@@ -161,7 +177,7 @@ def main() -> None:
         print(f"{name.replace('_over_', ' / '):28s} {value:5.2f}")
     print(f"measured in {time.monotonic() - started:.0f} s")
     if not args.quick:
-        save(f"evaluate_{args.size}", {"machine": machine(), **result})
+        save(f"evaluate_{subject_name(args)}", {"machine": machine(), **result})
 
 
 if __name__ == "__main__":

@@ -17,9 +17,8 @@ from common import (
     clocked,
     keep_freed_memory,
     machine,
-    make_engine,
-    make_prompts,
     median,
+    random_subject,
     run_cell,
     save,
     set_up_process,
@@ -40,18 +39,18 @@ def cell(args: argparse.Namespace) -> dict[str, Any]:
     """Every point of one axis, for one kind of completions; each measured some times, and the median taken."""
     set_up_process()
     keep_freed_memory()
-    engine = make_engine(args.size, trained=args.trained)
-    floor = Floor(args.size, trained=args.trained)
-    vocabulary = SIZES[args.size]["vocab_size"]
     rows = []
     points = POINTS[args.axis][: 2 if args.quick else None]
-    candor_step(engine, make_prompts(points[0][1], vocabulary, 0), points[0][1], 0)
+    subjects = {value: random_subject(args.size, shape, trained=args.trained) for value, shape in points}
+    first = subjects[points[0][0]]
+    engine, floor = first.engine(), Floor(first)
+    candor_step(engine, first.prompts(0), first.shape, first.probe, 0)
     for value, shape in points:
         clocks: dict[str, list[float]] = {}
         for repeat in range(args.repeats):
-            prompts = make_prompts(shape, vocabulary, repeat)
+            prompts = subjects[value].prompts(repeat)
             with clocked(clocks, "candor"):
-                completions = candor_step(engine, prompts, shape, repeat)
+                completions = candor_step(engine, prompts, shape, first.probe, repeat)
             with clocked(clocks, "floor"):
                 floor.step(prompts, completions, shape)
         total = sum(shape.group_size * len(prompt) for prompt in prompts)

@@ -2,6 +2,7 @@
 
     python benchmarks/step.py            # about a quarter of an hour on one core
     python benchmarks/step.py --quick    # a smaller shape, less than a minute
+    python benchmarks/step.py --model FOLDER --data FOLDER --prompts 8    # a pretrained model on VitaminC's claims
 
 Both sides take the same model, adapter and prompts, draw 8 completions of 14 tokens for each of 32 prompts at
 temperature 0.2, read the probabilities of three labels, and take one optimiser step. TRL "tuned" runs batches of 8
@@ -24,25 +25,22 @@ from typing import Any
 import numpy as np
 import torch
 from common import (
-    PAD,
-    PROBE,
-    SIZES,
     Shape,
+    Subject,
+    add_subject_arguments,
+    arguments_of,
     clocked,
     fill_adapter,
     keep_freed_memory,
     lora_config,
     machine,
-    make_engine,
-    make_model,
-    make_prompts,
-    make_tokenizer,
     median,
     peak_memory_mb,
     run_cell,
     save,
     set_up_process,
-    text_of,
+    subject_name,
+    subject_of,
     unique_tokens,
 )
 
@@ -50,6 +48,7 @@ from candor.engines.base import Batch, OptimiserStep, Sampling, Tokens
 from candor.engines.local.engine import LocalEngine
 from candor.engines.ragged import padded
 from candor.engines.tree.lora import FastLora
+from candor.prompts.probe import Probe
 from candor.training.advantages import group_advantages
 from candor.training.sampled import SampledObjective
 from candor.training.sections import Sections
@@ -64,10 +63,12 @@ def reward(completion: Tokens, probe: np.ndarray) -> float:
     return sum(completion) % 7 / 7 + float(probe.max())
 
 
-def candor_step(engine: LocalEngine, prompts: list[Tokens], shape: Shape, seed: int) -> list[list[Tokens]]:
+def candor_step(
+    engine: LocalEngine, prompts: list[Tokens], shape: Shape, probe: Probe, seed: int
+) -> list[list[Tokens]]:
     """Sample, probe, score, update. Returns the completions."""
     sampling = Sampling(shape.temperature, shape.completion, seed)
-    rollouts = engine.rollout(prompts, shape.group_size, sampling, PROBE)
+    rollouts = engine.rollout(prompts, shape.group_size, sampling, probe)
     completions = [[rollout.tokens for rollout in group] for group in rollouts]
     rewards = np.array([[reward(r.tokens, np.exp(r.probe_logprobs)) for r in group] for group in rollouts])
     advantages = group_advantages(rewards, divide_by_std=True).values_P_G
@@ -89,10 +90,8 @@ def candor_step(engine: LocalEngine, prompts: list[Tokens], shape: Shape, seed: 
 class Floor:
     """The plain cost of a step's distinct tokens, on the same model with merged LoRA."""
 
-    def __init__(self, size: str, *, trained: bool) -> None:
-        from peft import get_peft_model
-
-        self._model = get_peft_model(make_model(size, trained=trained), lora_config()).eval()
+    def __init__(self, subject: Subject) -> None:
+        self._model = subject.adapted().eval()
         self._lora = FastLora(self._model)
         base = self._model.get_base_model()
         self._backbone, self._head = base.get_decoder(), base.get_output_embeddings()
@@ -122,11 +121,9 @@ class Floor:
 
 
 def run_trl(
-    size: str,
-    shape: Shape,
+    subject: Subject,
     steps: int,
     *,
-    trained: bool,
     tuned: bool,
     folder: Path,
     between: Callable[[int, float, int], None],
@@ -140,17 +137,17 @@ def run_trl(
     if tuned:
         # Off a GPU TRL scores all positions; on one, completions only. The latter is right everywhere here.
         trl.trainer.utils._use_triton = lambda device: True
-    vocabulary = SIZES[size]["vocab_size"]
-    tokenizer = make_tokenizer(vocabulary)
-    texts = [text_of(prompt) for step in range(steps) for prompt in make_prompts(shape, vocabulary, step)]
+    shape, tokenizer, probe = subject.shape, subject.tokenizer, subject.probe
+    texts = [subject.text_of(prompt) for step in range(steps) for prompt in subject.prompts(step)]
     counted = {"tokens": 0}
 
     def reward_function(prompts: list[str], completion_ids: list[list[int]], **_: Any) -> list[float]:
         unique = list(dict.fromkeys(prompts))
         encoded = [tokenizer(prompt)["input_ids"] for prompt in unique]
-        choices = [tokenizer(PROBE.anchor + choice)["input_ids"] for choice in PROBE.choices]
+        choices = [tokenizer(probe.anchor + choice)["input_ids"] for choice in probe.choices]
         with torch.no_grad():
-            probes = torch.softmax(torch.stack([_probe(trainer.model, encoded, c) for c in choices], 1), 1).numpy()
+            rows = [_probe(trainer.model, encoded, choice, tokenizer.pad_token_id) for choice in choices]
+            probes = torch.softmax(torch.stack(rows, 1), 1).numpy()
         of = dict(zip(unique, probes, strict=True))
         counted["tokens"] += sum(map(len, completion_ids))
         return [reward(tuple(ids), of[prompt]) for prompt, ids in zip(prompts, completion_ids, strict=True)]
@@ -176,7 +173,7 @@ def run_trl(
         **arguments,
     )
     trainer = GRPOTrainer(
-        model=make_model(size, trained=trained),
+        model=subject.model(),
         args=config,
         reward_funcs=reward_function,
         train_dataset=Dataset.from_list([{"prompt": text} for text in texts]),
@@ -197,10 +194,10 @@ def run_trl(
     trainer.train()
 
 
-def _probe(model: Any, prompts: list[list[int]], choice: list[int]) -> torch.Tensor:
+def _probe(model: Any, prompts: list[list[int]], choice: list[int], pad: int) -> torch.Tensor:
     rows = [prompt + choice for prompt in prompts]
     width = max(map(len, rows))
-    ids = torch.tensor([[PAD] * (width - len(row)) + row for row in rows])
+    ids = torch.tensor([[pad] * (width - len(row)) + row for row in rows])
     mask = torch.tensor([[0] * (width - len(row)) + [1] * len(row) for row in rows])
     logits = model(input_ids=ids, attention_mask=mask, logits_to_keep=len(choice) + 1).logits[:, :-1]
     targets = torch.tensor(choice)[None, :, None].expand(len(rows), -1, 1)
@@ -212,28 +209,29 @@ def cell(args: argparse.Namespace) -> dict[str, Any]:
     set_up_process()
     if args.tuned:
         keep_freed_memory()
-    shape, clocks = (QUICK if args.quick else FULL), {}
-    vocabulary = SIZES[args.size]["vocab_size"]
+    subject = subject_of(args, QUICK, FULL, trained=args.trained)
+    shape, probe = subject.shape, subject.probe
+    clocks: dict[str, list[float]] = {}
     counts: dict[str, Any] = {}
     if args.only != "trl":
-        engine = make_engine(args.size, trained=args.trained)
-        candor_step(engine, make_prompts(shape, vocabulary, 99), shape, 99)
+        engine = subject.engine()
+        candor_step(engine, subject.prompts(99), shape, probe, 99)
     if args.only == "candor":
         return {"peak_mb": peak_memory_mb()}
-    floor = None if args.only else Floor(args.size, trained=args.trained)
+    floor = None if args.only else Floor(subject)
 
     def between(step: int, seconds: float, completion_tokens: int) -> None:
         clocks.setdefault("trl", []).append(seconds)
         if floor is None:
             return
-        prompts = make_prompts(shape, vocabulary, step)
+        prompts = subject.prompts(step)
         for repeat in range(args.repeats):
             with clocked(clocks, "candor"):
-                completions = candor_step(engine, prompts, shape, step * args.repeats + repeat)
+                completions = candor_step(engine, prompts, shape, probe, step * args.repeats + repeat)
             with clocked(clocks, "floor"):
                 floor.step(prompts, completions, shape)
         ours = sum(len(completion) for group in completions for completion in group)
-        if ours != completion_tokens:
+        if ours != completion_tokens and not args.model:
             raise SystemExit(f"TRL made {completion_tokens} completion tokens, candor {ours}")
         counts.update(
             prompt_tokens=sum(map(len, prompts)),
@@ -241,15 +239,7 @@ def cell(args: argparse.Namespace) -> dict[str, Any]:
             unique_tokens=unique_tokens(prompts, completions)[0],
         )
 
-    run_trl(
-        args.size,
-        shape,
-        args.steps,
-        trained=args.trained,
-        tuned=args.tuned,
-        folder=args.folder,
-        between=between,
-    )
+    run_trl(subject, args.steps, tuned=args.tuned, folder=args.folder, between=between)
     return {"seconds": clocks, "peak_mb": peak_memory_mb(), **counts}
 
 
@@ -270,8 +260,7 @@ def ratios(result: dict[str, Any], repeats: int) -> dict[str, float]:
 def main() -> None:
     """Run every cell in a process of its own, print the table, keep the numbers."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--quick", action="store_true", help="a smaller shape, less than a minute; keeps nothing")
-    parser.add_argument("--size", choices=list(SIZES), help="default: small, or tiny with --quick")
+    add_subject_arguments(parser)
     parser.add_argument("--steps", type=int, default=2, help="TRL steps of each comparison")
     parser.add_argument("--repeats", type=int, default=3, help="candor steps for each TRL step")
     parser.add_argument("--cell", action="store_true", help=argparse.SUPPRESS)
@@ -282,18 +271,19 @@ def main() -> None:
         "--folder", type=Path, default=Path(tempfile.gettempdir()) / "candor-bench-trl", help=argparse.SUPPRESS
     )
     args = parser.parse_args()
-    args.size = args.size or ("tiny" if args.quick else "small")
     if args.cell:
         print(json.dumps(cell(args)))
         return
-    common = ["--cell", "--size", args.size, "--steps", str(args.steps), "--repeats", str(args.repeats)]
-    common += ["--quick"] if args.quick else []
+    common = ["--cell", *arguments_of(args), "--steps", str(args.steps), "--repeats", str(args.repeats)]
     cells = {
         "tuned, completions all different": ["--tuned"],
         "tuned, trained policy's completions": ["--tuned", "--trained"],
         # Its ratio is the largest and the least in doubt, so one step is enough.
         "as it comes, completions all different": ["--steps", "1"],
     }
+    if args.model:
+        # A pretrained model says what it says, and one comparison takes minutes.
+        cells = {"tuned": ["--tuned"]}
     table: dict[str, Any] = {}
     for name, flags in cells.items():
         result = run_cell(__file__, *common, *flags)
@@ -310,7 +300,7 @@ def main() -> None:
     }
     print(f"peak memory: TRL {memory['trl']:.0f} MB, candor {memory['candor']:.0f} MB", flush=True)
     if not args.quick:
-        save(f"step_{args.size}", {"machine": machine(), "cells": table, "peak_mb": memory})
+        save(f"step_{subject_name(args)}", {"machine": machine(), "cells": table, "peak_mb": memory})
 
 
 if __name__ == "__main__":
