@@ -23,6 +23,7 @@ from candor.engines.microbatch import split_by_size
 from candor.engines.tree.attention import PASS_ARGUMENT, Heads, KeyValue, TreePass, tree_attention_enabled
 from candor.engines.tree.checkpointing import checkpointed
 from candor.engines.tree.decode import Branches
+from candor.engines.tree.expert_lora import ExpertLora
 from candor.engines.tree.last_layer import only_for
 from candor.engines.tree.layout import ROOT, Trie
 from candor.engines.tree.lora import FastLora
@@ -113,7 +114,7 @@ class PrefixTreePath:
         self._heads = Heads(
             config.num_attention_heads, config.num_key_value_heads, head.weight.dtype, head.weight.device
         )
-        self._lora = FastLora(model)
+        self._lora, self._expert_lora = FastLora(model), ExpertLora(model)
         self._version = 0
         self._most_nodes = most_nodes or sys.maxsize
         self._nodes_at_once = min(self._most_nodes, nodes_at_once(self._heads.device))
@@ -143,6 +144,7 @@ class PrefixTreePath:
             stack.enter_context(tree_attention_enabled(self._base))
             if not reference:
                 stack.enter_context(self._lora.applied())
+                stack.enter_context(self._expert_lora.applied())
             elif self._model is not self._base:
                 stack.enter_context(self._model.disable_adapter())
             yield
