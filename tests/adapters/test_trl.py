@@ -181,3 +181,22 @@ def test_two_steps_of_trls_own_trainer(model_folder: Path, tmp_path: Path) -> No
     # Warm-up over 50 steps: nothing at step 0.
     assert logged[0]["rewards/candor_calibration/mean"] == 0.0
     assert logged[1]["rewards/candor_calibration/mean"] < 0.0
+
+
+def test_answers_are_read_as_candor_reads_them() -> None:
+    """A choice of labels is no label, and a number that goes on is no confidence."""
+    texts = ["LABEL=PASS or FAIL or NA\nCONF=0.90", "<think>First LABEL=PASS", "LABEL=PASS\nCONF=1 out of 10"]
+    columns = {"label": ["PASS"] * 3, "evidence": [["a"]] * 3, "trainer_state": SimpleNamespace(global_step=25)}
+    got = {f.__name__: f(["p"] * 3, texts, **columns) for f in reward_funcs("paper", template="sandbox")}
+    expected = score(
+        RewardConfig.model_validate({"preset": "paper"}),
+        label=[-1, -1, 0],
+        confidence=[np.nan, np.nan, np.nan],
+        clean=[False] * 3,
+        gold=[0] * 3,
+        has_evidence=[True] * 3,
+        probs=np.full((3, 3), 1 / 3),
+        step=25,
+    )
+    for name, values in got.items():
+        assert values == pytest.approx(expected.terms[name.removeprefix("candor_")].tolist())

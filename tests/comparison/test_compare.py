@@ -343,7 +343,8 @@ def test_published_files_in_the_honest_view(shared_data: Path) -> None:
     assert base["accuracy"]["n"] == trained["accuracy"]["n"] == 1_000
     assert (rounded(base["accuracy"], 3), rounded(trained["accuracy"], 3)) == (0.618, 0.700)
     assert (rounded(base["na_recall"], 3), rounded(trained["na_recall"], 3)) == (0.320, 0.488)
-    assert (rounded(base["invalid_rate"], 3), rounded(trained["invalid_rate"], 3)) == (0.045, 0.033)
+    # One of the base model's answers ends with the form's own line, LABEL=PASS/FAIL/NA and CONF=0.xx.
+    assert (rounded(base["invalid_rate"], 3), rounded(trained["invalid_rate"], 3)) == (0.046, 0.033)
     assert trained["auroc"]["interval"][1] < 0.5
     assert results["differences"]["ece"]["interval"][0] > 0
     assert results["differences"]["log_score"]["interval"][1] < 0

@@ -11,7 +11,7 @@ import pytest
 from candor.comparison.study_rules import in_paired_table, row_confidence
 from candor.errors import PredictionError
 from candor.predictions.study_file import StudyRow, from_prediction, parse_study, to_prediction
-from candor.types import Label, Validity
+from candor.types import Label, Prediction, Validity
 
 ENTRY = {
     "id": 7,
@@ -119,6 +119,10 @@ def two_rows(**changes: Any) -> tuple[StudyRow, ...]:
     return parse_study(json.dumps({"results": [good, good | {"id": 2} | changes]}), "file.json").rows
 
 
+def answer_of(**changes: Any) -> Prediction:
+    return to_prediction(two_rows(**changes)[1], "fever")
+
+
 @pytest.mark.parametrize("value", [95, 1.7, -0.1, 2**2000, True, False, "0.95", [0.95], float("nan"), float("inf")])
 def test_a_confidence_that_is_none_is_an_error_that_names_file_row_and_key(value: Any) -> None:
     with pytest.raises(
@@ -130,6 +134,24 @@ def test_a_confidence_that_is_none_is_an_error_that_names_file_row_and_key(value
 @pytest.mark.parametrize(("value", "confidence"), [(0, 0.0), (1, 1.0), (0.0, 0.0), (0.95, 0.95), (None, None)])
 def test_a_confidence_is_taken_as_it_stands(value: Any, confidence: float | None) -> None:
     assert two_rows(predicted_conf=value)[1].confidence == confidence
+
+
+@pytest.mark.parametrize("text", ["0,95", "0·95", "0. 95", "0:95", "1 %", "1％", "1/10", "1 out of 10", "1e-3", "0.xx"])
+@pytest.mark.parametrize("valid", [True, None])
+def test_a_reading_that_is_none_does_not_override_the_files_own(text: str, valid: bool | None) -> None:
+    answer = answer_of(raw_response=f"LABEL=PASS\nCONF={text}\nRATIONALE=", format_valid=valid)
+    assert (answer.label, answer.confidence) == (Label.PASS, 0.95)
+    # 0.5 is what the study writes for confidences that it could not read.
+    doubtful = answer_of(raw_response=f"LABEL=PASS\nCONF={text}\nRATIONALE=", format_valid=False, predicted_conf=0.5)
+    assert (doubtful.label, doubtful.confidence) == (Label.PASS, None)
+
+
+@pytest.mark.parametrize(
+    "text", ["LABEL=SUPPORTS or REFUTES or NOT ENOUGH INFO", "LABEL=PASS/FAIL/NA", "<think>LABEL=FAIL"]
+)
+def test_what_is_no_verdict_is_none_of_the_study_either(text: str) -> None:
+    answer = answer_of(raw_response=text)
+    assert (answer.label, answer.confidence, answer.validity) == (None, None, Validity.NONE)
 
 
 KEYS = {"id": 7, "golden_label": "REFUTES", "predicted_label": "FAIL"}

@@ -94,8 +94,9 @@ def to_prediction(row: StudyRow, dataset: str) -> Prediction:
     """Read one row as candor reads any answer: from its text.
 
     The last ``LABEL=`` in the text is the answer's label and the first ``CONF=`` after it its confidence. Where the
-    text lacks one, the file's own reading counts only if the file marks it valid or has no text at all: the study
-    writes NA for answers without a label, and 0.5 for confidences that it could not read.
+    text has no label that can be read, the file's own counts only if the file marks it valid or has no text at all:
+    the study writes NA for answers without a label. Where it has no confidence that can be read, the file's own counts
+    unless the file marks the answer as not valid: the study writes 0.5 there.
 
     Args:
         row: of the study's file.
@@ -116,7 +117,7 @@ def to_prediction(row: StudyRow, dataset: str) -> Prediction:
     if label is None and vouched:
         label = row.predicted
         validity = Validity.NONE if label is None else Validity.READABLE
-    if label is not None and confidence is None and vouched:
+    if label is not None and confidence is None and (vouched or row.format_valid is None):
         confidence = row.confidence
     return Prediction(
         id=row.id,

@@ -34,11 +34,72 @@ class Answer:
 
 _LABEL_WORDS: Final = "|".join(label.value for label in LABELS)
 _CLEAN_CONFIDENCE: Final = r"(?P<confidence>0\.\d\d|1\.00)"
-_LABEL_ANYWHERE: Final = re.compile(rf"LABEL[ \t]*[=:][ \t]*<?(?P<label>{_LABEL_WORDS})\b", re.ASCII)
-_CONFIDENCE_ANYWHERE: Final = re.compile(
-    r"CONF(?:IDENCE)?[ \t]*[=:][ \t]*<?(?P<confidence>\d{1,9}(?:\.\d{1,9})?)(?![\d.]*\d|[ \t]*%)", re.ASCII
-)
 _CLEAN: Final[dict[str, re.Pattern[str]]] = {}
+
+# Runs are bounded: an answer is read in time linear in its length, whatever it says.
+_GAP: Final = r"[^\S\r\n]{0,8}"
+_CLOSING: Final = r"[>\"'`*_)\]}]{0,6}"
+_OPENING: Final = r"[<\"'`*_(\[{]{0,6}"
+
+_LABEL_ANYWHERE: Final = re.compile(rf"LABEL[ \t]*[=:][ \t]*<?(?P<label>{_LABEL_WORDS})(?!\w)")
+_OTHER: Final = (
+    rf"{_OPENING}(?:LABEL[ \t]{{0,8}}[=:][ \t]{{0,8}})?{_OPENING}"
+    rf"(?:{_LABEL_WORDS}|N/A|SUPPORTS|REFUTES|NOT[ _]ENOUGH[ _]INFO|DISPUTED)(?!\w)"
+)
+_OR: Final = r"(?:[/|\\∕⁄／｜＼¦~→⇒↔∨]|[=-]{1,2}>|或|\b(?:and/)?(?:or|vs|oder|ou|или)\b(?:[ \t]{1,8}[a-z]{1,12}){0,2})"
+_OFFERED: Final = re.compile(
+    # PASS or FAIL, PASS/FAIL, "PASS" | "FAIL", PASS, or perhaps NA
+    rf"{_CLOSING}[\s,;(]{{0,8}}{_OR}[\s,]{{0,8}}{_OTHER}"
+    # PASS, FAIL, NA. Prose may name another label behind a comma, so the list has to end with it.
+    rf"|(?:{_CLOSING}{_GAP}[,;&+•·、，；–—-]?{_GAP}(?:and[ \t]{{1,8}})?{_OTHER}){{1,2}}"
+    rf"(?={_CLOSING}\s{{0,8}}(?:\Z|\n|CONF|[.,;/|]|or\b))",
+    re.IGNORECASE,
+)
+"""What follows a label that is one of several on offer, as in the prompt's own line."""
+
+_THOUGHT_TAG: Final = (
+    r"[ \t]{0,4}(?:\w{1,12}:)?(?:think|thinking|thoughts?|reason|reasoning|reflection|analysis|scratchpad)\b"
+    r"[^<>\n]{0,40}>"
+)
+_THOUGHT: Final = re.compile(
+    rf"(?P<opens><{_THOUGHT_TAG}|\[THINK\]|◁think▷|<\|(?:begin_of_thought|start_thinking|think)\|>"
+    r"|<\|channel\|>(?:analysis|commentary)\b|<\|channel>thought\b)"
+    rf"|</{_THOUGHT_TAG}|\[/THINK\]|◁/think▷|<\|(?:end_of_thought|end_thinking|/think)\|>"
+    r"|<\|channel\|>final\b|<channel\|>",
+    re.IGNORECASE,
+)
+"""Where a thought begins or ends, as the families of models mark it."""
+
+_CONFIDENCE_ANYWHERE: Final = re.compile(
+    r"CONF(?:IDENCE)?[ \t]*[=:][ \t]*<?(?P<confidence>[0-9]{1,9}(?P<decimals>\.[0-9]{1,9})?)"
+)
+_INVISIBLE: Final = re.compile("[\u00ad\u180e\u200b-\u200f\u2060\ufeff]")
+_DIGIT: Final = r"[\d\u00b2\u00b3\u00b9\u00bc-\u00be\u2070-\u2089\u2150-\u215e]"
+_NUMBER_WORD: Final = r"(?:two|three|four|five|six|seven|eight|nine|ten|twenty|fifty|hundred|thousand)\b"
+_CONTINUED: Final = re.compile(
+    # 0.95x, 1e-3, 1/10, 1&nbsp;%, 1=100; the form's own words may follow at once, or a line break in escapes
+    r"(?!RATIONALE|LABEL|CONF|\\[nrt])[\w%/\\&~^=+×÷±°′″$€#@∕⁄／\u0300-\u036f\u20d0-\u20ff]"
+    # 0.9 5, 0.9,5, 0.9-1, 0.9 ± 0.1, 1 e-3
+    rf"|{_GAP}[^\w\s]{{0,3}}{_DIGIT}|{_GAP}[/:x×·*^±~–—+-]{{1,3}}{_GAP}{_DIGIT}|{_GAP}e[−+-]?{_DIGIT}"
+    # 1 %, 1 percent, (1) pour cent, 1 \%
+    r"|[\s>\"'`*_)\]}(\[{\\]{0,12}"
+    r"(?:[%％﹪٪‰‱⁒]|&percnt|per[ -]?(?:cent|mil)|p(?:ro|ou?r|or)[ -]?[csz]i?ent|p(?:erc|ct|[pc]|p[mb])\b|p\.\s?c)"
+    # 1 out of ten, 1 in 10, 1 tenth, 0 point nine
+    rf"|(?:{_GAP}|{_CLOSING}{_GAP}{_OPENING})"
+    r"(?:(?:per|bps|basis|points?|comma|komma|dot|stars?|half|halves)\b|out[ -]of\b"
+    r"|(?:third|quarter|fif|six|seven|eigh|nin|ten|hundred|thousand)(?:th)?s?\b"
+    rf"|(?:in|of|over|to|von|sur|de|su|av|van)[ \t]{{1,8}}(?:an?\b|every\b|each\b|{_DIGIT}|{_NUMBER_WORD}))",
+    re.IGNORECASE,
+)
+"""What follows a number that is only the beginning of one, or that counts something else than ones."""
+
+_WHOLE_CONTINUED: Final = re.compile(
+    # 0. 95, 0, 95, 1 (of 10), 1 chance in 10, and the 0. at which an answer was cut off
+    rf"{_GAP}[^\w\s]{{0,3}}{_GAP}{_DIGIT}|\s{{0,8}}[.,·٫‚]\s{{0,8}}{_DIGIT}|…|\.[\w.]|\.\Z"
+    rf"|{_GAP}[(\[{{]?(?:[^\W\d]{{1,12}}[ \t]{{1,8}}){{1,3}}(?:{_DIGIT}|{_NUMBER_WORD})",
+    re.IGNORECASE,
+)
+"""The same behind a number without decimals, more warily: 0 and 1 are the first signs of most others."""
 
 
 def _clean_pattern(form: str) -> re.Pattern[str]:
@@ -56,25 +117,25 @@ def parse(text: str, template: Template) -> Answer:
     r"""Read an answer; never raises, whatever the text.
 
     In an answer that is not clean the last ``LABEL=`` counts (a model that reasons first may mention others before
-    its verdict), and the first ``CONF=`` after it; a confidence outside [0, 1] or in per cent is none.
+    its verdict), and the first ``CONF=`` with a number after it. A label is none if it is one of several on offer
+    (``PASS or FAIL``) or stands in a thought, finished or not. A confidence is none if it is outside [0, 1], if what
+    follows continues the number (``0,95``, ``1/10``, ``1e-3``), or if it is in per cent.
 
     >>> from candor.prompts.templates import get
     >>> parse("LABEL=NA\nCONF=0.40", get("verdict"))
     Answer(label=<Label.NA: 'NA'>, confidence=0.4, validity=<Validity.CLEAN: 'clean'>)
     >>> parse("I think LABEL = PASS", get("verdict")).validity
     <Validity.READABLE: 'readable'>
+    >>> parse("LABEL=PASS or FAIL or NA", get("verdict")).validity
+    <Validity.NONE: 'none'>
     """
     clean = _clean_pattern(template.answer).fullmatch(text)
-    if clean is not None:
+    if clean is not None and not (template.reasons and _in_thought(text, clean.start("label"))):
         return Answer(Label(clean["label"]), float(clean["confidence"]), Validity.CLEAN)
     label_match = _last_label(text)
     if label_match is None:
         return Answer(None, None, Validity.NONE)
-    confidence_match = _CONFIDENCE_ANYWHERE.search(text, label_match.end())
-    confidence = None if confidence_match is None else float(confidence_match["confidence"])
-    if confidence is not None and confidence > 1.0:
-        confidence = None
-    return Answer(Label(label_match["label"]), confidence, Validity.READABLE)
+    return Answer(Label(label_match["label"]), _confidence(label_match.string, label_match.end()), Validity.READABLE)
 
 
 def label_position(text: str) -> tuple[int, int] | None:
@@ -88,7 +149,52 @@ def label_position(text: str) -> tuple[int, int] | None:
 
 
 def _last_label(text: str) -> re.Match[str] | None:
-    found = None
-    for found in _LABEL_ANYWHERE.finditer(text):  # noqa: B007 - the last one counts
-        pass
-    return found
+    """The last label outside of thoughts, unless it is one of several on offer."""
+    stated = None
+    offered_until = 0
+    for found in _LABEL_ANYWHERE.finditer(_without_thoughts(text)):
+        offer = _OFFERED.match(found.string, found.end())
+        stated = None if offer is not None or found.start() < offered_until else found
+        offered_until = offered_until if offer is None else offer.end()
+    return stated
+
+
+def _confidence(text: str, start: int) -> float | None:
+    """What the first ``CONF=`` with a number from ``start`` on states."""
+    found = _CONFIDENCE_ANYWHERE.search(text, start)
+    if found is None:
+        return None
+    # Nothing that decides lies further behind the number.
+    rest = _INVISIBLE.sub("", text[found.end() : found.end() + 80])
+    if _CONTINUED.match(rest) or (found["decimals"] is None and _WHOLE_CONTINUED.match(rest)):
+        return None
+    confidence = float(found["confidence"])
+    return confidence if confidence <= 1.0 else None
+
+
+def _thoughts(text: str) -> list[tuple[int, int]]:
+    """Start and end of each thought. One that the prompt began starts at 0, and an unfinished one goes to the end."""
+    spans: list[tuple[int, int]] = []
+    begun: int | None = None
+    for mark in _THOUGHT.finditer(text):
+        if mark["opens"]:
+            begun = mark.start() if begun is None else begun
+        else:
+            behind = spans[-1][1] if spans else 0
+            spans.append((behind if begun is None else begun, mark.end()))
+            begun = None
+    return spans if begun is None else [*spans, (begun, len(text))]
+
+
+def _in_thought(text: str, place: int) -> bool:
+    return any(start <= place < end for start, end in _thoughts(text))
+
+
+def _without_thoughts(text: str) -> str:
+    """The text with blank lines in place of thoughts, so that all else keeps its place."""
+    parts: list[str] = []
+    place = 0
+    for start, end in _thoughts(text):
+        parts += [text[place:start], "\n" * (end - start)]
+        place = end
+    return "".join([*parts, text[place:]])
