@@ -6,6 +6,8 @@ import hashlib
 import unicodedata
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from candor.data.text import (
     canonical_title,
@@ -15,6 +17,7 @@ from candor.data.text import (
     normalise_claim,
     page_group,
     unescape,
+    words_of,
 )
 
 
@@ -36,6 +39,67 @@ def test_claims_count_as_the_same_in_this_form(claim: str, expected: str) -> Non
 def test_claims_of_signs_alone_stay_apart() -> None:
     assert claim_group("?!") != claim_group("...")
     assert claim_group("The Claim!") == claim_group("the claim") == "claim:the claim"
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        ("The town has > 5,000 inhabitants.", "The town has < 5,000 inhabitants."),
+        ("It rose by +2 degrees.", "It rose by -2 degrees."),
+        ("It rose by 2 degrees.", "It rose by \u22122 degrees."),
+        ("It fell to -$5.", "It fell to $5."),
+        ("x = 5", "x != 5"),
+        ("x ≠ 5", "x = 5"),
+        ("x ≤ 5", "x ≥ 5"),
+        ("It cost $5 million.", "It cost €5 million."),
+        ("C is older than Java.", "C++ is older than Java."),
+        ("C is older than Java.", "C# is older than Java."),
+        ("The share is 5 %.", "The share is 5."),
+        ("It is 5 ± 1.", "It is 5 + 1."),
+        ("He scored 3/4.", "He scored 3, 4."),
+        ("It is at 5°.", "It is at 5."),
+        ("Liked: 👍", "Liked: 👎"),
+    ],
+)
+def test_claims_that_differ_by_a_sign_are_two(one: str, other: str) -> None:
+    assert normalise_claim(one) != normalise_claim(other)
+    assert claim_group(one) != claim_group(other)
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        ("It cost $ 90 million .", "It cost $90 million."),
+        ("x != 5", "x ≠ 5"),
+        ("It rose by -2 %", "It rose by \u20132% ."),
+        ("A well-known, so-called film (2012)", "a well known so called film 2012"),
+        ("Coca-Cola® won", "Coca Cola won"),
+        ("\u201cHello\u201d \u2014 he said\u2026", "Hello - he said..."),
+        ("From 1990-2000", "From 1990\u20132000"),
+    ],
+)
+def test_punctuation_makes_no_claim_another(one: str, other: str) -> None:
+    assert normalise_claim(one) == normalise_claim(other)
+
+
+SIGNS = "<>=≠≤≥+±×÷%‰#&@*/$€£¥°"
+
+
+@given(st.sampled_from(SIGNS), st.sampled_from(SIGNS), st.text("abc 5", min_size=1).filter(str.strip))
+def test_no_sign_is_taken_for_another(one: str, other: str, text: str) -> None:
+    same = normalise_claim(f"{text} {one} {text}") == normalise_claim(f"{text} {other} {text}")
+    assert same == (one == other)
+    assert normalise_claim(f"{text} {one} {text}") != normalise_claim(f"{text} {text}")
+
+
+@given(st.text())
+def test_a_compared_form_is_its_own(text: str) -> None:
+    assert words_of(words_of(text)) == words_of(text)
+    assert normalise_claim(f" {text}\t") == normalise_claim(text)
+
+
+def test_words_have_no_signs() -> None:
+    assert words_of("  C++ costs >_$5, they say. ") == "c costs 5 they say"
 
 
 def test_unicode_forms_of_a_claim_are_one() -> None:

@@ -12,7 +12,7 @@ from sklearn.feature_extraction.text import TfidfVectorizer
 from sklearn.linear_model import LogisticRegression
 from sklearn.multiclass import OneVsRestClassifier
 
-from candor.data.text import digest, normalise_claim
+from candor.data.text import digest, words_of
 from candor.types import LABELS, Example, Label
 
 Floats: TypeAlias = NDArray[np.float64]
@@ -63,8 +63,8 @@ def word_overlap(examples: Sequence[Example], folds: Ints) -> Floats:
     """The most common label for the share of the claim's words that the evidence repeats, in tenths."""
     shares = []
     for example in examples:
-        claim = set(normalise_claim(example.claim).split())
-        evidence = set(normalise_claim(" ".join(example.evidence)).split())
+        claim = set(words_of(example.claim).split())
+        evidence = set(words_of(" ".join(example.evidence)).split())
         shares.append(len(claim & evidence) / max(1, len(claim)))
     return _binned(examples, folds, np.array(shares))
 

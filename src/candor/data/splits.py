@@ -14,7 +14,7 @@ from scipy.cluster.hierarchy import DisjointSet
 from candor.data.loaded import LoadedSource
 from candor.data.rows import SkippedRow
 from candor.data.sources.load import load_source
-from candor.data.text import digest, normalise_claim
+from candor.data.text import digest, normalise_claim, words_of
 from candor.errors import SplitError
 from candor.recipe.data import SPLITS, Counts, DataConfig, SandboxSource
 from candor.types import LABELS, Example, Label
@@ -181,7 +181,7 @@ def _units(pool: Sequence[Example], seed: int) -> list[list[Example]]:
         together.merge(claim, group)
     units: dict[tuple[str, str], list[tuple[str, Example]]] = defaultdict(list)
     for (claim, _), example in zip(keys, pool, strict=True):
-        order = digest(seed, claim[1], example.dataset, example.id)
+        order = digest(seed, words_of(example.claim), example.dataset, example.id)
         units[together[claim]].append((order, example))
     members = [sorted(unit, key=lambda item: item[0]) for unit in units.values()]
     # The first hash of a unit of n is the smallest of n and would put large units first; hashing it again does not.

@@ -19,16 +19,56 @@ _ESCAPED = re.compile("|".join(_BRACKETS))
 _TOKENS = {bracket: token for token, bracket in _BRACKETS.items()}
 _UNESCAPED = re.compile("|".join(map(re.escape, _TOKENS)))
 _NOT_WORD = re.compile(r"[\W_]+")
+_NOT_EQUAL = re.compile(r"!=|=/=|<>")
+_MINUS = re.compile(r"(?<!\w)[-\u2010-\u2013\u2212](?=[^\w\s]?\d)")
+"""A dash before a number and not behind a word: ``-2``, ``-$5``, but not ``1990-2000`` or ``COVID-19``."""
+_SIGNS = frozenset("%‰#&@*/§†°′″")
+_NO_SIGNS = frozenset("`´¨^©®℗|~")
+"""Of the symbols, those that are marks of print and change no meaning."""
 
 
 def normalise_claim(claim: str) -> str:
-    """The form in which two claims count as the same: letters and digits, case folded, single spaces.
+    """The form in which two claims count as the same.
+
+    Letters, digits, and signs that change a meaning (of mathematics, currencies, per cent, ``#``, a minus), case
+    folded, single spaces. Punctuation, quotation marks and dashes between words do not count.
 
     >>> normalise_claim("Ed Decter  is a (film) director.")
     'ed decter is a film director'
+    >>> normalise_claim("It rose by -2 %.")
+    'it rose by - 2 %'
     """
-    folded = unicodedata.normalize("NFKC", claim).casefold()
+    folded = _folded(claim)
+    signed = _MINUS.sub(" \N{MINUS SIGN} ", _NOT_EQUAL.sub("\N{NOT EQUAL TO}", folded))
+    kept = "".join(_in_claim(character) for character in signed)
+    return " ".join(kept.split()) or " ".join(folded.split())
+
+
+def words_of(text: str) -> str:
+    """Letters and digits of a text, case folded, single spaces: what two texts have in common, signs apart.
+
+    >>> words_of("C++ is > 5,000 lines.")
+    'c is 5 000 lines'
+    """
+    folded = _folded(text)
     return _NOT_WORD.sub(" ", folded).strip() or " ".join(folded.split())
+
+
+def _folded(text: str) -> str:
+    return unicodedata.normalize("NFKC", text).casefold()
+
+
+def _in_claim(character: str) -> str:
+    """What stands in a claim's compared form for one of its characters."""
+    if character.isalnum():
+        return character
+    if character == "\N{MINUS SIGN}":
+        return " - "
+    category = unicodedata.category(character)
+    if category[0] == "M":
+        return character
+    is_sign = character in _SIGNS or (category[0] == "S" and character not in _NO_SIGNS)
+    return f" {character} " if is_sign else " "
 
 
 def claim_group(claim: str) -> str:

@@ -26,7 +26,7 @@ from candor.data.rows import (
     record,
     text,
 )
-from candor.data.text import claim_group, digest, display_title, normalise_claim, page_group
+from candor.data.text import claim_group, digest, display_title, page_group, words_of
 from candor.data.wiki.index import Sentence, WikiIndex, build_wiki_index, dump_identity
 from candor.data.wiki.retrieval import Retriever
 from candor.errors import DataError
@@ -150,11 +150,11 @@ def _items(value: Any, what: str) -> list[Any]:
 
 def _main_page(claim: str, cited: Sequence[Reference]) -> str:
     """Title of the page that a claim is about."""
-    padded = f" {normalise_claim(claim)} "
+    padded = f" {words_of(claim)} "
     times = Counter(title for title, _ in cited)
 
     def rank(title: str) -> tuple[int, int, str]:
-        name = normalise_claim(display_title(title).partition(" (")[0])
+        name = words_of(display_title(title).partition(" (")[0])
         place = padded.find(f" {name} ")
         return (place if place >= 0 else len(padded), -times[title], title)
 
