@@ -31,6 +31,10 @@ class SplitError(DataError):
     """A split would leak (shared claim or group), or asks for more examples than there are."""
 
 
+class MissingFileError(DataError):
+    """An official file is not in the data folder, or there is no such folder."""
+
+
 class FetchError(DataError):
     """An official file could not be fetched or is not what its checksum says."""
 

@@ -29,6 +29,12 @@ def test_list_says_what_is_there(shared_data: Path) -> None:
     (vitaminc,) = [line for line in result.stdout.splitlines() if "34,481" in line]
     assert all(number in vitaminc for number in ("17,306", "9,907", "7,268", "vitaminc_real.zip!"))
     assert "154 of the NA are disputed" in result.stdout
+    (archive,) = [line for line in result.stdout.splitlines() if "vitaminc/vitaminc.zip" in line]
+    assert "no, but vitaminc_real.zip!test.jsonl is used" in archive
+    words = " ".join(result.stdout.split())
+    assert "check-covid: MIT; scitab: MIT; healthver: none stated by its authors" in words
+    (scifact,) = [line for line in result.stdout.splitlines() if line.startswith("│ scifact")]
+    assert "github.com/allenai/scifact" in scifact
 
 
 def test_list_without_a_data_folder(tmp_path: Path) -> None:
@@ -71,13 +77,36 @@ def test_audit_of_a_table_and_of_bad_input(tmp_path: Path) -> None:
     (tmp_path / "mine.csv").write_text("claim,evidence,label\n" + rows)
     result = run("audit", tmp_path / "mine.csv")
     assert isinstance(result.exception, DataError)
-    assert "mine.csv:2: 'label' is 'yes', no known label" in str(result.exception)
+    assert "mine.csv:2: 'label' is 'yes', which can mean two things" in str(result.exception)
+    assert 'labels: {"yes": PASS} in a recipe, --label "yes=PASS" on the command line' in str(result.exception)
     skipping = run("audit", tmp_path / "mine.csv", "--skip-bad-rows")
     assert skipping.exit_code == 0
     assert f"mine: 20 bad rows are left out, first: {tmp_path / 'mine.csv'}:2: 'label' is 'yes'" in skipping.stderr
     assert "20 bad rows are left out" in run("data", "show", tmp_path / "mine.csv", "--skip-bad-rows").stdout
     assert "no such recipe" in str(run("audit", tmp_path / "none").exception)
     assert "-o changes a recipe" in str(run("audit", tmp_path / "mine.csv", "-o", "a=b").exception)
+
+
+def test_a_tables_columns_and_labels_are_told_on_the_command_line(tmp_path: Path) -> None:
+    rows = "".join(f"Claim {n},Evidence {n},{('yes', 'no', '0')[n % 3]},{n % 4}\n" for n in range(60))
+    (tmp_path / "mine.csv").write_text("text,source,verdict,topic\n" + rows)
+    maps = ["--column", "claim=text", "--column", "evidence=source", "--column", "label=verdict"]
+    maps += ["--column", "group=topic", "--label", "yes=PASS", "--label", "no=FAIL", "--label", "0=NA"]
+    result = run("audit", tmp_path / "mine.csv", *maps)
+    assert result.exit_code == 0, result.exception
+    assert "mine: 60 examples (20 PASS, 20 FAIL, 20 NA), 4 groups" in result.stdout
+    assert "PASS  Claim 0" in run("data", "show", tmp_path / "mine.csv", *maps).stdout
+    unmapped = run("audit", tmp_path / "mine.csv", *maps[:8])
+    assert "--label" in str(unmapped.exception)
+    assert "are for tables, and this is none" in str(run("audit", tmp_path, *maps).exception)
+    (tmp_path / "mine.yaml").write_text("name: x\n")
+    assert "a recipe says columns: and labels: itself" in str(run("audit", tmp_path / "mine.yaml", *maps).exception)
+
+
+def test_groups_of_a_plain_table_are_told(tmp_path: Path) -> None:
+    rows = "".join(f"{n},Claim {n},Evidence {n},{('PASS', 'FAIL', 'NA')[n % 3]},{n % 4}\n" for n in range(40))
+    (tmp_path / "mine.csv").write_text("id,claim,evidence,label,group\n" + rows)
+    assert "mine: 40 examples (14 PASS, 13 FAIL, 13 NA), 4 groups" in run("audit", tmp_path / "mine.csv").stdout
 
 
 def test_audit_of_a_run(tmp_path: Path) -> None:

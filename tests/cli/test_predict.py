@@ -16,6 +16,7 @@ from candor.predictions.endpoint import file
 from candor.predictions.endpoint.client import Asking
 from candor.predictions.endpoint.file import Asked
 from candor.progress import Reporter
+from candor.recipe.data import TableForm
 
 
 def run(*arguments: str) -> int:
@@ -54,7 +55,18 @@ def test_a_model_of_ones_own_gets_every_option(
     assert run("c.csv", "-m", "m", "--out", "o.jsonl", *more) == 0
     assert capsys.readouterr().out == "7 predictions in o.jsonl\n"
     options = {"model": "m", "adapter": Path("a"), "template": "sandbox", "batch_size": 3, "max_new_tokens": 9}
-    assert given == [(Path("c.csv"), Path("o.jsonl"), {**options, "device": "cpu"})]
+    assert given == [(Path("c.csv"), Path("o.jsonl"), {**options, "device": "cpu", "form": None})]
+
+
+@pytest.mark.parametrize("endpoint", [False, True])
+def test_a_tables_columns_and_labels_are_told(endpoint: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    given: list[Any] = []
+    monkeypatch.setattr(local, "predict_file", lambda data, out, **options: given.append(options["form"]) or 1)
+    monkeypatch.setattr(file, "predict_endpoint", lambda *args, **options: given.append(options["form"]) or asked())
+    server = ["--endpoint", "https://h/v1"] if endpoint else []
+    maps = ["--column", "claim=text", "--label", "yes=PASS"]
+    assert run("c.csv", "-m", "m", "--out", "o.jsonl", *server, *maps) == 0
+    assert given == [TableForm.model_validate({"columns": {"claim": "text"}, "labels": {"yes": "PASS"}})]
 
 
 @pytest.mark.parametrize(("written", "code"), [(True, 0), (False, 1)])

@@ -64,6 +64,17 @@ def test_a_file_gives_a_line_for_each_row_in_order(verifier: Verifier, trained_r
     assert "is there already" in str(again.exception)
 
 
+def test_columns_by_another_name(trained_run: Path, tmp_path: Path) -> None:
+    claims, out = tmp_path / "claims.csv", tmp_path / "verdicts.jsonl"
+    claims.write_text("key,text,e1,e2\na,x = 3,x is 3,ab\n,x = 4,,\n")
+    columns = ["--column", "claim=text", "--column", "evidence=e1", "--column", "evidence=e2"]
+    assert "no 'claim'" in run(claims, "--out", out, "--run", trained_run).stderr
+    out.unlink()
+    result = run(claims, "--out", out, "--run", trained_run, *columns)
+    assert result.exit_code == 0, result.output
+    assert [row["line"] for row in rows_of(out)] == [2, 3]
+
+
 def test_bad_rows_are_named_and_cost_no_other_row(trained_run: Path, tmp_path: Path) -> None:
     claims, out = tmp_path / "claims.jsonl", tmp_path / "verdicts.jsonl"
     lines = [

@@ -12,14 +12,15 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Column, Table
 
+from candor.cli.tables import ColumnOption, LabelOption, table_form
 from candor.data.audit import audit
 from candor.data.inputs import NAMED_SOURCES, load_named, read_splits
 from candor.data.loaded import LoadedSource, kept_sha256
 from candor.data.official.download import fetch as fetch_files
-from candor.data.official.download import find_official
+from candor.data.official.download import find_official, stand_ins
 from candor.data.official.files import OFFICIAL_DATASETS, OFFICIAL_FILES, OfficialFile, default_data_dir
 from candor.data.splits import Split, make_splits
-from candor.errors import CandorError, DataError, ModelError
+from candor.errors import CandorError, DataError, MissingFileError, ModelError
 from candor.files import write_json
 from candor.progress import Reporter
 from candor.recipe.data import OnBadRow
@@ -45,7 +46,7 @@ def _console() -> Console:
 
 @app.command()
 def fetch(
-    dataset: Annotated[str, typer.Argument(help="fever, vitaminc, climatefever or all")],
+    dataset: Annotated[str, typer.Argument(help="a dataset of `candor data list`, or all")],
     data_dir: DataDir = None,
 ) -> None:
     """Fetch official files that are not there yet; takes up what was cut off.
@@ -54,8 +55,13 @@ def fetch(
     """
     console = _console()
     for item in fetch_files(dataset, data_dir or default_data_dir()):
-        state = "fetched, SHA-256 as published" if item.new else "already there"
+        checked = "SHA-256 as published" if item.file.sha256 else "its SHA-256 is kept, since none is published"
+        state = f"fetched, {checked}" if item.new else "already there"
         console.print(f"{item.file.dataset}/{item.file.name}: {state}: {escape(str(item.place))}", soft_wrap=True)
+    for name, known in OFFICIAL_DATASETS.items():
+        if dataset in (name, "all"):
+            by_hand = f"; not fetched: {known.by_hand}" if known.by_hand else ""
+            console.print(f"{name}: licence {known.licence}{by_hand}", soft_wrap=True)
 
 
 @app.command("list")
@@ -77,6 +83,8 @@ def list_(data_dir: DataDir = None, skip_bad_rows: SkipBadRows = False) -> None:
     for name in NAMED_SOURCES:
         counts.add_row(name, *_count_row(name, data_dir, "skip" if skip_bad_rows else "error"))
     console.print(counts)
+    licences = "; ".join(f"{name}: {known.licence}" for name, known in OFFICIAL_DATASETS.items())
+    console.print(f"Licences of the data. {licences}")
 
 
 @app.command()
@@ -85,15 +93,22 @@ def show(
     data_dir: DataDir = None,
     number: Annotated[int, typer.Option("--number", "-n", min=1, help="How many examples to show.")] = 1,
     skip_bad_rows: SkipBadRows = False,
+    column: ColumnOption = None,
+    label: LabelOption = None,
 ) -> None:
     """Show counts and examples of a dataset, one of each label first.
 
-    Example: candor data show climatefever -n 3
+    Examples: candor data show climatefever -n 3; candor data show mine.csv --column claim=text --label yes=PASS
     """
     console = _console()
     on_bad_row: OnBadRow = "skip" if skip_bad_rows else "error"
     if Path(name).exists():
-        splits = read_splits(name, on_bad_row=on_bad_row, progress=lambda words: console.print(escape(words)))
+        splits = read_splits(
+            name,
+            form=table_form(column, label),
+            on_bad_row=on_bad_row,
+            progress=lambda words: console.print(escape(words)),
+        )
         examples = [example for split in splits.values() for mine in split.values() for example in mine]
     else:
         loaded = load_named(name, data_dir=data_dir, on_bad_row=on_bad_row, complete=False)
@@ -133,6 +148,8 @@ def audit_command(
     template: Annotated[
         str | None, typer.Option("--template", help="Prompt template. Default: the recipe's, else 'verdict'.")
     ] = None,
+    column: ColumnOption = None,
+    label: LabelOption = None,
 ) -> None:
     """Measure what shortcuts score without reading claim and evidence together, what repeats, and what would be cut.
 
@@ -143,6 +160,9 @@ def audit_command(
     is_recipe = path.suffix in (".yaml", ".yml") or not (path.exists() or target in NAMED_SOURCES)
     if override and not is_recipe:
         raise DataError("-o changes a recipe, and this is none", file=target)
+    form = table_form(column, label)
+    if form is not None and is_recipe:
+        raise DataError("--column and --label are for tables; a recipe says columns: and labels: itself", file=target)
     run = RunFolder(path)
     place = find_recipe(target) if is_recipe else run.recipe if run.is_run else None
     options = {
@@ -163,7 +183,7 @@ def audit_command(
         splits = dict(make_splits(recipe.data, data_dir=data_dir, progress=say).items())
     else:
         on_bad_row: OnBadRow = "skip" if skip_bad_rows else "error"
-        splits = read_splits(target, data_dir=data_dir, on_bad_row=on_bad_row, progress=say)
+        splits = read_splits(target, data_dir=data_dir, form=form, on_bad_row=on_bad_row, progress=say)
     say("measuring shortcuts and lengths")
     result = audit(
         splits,
@@ -277,7 +297,9 @@ def _file_row(data_dir: Path, file: OfficialFile) -> tuple[str, str, str]:
         return name, "no", ""
     place = find_official(data_dir, file)
     if place is None:
-        return name, "no", ""
+        others = stand_ins(data_dir, file)
+        used = ", ".join(escape(_short(str(other))) for other in others)
+        return name, f"no, but {used} is used" if others else "no", ""
     path = place.path
     kept = kept_sha256(path) if path.is_file() else None
     size = f"{path.stat().st_size / 1e6:,.1f} MB" if path.is_file() else "folder"
@@ -289,8 +311,10 @@ def _count_row(name: str, data_dir: Path, on_bad_row: OnBadRow) -> tuple[str, ..
     try:
         loaded = load_named(name, data_dir=data_dir, on_bad_row=on_bad_row, complete=False)
     except CandorError as error:
-        missing = name in OFFICIAL_DATASETS and "candor data fetch" in str(error)
-        return (*empty, f"run: candor data fetch {name}" if missing or not data_dir.is_dir() else escape(str(error)))
+        known = OFFICIAL_DATASETS.get(name)
+        if known is not None and (isinstance(error, MissingFileError) or not data_dir.is_dir()):
+            return (*empty, escape(known.by_hand or f"run: candor data fetch {name}"))
+        return (*empty, escape(str(error)))
     notes = loaded.notes()
     return (
         f"{notes['examples']:,}",

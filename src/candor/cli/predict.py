@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from candor.cli.tables import ColumnOption, LabelOption, table_form
 from candor.errors import CandorError
 
 if TYPE_CHECKING:
@@ -20,7 +21,10 @@ REFUSED_SHOWN = 5
 
 
 def predict(
-    data: Annotated[Path, typer.Argument(help="Claims: JSONL, JSON, CSV or TSV with claim, evidence and label.")],
+    data: Annotated[
+        Path,
+        typer.Argument(help="Claims: JSONL, JSON, CSV, TSV, Parquet, with claim, evidence and label."),
+    ],
     model: Annotated[
         str, typer.Option("--model", "-m", help="A model folder, a hub id, or 'sandbox'; its name at the endpoint.")
     ],
@@ -53,6 +57,8 @@ def predict(
         bool,
         typer.Option("--refused-as-wrong", help="Endpoint: count claims that the server refuses as wrong answers."),
     ] = False,
+    column: ColumnOption = None,
+    label: LabelOption = None,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print the result only.")] = False,
 ) -> None:
     """Answer claims with a model, greedily, and keep label probabilities beside the answers.
@@ -64,10 +70,13 @@ def predict(
     candor predict claims.csv -m ./my-model --adapter runs/mine/adapter --out trained.jsonl
 
     candor predict claims.csv --endpoint http://127.0.0.1:8000/v1 -m my-model --out theirs.jsonl
+
+    candor predict claims.tsv -m ./my-model --out mine.jsonl --column claim=text --label yes=PASS --label no=FAIL
     """
     from candor.progress import Reporter
 
     reporter = Reporter(quiet=quiet)
+    form = table_form(column, label)
     if endpoint is None:
         from candor.predictions.local import predict_file
 
@@ -80,6 +89,7 @@ def predict(
             batch_size=batch_size,
             max_new_tokens=max_new_tokens,
             device=device,
+            form=form,
             reporter=reporter,
         )
         typer.echo(f"{count} predictions in {out}")
@@ -107,6 +117,7 @@ def predict(
         template=template,
         prices=_prices(price_in, price_out),
         refused_as_wrong=refused_as_wrong,
+        form=form,
         reporter=reporter,
     )
     _tell(asked, out, max_new_tokens)

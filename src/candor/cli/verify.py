@@ -8,10 +8,12 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from candor.cli.tables import ColumnOption, table_form
 from candor.errors import CandorError
 
 if TYPE_CHECKING:
     from candor.progress import Reporter
+    from candor.recipe.data import TableForm
     from candor.verifier import Verdict, Verifier
 
 Adapter = Annotated[Path | None, typer.Option("--adapter", help="Adapter folder, for a model that is no run.")]
@@ -38,7 +40,7 @@ def add_to(app: typer.Typer) -> None:
 def verify(
     claims: Annotated[
         Path | None,
-        typer.Argument(help="Claims to judge: JSONL, JSON, CSV or TSV with claim, evidence and perhaps id."),
+        typer.Argument(help="Claims to judge: JSONL, JSON, CSV, TSV or Parquet with claim, evidence and perhaps id."),
     ] = None,
     run: Annotated[
         str, typer.Option("--run", "--model", "-m", help="A run folder, an exported folder, or any model.")
@@ -54,6 +56,7 @@ def verify(
     device: Device = "auto",
     risk: Risk = None,
     batch_size: BatchSize = 32,
+    column: ColumnOption = None,
     quiet: Quiet = False,
 ) -> None:
     """Judge one claim, or a file of them, with a trained model.
@@ -75,12 +78,13 @@ def verify(
     from candor.progress import Reporter
 
     reporter = Reporter(quiet=quiet)
+    form = table_form(column, None)
     verifier = _load(run, adapter, template, device, risk, batch_size, reporter)
     if claims is None or out is None:
         verdict = verifier.verify(claim or "", evidence or [])
         typer.echo(json.dumps(verdict.as_json()) if as_json else _in_words(verdict, verifier))
         return
-    _verify_file(claims, out, verifier, batch_size, reporter)
+    _verify_file(claims, out, verifier, batch_size, form, reporter)
 
 
 def _load(
@@ -103,10 +107,13 @@ def _load(
     return verifier
 
 
-def _verify_file(claims: Path, out: Path, verifier: Verifier, batch_size: int, reporter: Reporter) -> None:
+def _verify_file(
+    claims: Path, out: Path, verifier: Verifier, batch_size: int, form: TableForm | None, reporter: Reporter
+) -> None:
     from contextlib import ExitStack
 
     from candor.progress import Bar
+    from candor.recipe.data import TableForm
     from candor.verifier.file import verify_file
 
     with ExitStack() as stack:
@@ -122,6 +129,7 @@ def _verify_file(claims: Path, out: Path, verifier: Verifier, batch_size: int, r
             out,
             verifier,
             batch_size=batch_size,
+            columns=(form or TableForm()).columns,
             on_total=on_total,
             on_batch=lambda rows: bars[0].advance(rows),
             on_bad_row=lambda words: reporter.warn(f"bad row: {words}"),

@@ -7,8 +7,9 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
+from candor.data.json_rows import json_lines
 from candor.data.official.files import DataPath
-from candor.data.rows import BadRows, RowError, clean, field, json_lines, kind_of, label, record, text
+from candor.data.rows import BadRows, RowError, clean, field, kind_of, label, record, text
 from candor.files import write_jsonl
 from candor.types import LABELS, Example
 

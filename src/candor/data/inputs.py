@@ -7,28 +7,39 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
+from candor.data.arrow import is_dataset_folder
 from candor.data.examples import parse_example
+from candor.data.layouts import layout_of, read_rows
 from candor.data.loaded import LoadedSource, Loading
 from candor.data.official.files import OFFICIAL_DATASETS, DataPath
-from candor.data.rows import BadRows, json_lines, json_list
+from candor.data.rows import BadRows
+from candor.data.sources import study
 from candor.data.sources.load import load_source
-from candor.data.sources.table import layout_of, row_parser
+from candor.data.sources.table import row_parser
 from candor.data.splits import Progress, Split
 from candor.errors import DataError
 from candor.recipe.data import (
     SPLITS,
+    AveritecSource,
+    CheckCovidSource,
     ClimatefeverSource,
     Columns,
     FeverSource,
+    FeverSymmetricSource,
+    HealthverSource,
     OnBadRow,
     SandboxSource,
+    ScifactSource,
+    ScitabSource,
     SourceConfig,
+    StudySource,
+    TableForm,
     TableSource,
     VitamincSource,
 )
 from candor.run_folder import RunFolder
 from candor.sandbox.world import DOMAINS
-from candor.types import LABEL_NAMES, Example
+from candor.types import Example
 
 SANDBOX_EXAMPLES = 3000
 """Examples made of a sandbox domain that is named without a number."""
@@ -37,19 +48,25 @@ NAMED_SOURCES: dict[str, SourceConfig] = {
     "fever": FeverSource(kind="fever"),
     "vitaminc": VitamincSource(kind="vitaminc"),
     "climatefever": ClimatefeverSource(kind="climatefever"),
+    "check-covid": CheckCovidSource(kind="check-covid"),
+    "scitab": ScitabSource(kind="scitab"),
+    "healthver": HealthverSource(kind="healthver"),
+    "scifact": ScifactSource(kind="scifact"),
+    "averitec": AveritecSource(kind="averitec"),
+    "fever-symmetric": FeverSymmetricSource(kind="fever-symmetric"),
     **{domain: SandboxSource(kind="sandbox") for domain in DOMAINS},
 }
 """Sources that need no more than a name."""
 
 _EXAMPLE_KEYS = {"id", "dataset", "group", "claim", "evidence", "label"}
-_STUDY = Columns(evidence="evidence_texts", label="golden_label", id="id")
-_PREDICTIONS = Columns(label="gold", id="id", group="group")
+_PREDICTIONS = TableForm(columns=Columns(label="gold", id="id", group="group"))
 
 
 def read_splits(
     target: str,
     *,
     data_dir: Path | None = None,
+    form: TableForm | None = None,
     on_bad_row: OnBadRow = "error",
     progress: Progress | None = None,
 ) -> dict[str, Split]:
@@ -57,9 +74,9 @@ def read_splits(
 
     Args:
         target: the folder of a run; a file of examples, of predictions (ours or the published study's, gzipped or
-            not) or a table with the columns ``claim``, ``evidence`` and ``label``; or the name of an official
-            dataset or a sandbox domain.
+            not) or a table; a folder that ``datasets`` saved; or the name of an official dataset or a sandbox domain.
         data_dir: where official files lie.
+        form: columns and labels of a table, where they are not the usual ones.
         on_bad_row: ``error`` or ``skip``.
         progress: told in words what is being done.
 
@@ -67,9 +84,15 @@ def read_splits(
         One split called ``all``, unless ``target`` is a run.
 
     Raises:
-        DataError: there is no such thing, or it cannot be read.
+        DataError: there is no such thing, it cannot be read, or ``form`` is given for what is no table.
     """
     path = Path(target)
+    if path.is_file() or is_dataset_folder(path):
+        loaded = read_file(path, form=form, on_bad_row=on_bad_row)
+        _say_skipped(loaded, progress)
+        return {"all": _by_dataset(loaded.examples)}
+    if form is not None:
+        raise DataError("--column and --label are for tables, and this is none", file=target)
     if path.is_dir():
         run = RunFolder(path)
         # The folder with the examples alone is taken as well.
@@ -79,10 +102,6 @@ def read_splits(
             names = ", ".join(file.name for file in files)
             raise DataError(f"not the folder of a run: none of {names} is there", file=files[0].parent)
         return {split: _by_dataset(read_file(file).examples) for split, file in present.items()}
-    if path.is_file():
-        loaded = read_file(path, on_bad_row=on_bad_row)
-        _say_skipped(loaded, progress)
-        return {"all": _by_dataset(loaded.examples)}
     loaded = load_named(target, data_dir=data_dir, on_bad_row=on_bad_row, progress=progress)
     _say_skipped(loaded, progress)
     return {"all": {target: list(loaded.examples)}}
@@ -123,25 +142,32 @@ def _say_skipped(loaded: LoadedSource, progress: Progress | None) -> None:
         progress(loaded.skipped_in_words())
 
 
-def read_file(path: Path, *, on_bad_row: OnBadRow = "error") -> LoadedSource:
-    """Read examples from one file, by what its first row looks like.
+def read_file(path: Path, *, form: TableForm | None = None, on_bad_row: OnBadRow = "error") -> LoadedSource:
+    """Read examples from one file, by what its first row looks like, or from a folder that ``datasets`` saved.
+
+    Args:
+        path: the file or folder.
+        form: columns and labels of a table, where they are not the usual ones.
+        on_bad_row: ``error`` or ``skip``.
 
     Raises:
         DataError: the file is missing, of no known form, or holds a bad row.
     """
     name = path.name.partition(".")[0]
-    layout = layout_of(path)
-    first = _first_row(DataPath(path), layout)
-    if layout == "jsonl" and first.keys() >= _EXAMPLE_KEYS:
-        return _load(name, path, layout, parse_example, on_bad_row)
-    if first.keys() >= {"claim", "evidence_texts", "golden_label"}:
-        parse = row_parser(name, _STUDY, LABEL_NAMES, group_prefix=name, cells=False)
-        return _load(name, path, layout, parse, on_bad_row)
-    if first.get("candor") == "predictions":
-        dataset = first.get("dataset")
-        parse = row_parser(str(dataset), _PREDICTIONS, LABEL_NAMES, group_prefix=name, cells=False)
-        return _load(name, path, layout, lambda row: None if row == first else parse(row), on_bad_row)
-    return load_source(name, TableSource(kind="table", path=path), on_bad_row=on_bad_row)
+    if form is None and not path.is_dir():
+        layout = layout_of(path)
+        first = _first_row(DataPath(path), layout)
+        if layout == "jsonl" and first.keys() >= _EXAMPLE_KEYS:
+            return _load(name, path, layout, parse_example, on_bad_row)
+        if first.keys() >= study.KEYS:
+            return load_source(name, StudySource(kind="study", path=path), on_bad_row=on_bad_row)
+        if first.get("candor") == "predictions":
+            dataset = first.get("dataset")
+            parse = row_parser(str(dataset), _PREDICTIONS, group_prefix=name)
+            return _load(name, path, layout, lambda row: None if row == first else parse(row), on_bad_row)
+    form = form or TableForm()
+    config = TableSource(kind="table", path=path, columns=form.columns, labels=form.labels)
+    return load_source(name, config, on_bad_row=on_bad_row)
 
 
 def _load(
@@ -156,8 +182,7 @@ def _first_row(source: DataPath, layout: str) -> dict[str, Any]:
     if layout not in ("json", "jsonl"):
         return {}
     with source.open() as stream:
-        rows = json_lines(stream) if layout == "jsonl" else json_list(stream)
-        first = next(rows, (1, None))[1]
+        first = next(read_rows(stream, layout), (1, None))[1]
     return first if isinstance(first, dict) else {}
 
 

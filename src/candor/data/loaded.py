@@ -7,13 +7,16 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Protocol, TypeAlias
+from typing import Any, Protocol, TypeAlias, TypeVar
 
+from candor.data.layouts import read_rows
 from candor.data.official.files import DataPath
-from candor.data.rows import BadRows, SkippedRow, delimited, json_lines, json_list
+from candor.data.rows import BadRows, SkippedRow
 from candor.errors import DataError
 from candor.files import sha256
 from candor.types import LABELS, Example
+
+T = TypeVar("T")
 
 MAX_LISTED = 1000
 """Skipped rows listed one by one in notes; beyond that they are only counted."""
@@ -100,12 +103,47 @@ class Loading:
         self._places: dict[str, tuple[str, int]] = {}
         self._started = time.perf_counter()
 
-    def read(self, path: DataPath, parse: Callable[[Any], Example | None], layout: str = "jsonl") -> Iterator[Example]:
+    def read(
+        self, path: DataPath, parse: Callable[[Any], Example | None], layout: str = "jsonl", *, hint: str = ""
+    ) -> Iterator[Example]:
         """Yield the examples of a file; ``parse`` gives ``None`` for rows that the recipe leaves out by choice.
+
+        Args:
+            path: the file.
+            parse: from a row to an example.
+            layout: see :func:`candor.data.layouts.read_rows`.
+            hint: how to go on where an id occurs twice.
 
         Raises:
             DataError: the file cannot be read, has changed since it was fetched, holds no row, or holds a bad one.
         """
+
+        def parse_one(row: Any) -> Sequence[Example]:
+            example = parse(row)
+            return () if example is None else (example,)
+
+        return self.read_many(path, parse_one, layout, hint=hint)
+
+    def read_many(
+        self, path: DataPath, parse: Callable[[Any], Sequence[Example]], layout: str = "jsonl", *, hint: str = ""
+    ) -> Iterator[Example]:
+        """Like :meth:`read`, where a row holds several examples, or none."""
+        file = str(path)
+        for line, examples in self._parsed(path, parse, layout):
+            for example in examples:
+                if example.id in self._places:
+                    earlier = ":".join(map(str, self._places[example.id]))
+                    self.bad_rows.reject(file, line, f"id {example.id!r} is already that of {earlier}{hint}")
+                    continue
+                self._places[example.id] = (file, line)
+                yield example
+
+    def lookup(self, path: DataPath, parse: Callable[[Any], tuple[str, T]], layout: str = "jsonl") -> dict[str, T]:
+        """What a file beside the examples holds, by the names that ``parse`` gives; raises as :meth:`read` does."""
+        return dict(pair for _, pair in self._parsed(path, parse, layout))
+
+    def _parsed(self, path: DataPath, parse: Callable[[Any], T], layout: str) -> Iterator[tuple[int, T]]:
+        """Line and ``parse(row)`` of each row of a file, which is then among those that were read."""
         file = str(path)
         digest = checked_sha256(path.path)
         rows = 0
@@ -116,21 +154,7 @@ class Loading:
                 yield item
 
         with path.open() as stream:
-            readers: dict[str, Callable[[], Iterator[tuple[int, Any]]]] = {
-                "jsonl": lambda: json_lines(stream),
-                "json": lambda: json_list(stream),
-                "csv": lambda: delimited(stream, ","),
-                "tsv": lambda: delimited(stream, "\t"),
-            }
-            for line, example in self.bad_rows.parse(file, counted(readers[layout]()), parse):
-                if example is None:
-                    continue
-                if example.id in self._places:
-                    earlier = ":".join(map(str, self._places[example.id]))
-                    self.bad_rows.reject(file, line, f"id {example.id!r} is already that of {earlier}")
-                    continue
-                self._places[example.id] = (file, line)
-                yield example
+            yield from self.bad_rows.parse(file, counted(read_rows(stream, layout)), parse)
         self._files.append(DataFile(file, digest, rows))
         if rows == 0:
             raise DataError("holds no row", file=file)

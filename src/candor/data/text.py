@@ -5,6 +5,8 @@ from __future__ import annotations
 import hashlib
 import re
 import unicodedata
+from collections import Counter
+from collections.abc import Sequence
 
 _BRACKETS = {
     "-LRB-": "(",
@@ -83,6 +85,23 @@ def page_group(title: str) -> str:
     True
     """
     return f"page:{display_title(title).casefold()}"
+
+
+def main_page(claim: str, titles: Sequence[str]) -> str:
+    """Title of the page that a claim is about: of those cited the one it names first, else the one cited most.
+
+    >>> main_page("Ed Decter was born in China.", ["China", "Ed_Decter", "China"])
+    'Ed_Decter'
+    """
+    padded = f" {words_of(claim)} "
+    times = Counter(titles)
+
+    def rank(title: str) -> tuple[int, int, str]:
+        name = words_of(display_title(title).partition(" (")[0])
+        place = padded.find(f" {name} ")
+        return (place if place >= 0 else len(padded), -times[title], title)
+
+    return min(times, key=rank)
 
 
 def display_title(title: str) -> str:

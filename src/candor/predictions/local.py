@@ -18,6 +18,7 @@ from candor.prompts import templates
 from candor.prompts.encoding import EncodedPrompt, encode
 from candor.prompts.grammar import answer_grammar
 from candor.prompts.probe import LABEL_PROBE, label_probs
+from candor.recipe.data import TableForm
 from candor.recipe.engine import EngineConfig, ModelConfig
 from candor.types import Example, Prediction, Rollout
 
@@ -80,9 +81,10 @@ def predict_file(
     batch_size: int,
     max_new_tokens: int,
     device: str,
+    form: TableForm | None = None,
     reporter: Reporter,
 ) -> int:
-    """Answer the claims of a file and write the predictions.
+    """Answer the claims of a file and write the predictions; ``form`` says how a table is read.
 
     Returns:
         The number of predictions.
@@ -91,7 +93,7 @@ def predict_file(
         DataError: the file cannot be read, or holds no claims.
         ModelError: the model cannot be loaded.
     """
-    splits = read_splits(str(data), data_dir=None)
+    splits = read_splits(str(data), data_dir=None, form=form)
     examples = [example for split in splits.values() for group in split.values() for example in group]
     if not examples:
         raise DataError("no claims in it", file=data)

@@ -21,17 +21,19 @@ Part: TypeAlias = Literal["train", "dev", "test"]
 
 
 def _label(value: Any) -> Any:
-    if isinstance(value, Label) or value not in [label.value for label in LABELS]:
+    if isinstance(value, Label) or not isinstance(value, str) or value.upper() not in LABELS:
         return value
-    return Label(value)
+    return Label(value.upper())
 
 
 def _label_keys(value: Any) -> Any:
-    if isinstance(value, Mapping) and any(isinstance(key, bool) for key in value):
+    if not isinstance(value, Mapping):
+        return value
+    if any(isinstance(key, bool) for key in value):
         raise ValueError(
             "YAML reads an unquoted yes, no, true, false, on or off as a boolean; put such a key in quotes"
         )
-    return value
+    return {str(key) if isinstance(key, int | float) else key: label for key, label in value.items()}
 
 
 LabelName: TypeAlias = Annotated[Label, BeforeValidator(_label)]
@@ -85,36 +87,116 @@ class ClimatefeverSource(Config):
     disputed: Literal["na", "drop"] = "na"
 
 
-class Columns(Config):
-    """Which columns (or JSON keys) of a table hold what.
+class CheckCovidSource(Config):
+    """Check-COVID: claims of the news beside annotated sentences of an abstract."""
 
-    ``evidence`` is one column (a string, a list of strings, in CSV also a JSON list) or several. Without ``id`` an
-    id is made from the row's content; without ``group`` the claim is the group.
+    kind: Literal["check-covid"]
+
+
+class ScitabSource(Config):
+    """SciTab: claims about a table of a paper. Caption, column names and rows are the evidence, a sentence each."""
+
+    kind: Literal["scitab"]
+
+
+class HealthverSource(Config):
+    """HealthVer: answers found on the web beside an excerpt of an article. ``parts`` are all that are found."""
+
+    kind: Literal["healthver"]
+    parts: Annotated[tuple[Part, ...], Field(strict=False, min_length=1)] | None = None
+
+
+class ScifactSource(Config):
+    """SciFact: scientific claims beside abstracts that they cite; an example is a claim with one abstract.
+
+    The test part has no labels.
+    """
+
+    kind: Literal["scifact"]
+    parts: Annotated[tuple[Literal["train", "dev"], ...], Field(strict=False, min_length=1)] = ("train", "dev")
+
+
+class AveritecSource(Config):
+    """AVeriTeC: claims that fact-checkers took up, beside questions and answers from the web.
+
+    Claims with evidence both ways (``Conflicting Evidence/Cherrypicking``) become NA or are dropped.
+    """
+
+    kind: Literal["averitec"]
+    conflicting: Literal["na", "drop"] = "na"
+    parts: Annotated[tuple[Literal["train", "dev"], ...], Field(strict=False, min_length=1)] = ("train", "dev")
+
+
+class FeverSymmetricSource(Config):
+    """FEVER-symmetric 0.2: each claim beside two sentences, one that supports and one that refutes it. None is NA."""
+
+    kind: Literal["fever-symmetric"]
+    parts: Annotated[tuple[Literal["dev", "test"], ...], Field(strict=False, min_length=1)] = ("dev", "test")
+
+
+class StudySource(Config):
+    """A prediction file of the published study: its claims, evidence and gold labels; its answers are not looked at.
+
+    ``path`` is absolute, or relative to the working directory or else to the data folder.
+    """
+
+    kind: Literal["study"]
+    path: _FilePath
+
+
+class Columns(Config):
+    """Which columns (or JSON keys) of a table hold what; case does not matter where no other is named alike.
+
+    ``evidence`` is one column (a string, a list of strings, also as text that holds a list) or several. ``id`` and
+    ``group`` are the columns of these names where the table has them; else, and where they are set to null, an id is
+    made from the row's content, and the claim is the group.
     """
 
     claim: str = "claim"
     evidence: str | Annotated[tuple[str, ...], Field(strict=False, min_length=1)] = "evidence"
     label: str = "label"
-    id: str | None = None
-    group: str | None = None
+    id: str | None = "id"
+    group: str | None = "group"
 
 
-class TableSource(Config):
-    """One's own claims in a JSONL, JSON (a list), CSV or TSV file.
+class TableForm(Config):
+    """How a table is to be read.
 
-    ``path`` is absolute, or relative to the working directory or else to the data folder. ``labels`` maps labels
-    as the file writes them (case does not matter) to PASS, FAIL and NA, on top of the usual names.
+    ``labels`` maps labels as the file writes them (case does not matter) to PASS, FAIL and NA, before the usual names;
+    null leaves such rows out.
+    """
+
+    columns: Columns = Columns()
+    labels: Annotated[dict[str, LabelName | None], BeforeValidator(_label_keys)] = Field(default_factory=dict)
+
+
+class TableSource(TableForm):
+    """One's own claims in a JSONL, JSON, CSV, TSV, Parquet or Arrow file, or a folder that ``datasets`` saved.
+
+    ``path`` is absolute, or relative to the working directory or else to the data folder. Groups are the table's own
+    unless ``groups`` names what they are groups of: tables and sources with the same name there share them.
     """
 
     kind: Literal["table"]
     path: _FilePath
-    columns: Columns = Columns()
-    labels: Annotated[dict[str, LabelName], BeforeValidator(_label_keys)] = Field(default_factory=dict)
-    format: Literal["auto", "jsonl", "json", "csv", "tsv"] = "auto"
+    format: Literal["auto", "jsonl", "json", "csv", "tsv", "parquet", "arrow"] = "auto"
+    groups: str | None = None
 
 
 SourceConfig: TypeAlias = Annotated[
-    SandboxSource | FeverSource | VitamincSource | ClimatefeverSource | TableSource, Field(discriminator="kind")
+    SandboxSource
+    | FeverSource
+    | VitamincSource
+    | ClimatefeverSource
+    | CheckCovidSource
+    | ScitabSource
+    | HealthverSource
+    | ScifactSource
+    | AveritecSource
+    | FeverSymmetricSource
+    | StudySource
+    | TableSource,
+    Field(discriminator="kind"),
 ]
 
 

@@ -11,14 +11,19 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any, Final
 
-from candor.data.rows import RowError, delimited, field, identifier, json_lines, json_list, record, text
-from candor.data.sources.table import evidence_sentences, layout_of
+from candor.data.layouts import layout_of, read_rows
+from candor.data.official.files import DataPath
+from candor.data.rows import RowError, record
+from candor.data.sources.table import claim_of, evidence_of, id_of
 from candor.errors import CandorError, DataError
 from candor.files import Journal, atomic_path, journal_of, sha256
 from candor.prompts.encoding import EncodedPrompt
+from candor.recipe.data import Columns
 from candor.verifier.verifier import Verifier
+
+_USUAL: Final = Columns()
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,17 +50,19 @@ def verify_file(
     verifier: Verifier,
     *,
     batch_size: int,
+    columns: Columns = _USUAL,
     on_total: Callable[[int, int], None] = lambda total, done: None,
     on_batch: Callable[[int], None] = lambda rows: None,
     on_bad_row: Callable[[str], None] = lambda words: None,
 ) -> Outcome:
-    """Judge every claim of a JSONL, JSON, CSV or TSV file with columns ``claim``, ``evidence`` and perhaps ``id``.
+    """Judge every claim of a table with columns ``claim``, ``evidence`` and perhaps ``id``.
 
     Args:
         claims: the file.
         out: where to write, one JSON object per line.
         verifier: the model.
         batch_size: rows judged, and written, together.
+        columns: which hold claim, evidence and id, where they are not the usual ones.
         on_total: told of the rows in the file and of those done before.
         on_batch: told of rows as they are done.
         on_bad_row: told of each row that cannot be used, with its place.
@@ -75,12 +82,15 @@ def verify_file(
         bad += "error" in line
 
     with journal_of(out) as journal:
-        journal.resume({"candor": "verdicts", "claims_sha256": sha256(claims), "verifier": verifier.describe()}, count)
+        made_from = {"candor": "verdicts", "claims_sha256": sha256(claims), "verifier": verifier.describe()}
+        if columns != _USUAL:
+            made_from["columns"] = columns.model_dump()
+        journal.resume(made_from, count)
         resumed = done
         on_total(sum(1 for _ in _rows(claims, layout)), done)
         rows = islice(_rows(claims, layout), done, None)
         while batch := list(islice(rows, batch_size)):
-            lines = _judged([_read(line, row, layout, verifier) for line, row in batch], verifier)
+            lines = _judged([_read(line, row, columns, verifier) for line, row in batch], verifier)
             for line in lines:
                 if "error" in line:
                     on_bad_row(f"{claims}:{line['line']}: {line['error']}")
@@ -92,27 +102,19 @@ def verify_file(
 
 
 def _rows(claims: Path, layout: str) -> Iterator[tuple[int, Any]]:
-    with claims.open("rb") as stream:
-        yield from _reader(stream, layout)
+    with DataPath(claims).open() as stream:
+        yield from read_rows(stream, layout)
 
 
-def _reader(stream: BinaryIO, layout: str) -> Iterator[tuple[int, Any]]:
-    if layout == "json":  # a list is read whole; its items count as lines
-        return json_list(stream)
-    return json_lines(stream) if layout == "jsonl" else delimited(stream, "\t" if layout == "tsv" else ",")
-
-
-def _read(line: int, value: Any, layout: str, verifier: Verifier) -> _Row:
+def _read(line: int, value: Any, columns: Columns, verifier: Verifier) -> _Row:
     """A row's prompt, or what is wrong with the row."""
     row_id = None
     try:
         if isinstance(value, RowError):
             raise value
         row = record(value)
-        row_id = identifier(row, "id") if "id" in row else None
-        evidence = evidence_sentences(row, "evidence", cells=layout not in ("json", "jsonl"))
-        field(row, "claim")
-        return _Row(line, row_id, verifier.encode(text(row, "claim"), evidence))
+        row_id = id_of(row, columns)
+        return _Row(line, row_id, verifier.encode(claim_of(row, columns), evidence_of(row, columns)))
     except (RowError, CandorError) as error:
         return _Row(line, row_id, str(error))
 

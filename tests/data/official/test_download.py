@@ -6,6 +6,7 @@ import hashlib
 import shutil
 import socket
 import threading
+import zipfile
 from collections.abc import Callable, Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -14,8 +15,8 @@ from typing import Any, ClassVar
 import pytest
 
 from candor.data.official import download
-from candor.data.official.download import ATTEMPTS, fetch
-from candor.data.official.files import OfficialFile
+from candor.data.official.download import ATTEMPTS, fetch, stand_ins
+from candor.data.official.files import OFFICIAL_FILES, OfficialFile
 from candor.errors import DataError, FetchError
 from candor.progress import Reporter
 
@@ -150,6 +151,32 @@ def test_fetch(server: Server, tmp_path: Path) -> None:
     assert leftovers(tmp_path) == ["climate-fever.jsonl", "climate-fever.jsonl.sha256"]
 
 
+def test_a_file_without_a_published_checksum_keeps_that_of_the_first_fetch(server: Server, tmp_path: Path) -> None:
+    file = OfficialFile("climatefever", "climate-fever.jsonl", server.url, None)
+    reporter = Reporter(quiet=True)
+    server.behaviours = [login_page]
+    with pytest.raises(FetchError, match=r"is no data; it looks like a web page"):
+        fetch("climatefever", tmp_path, files=[file], reporter=reporter, pause=0)
+    assert leftovers(tmp_path) == []
+    (fetched,) = fetch("climatefever", tmp_path, files=[file], reporter=reporter, pause=0)
+    kept = fetched.place.path.with_name("climate-fever.jsonl.sha256").read_text()
+    assert (fetched.new, kept.split()[0]) == (True, SHA256)
+    fetched.place.path.write_bytes(b"changed")
+    with pytest.raises(DataError, match="has changed since it was fetched"):
+        fetch("climatefever", tmp_path, files=[file], reporter=reporter, pause=0)
+
+
+def test_the_archive_of_real_pairs_stands_in_for_vitaminc(tmp_path: Path) -> None:
+    (file,) = (file for file in OFFICIAL_FILES if file.name == "vitaminc.zip")
+    assert stand_ins(tmp_path, file) == []
+    with zipfile.ZipFile(tmp_path / "vitaminc_real.zip", "w") as archive:
+        archive.writestr("vitaminc_real/test.jsonl", "{}")
+    assert [place.member for place in stand_ins(tmp_path, file)] == ["vitaminc_real/test.jsonl"]
+    with zipfile.ZipFile(tmp_path / "vitaminc.zip", "w") as archive:
+        archive.writestr("vitaminc/train.jsonl", "{}")
+    assert stand_ins(tmp_path, file) == []
+
+
 def test_what_is_there_is_not_fetched_again(server: Server, tmp_path: Path) -> None:
     get(server, tmp_path)
     get(server, tmp_path)
@@ -258,7 +285,7 @@ def test_disk_full_midway(server: Server, tmp_path: Path) -> None:
 
 
 def test_unknown_dataset(tmp_path: Path) -> None:
-    with pytest.raises(FetchError, match="there are fever, vitaminc, climatefever and all"):
+    with pytest.raises(FetchError, match=r"there are fever, vitaminc, climatefever, .*, fever-symmetric and all"):
         fetch("feverr", tmp_path)
 
 
@@ -274,4 +301,12 @@ def test_all_official_files_are_recognised_offline(tmp_path: Path, monkeypatch: 
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).write_text("{}\n")
     (tmp_path / "fever" / "wiki-pages").mkdir()
-    assert [item.new for item in fetch("all", tmp_path)] == [False] * 5
+    for name in ("check-covid/Check-COVID_all.json", "check-covid/corpus.json", "SciTab/dataset/sci_tab.json"):
+        (tmp_path / name).parent.mkdir(exist_ok=True, parents=True)
+        (tmp_path / name).write_text("{}\n")
+    for name in ("healthver_train.csv", "healthver_dev.csv", "healthver_test.csv", "AVeriTeC/data/train.json"):
+        (tmp_path / name).parent.mkdir(exist_ok=True, parents=True)
+        (tmp_path / name).write_text("{}\n")
+    for name in ("AVeriTeC/data/dev.json", "fever_symmetric_dev.jsonl", "fever_symmetric_test.jsonl"):
+        (tmp_path / name).write_text("{}\n")
+    assert [item.new for item in fetch("all", tmp_path)] == [False] * 15

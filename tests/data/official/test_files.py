@@ -49,7 +49,7 @@ def test_missing_files_say_how_to_get_them(tmp_path: Path) -> None:
         load_named("vitaminc", data_dir=tmp_path)
     with pytest.raises(DataError, match="no such data folder"):
         load_named("vitaminc", data_dir=tmp_path / "nowhere")
-    with pytest.raises(DataError, match="datasets are fever, vitaminc, climatefever"):
+    with pytest.raises(DataError, match="datasets are fever, vitaminc, climatefever, check-covid, scitab"):
         load_named("vitamin", data_dir=tmp_path)
 
 

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 from claim_files import climate, climate_row, jsonl
 
-from candor.data import rows
+from candor.data import lines
 from candor.data.inputs import load_named
 from candor.data.sources.load import load_source
 from candor.errors import DataError
@@ -60,7 +60,7 @@ BAD_CLIMATE = {
 @pytest.mark.parametrize("case", BAD_CLIMATE)
 def test_bad_rows(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, case: str) -> None:
     # Long enough for the row nested too deeply, too short for the huge one.
-    monkeypatch.setattr(rows, "MAX_LINE_BYTES", 2000 if case == "huge line" else 100_000)
+    monkeypatch.setattr(lines, "MAX_LINE_BYTES", 2000 if case == "huge line" else 100_000)
     bad, words = BAD_CLIMATE[case]
     content = jsonl(climate_row(0)) + bad + jsonl(climate_row(2))
     with pytest.raises(DataError, match=rf"climate-fever.jsonl:2: .*({words})"):

@@ -10,8 +10,9 @@ from claim_files import COLUMNS, ROW, jsonl, table
 
 from candor.data.inputs import read_splits
 from candor.data.sources.load import load_source
+from candor.data.splits import make_splits
 from candor.errors import DataError
-from candor.recipe.data import TableSource
+from candor.recipe.data import DataConfig, TableSource
 from candor.types import Example, Label
 
 # -- tables ----------------------------------------------------------------------------------------------------
@@ -93,7 +94,11 @@ def test_labels_of_other_types(tmp_path: Path) -> None:
         ("a.json", b"[1]", r"a.json:1: a JSON object was expected, not a number"),
         ("a.jsonl", jsonl(ROW | {"evidence": 3}), r"'evidence' must be text or a list of texts, not a number"),
         ("a.jsonl", jsonl(ROW | {"evidence": [{"x": 1}]}), r"not an object"),
-        ("a.xlsx", b"", r"set format: jsonl, json, csv or tsv"),
+        ("a.xlsx", b"", r"set format: jsonl, json, csv, tsv, parquet, arrow"),
+        ("a.csv", b"claim,evidence\nx,y\n", r"no 'label'; .* columns: \(--column label=NAME\).* `candor verify`"),
+        ("a.csv", b"claim,label\nx,NA\n", r"no 'evidence'; .* \(--column evidence=NAME\)"),
+        ("a.csv", b"claim,evidence,label\nnan,y,NA\n", r"'claim' is 'nan', which stands for nothing"),
+        ("a.csv", b"claim,evidence,label\n ,y,NA\n", r"'claim' is empty"),
     ],
 )
 def test_bad_tables(tmp_path: Path, name: str, content: bytes, words: str) -> None:
@@ -124,3 +129,113 @@ def test_tables_in_the_data_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     assert len(load_source("mine", config, data_dir=tmp_path / "data").examples) == 1
     with pytest.raises(DataError, match=r"no such file; looked for mine.jsonl and .*other/mine.jsonl"):
         load_source("mine", config, data_dir=tmp_path / "other")
+
+
+# -- ids and groups --------------------------------------------------------------------------------------------
+
+
+GROUPED = [ROW | {"claim": f"Claim {n}", "id": f"row-{n}", "group": f"g{n % 4}"} for n in range(40)]
+
+
+def csv_of(rows: list[dict[str, Any]], delimiter: str = ",") -> bytes:
+    lines = [delimiter.join(rows[0]), *(delimiter.join(map(str, row.values())) for row in rows)]
+    return "\n".join(lines).encode()
+
+
+@pytest.mark.parametrize("name", ["a.csv", "a.tsv", "a.jsonl", "a.json"])
+def test_columns_of_ids_and_groups_are_kept(tmp_path: Path, name: str) -> None:
+    content = {
+        "a.csv": csv_of(GROUPED),
+        "a.tsv": csv_of(GROUPED, "\t"),
+        "a.jsonl": jsonl(*GROUPED),
+        "a.json": json.dumps(GROUPED).encode(),
+    }[name]
+    examples = table(tmp_path / name, content).examples
+    assert [example.id for example in examples] == [f"row-{n}" for n in range(40)]
+    assert {example.group for example in examples} == {f"{name}:g{n}" for n in range(4)}
+    assert read_splits(str(tmp_path / name))["all"]["a"][0].id == "row-0"
+
+
+def test_ids_and_groups_can_be_left_out(tmp_path: Path) -> None:
+    left_out = table(tmp_path / "a.jsonl", jsonl(*GROUPED), columns={"id": None, "group": None}).examples
+    assert not {example.id for example in left_out} & {row["id"] for row in GROUPED}
+    assert {example.group for example in left_out} == {f"claim:claim {n}" for n in range(40)}
+
+
+def test_a_row_without_id_or_group_gets_its_own_unless_the_recipe_names_the_column(tmp_path: Path) -> None:
+    rows = jsonl(ROW | {"id": None, "group": " "})
+    (example,) = table(tmp_path / "a.jsonl", rows).examples
+    assert (len(example.id), example.group) == (12, "claim:a claim")
+    for column in ("id", "group"):
+        with pytest.raises(DataError, match=f"'{column}' (must be text|is empty)"):
+            table(tmp_path / "a.jsonl", rows, columns={column: column})
+
+
+def test_repeated_ids_say_how_to_go_on(tmp_path: Path) -> None:
+    rows = jsonl(ROW | {"id": 1.0}, ROW | {"id": 1})
+    with pytest.raises(DataError, match=r"id '1' is already that of .*columns: \{id: null\} \(--column id=\)"):
+        table(tmp_path / "a.jsonl", rows)
+    assert len(table(tmp_path / "a.jsonl", rows, columns={"id": None}).examples) == 2
+
+
+def test_tables_share_groups_that_are_groups_of_the_same(tmp_path: Path) -> None:
+    def groups(name: str, **values: Any) -> set[str]:
+        return {example.group for example in table(tmp_path / name, jsonl(*GROUPED), **values).examples}
+
+    assert not groups("a.jsonl") & groups("b.jsonl")
+    assert groups("a.jsonl", groups="case") == groups("b.jsonl", groups="case") == {f"case:g{n}" for n in range(4)}
+
+
+def test_no_group_is_in_two_splits_though_two_tables_have_it(tmp_path: Path) -> None:
+    sources = {}
+    for name in ("one", "two"):
+        rows = [ROW | {"claim": f"{name} {n}", "group": f"g{n % 10}"} for n in range(40)]
+        (tmp_path / f"{name}.jsonl").write_bytes(jsonl(*rows))
+        sources[name] = {"kind": "table", "path": str(tmp_path / f"{name}.jsonl"), "groups": "case"}
+    config = DataConfig.model_validate({"sources": sources, "train": {"one": 12}, "test": {"two": 12}})
+    splits = make_splits(config)
+    groups = [{example.group for examples in split.values() for example in examples} for _, split in splits.items()]
+    assert groups[0]
+    assert groups[2]
+    assert not groups[0] & groups[2]
+
+
+# -- headers and labels ----------------------------------------------------------------------------------------
+
+
+def test_columns_are_found_in_any_case(tmp_path: Path) -> None:
+    (example,) = table(tmp_path / "a.csv", b"Claim, EVIDENCE ,Label,ID\nA,B,NA,7\n").examples
+    assert (example.claim, example.evidence, example.id) == ("A", ("B",), "7")
+    (example,) = table(tmp_path / "a.csv", b"CLAIM,claim,evidence,label\nA,B,C,NA\n").examples
+    assert example.claim == "B"
+    with pytest.raises(DataError, match="no 'claim'; the row has 'CLAIM', 'Claim'"):
+        table(tmp_path / "a.csv", b"CLAIM,Claim,evidence,label\nA,B,C,NA\n")
+
+
+@pytest.mark.parametrize("name", ["0", "1", 2, 2.0])
+def test_numbers_are_labels_where_the_recipe_says_so(tmp_path: Path, name: Any) -> None:
+    for written in (int(float(name)), float(name), str(name)):
+        content = jsonl(ROW | {"label": written})
+        assert table(tmp_path / "a.jsonl", content, labels={name: "pass"}).examples[0].label is Label.PASS
+        with pytest.raises(DataError, match=r"which can mean two things: .* labels: \{"):
+            table(tmp_path / "a.jsonl", content)
+
+
+def test_rows_are_left_out_by_their_label(tmp_path: Path) -> None:
+    rows = jsonl(ROW, ROW | {"label": "spam", "claim": "B"})
+    loaded = table(tmp_path / "a.jsonl", rows, labels={"spam": None})
+    assert [example.claim for example in loaded.examples] == ["A claim."]
+    assert not loaded.skipped
+
+
+def test_a_quotation_mark_that_swallows_rows_is_an_error(tmp_path: Path) -> None:
+    content = b'claim,evidence,label\nA.,"Begin,PASS\nB.,two,FAIL\nC.,end",NA\n'
+    with pytest.raises(DataError, match="a cell of several lines holds what looks like a row"):
+        table(tmp_path / "a.csv", content)
+    prose = b'claim,evidence,label\nA.,"one, two\nthree, four, and NA",NA\n'
+    assert table(tmp_path / "a.csv", prose).examples[0].evidence == ("one, two\nthree, four, and NA",)
+
+
+def test_folders_that_are_no_dataset(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="a folder, but none that datasets saved, and without Parquet files"):
+        load_source("mine", TableSource.model_validate({"kind": "table", "path": str(tmp_path)}))

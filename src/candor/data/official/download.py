@@ -18,7 +18,7 @@ from tenacity import Retrying, retry_if_exception_type
 from candor.data.loaded import checked_sha256, checksum_path
 from candor.data.official.files import OFFICIAL_DATASETS, OFFICIAL_FILES, DataPath, OfficialFile, find, find_dump
 from candor.errors import FetchError
-from candor.files import write_text
+from candor.files import sha256, write_text
 from candor.progress import Reporter
 
 ATTEMPTS = 5
@@ -56,7 +56,7 @@ def fetch(
     """Fetch the files of a dataset (or of ``all``) that do not lie in the data folder yet, zipped or not.
 
     Args:
-        dataset: ``fever``, ``vitaminc``, ``climatefever`` or ``all``.
+        dataset: one of ``OFFICIAL_DATASETS``, or ``all`` that can be fetched.
         data_dir: made if it does not exist.
         files: the official files; tests give others.
         reporter: told of progress.
@@ -69,6 +69,8 @@ def fetch(
     """
     if dataset not in (*OFFICIAL_DATASETS, "all"):
         raise FetchError(f"unknown dataset {dataset!r}; there are {', '.join(OFFICIAL_DATASETS)} and all")
+    if dataset != "all" and (by_hand := OFFICIAL_DATASETS[dataset].by_hand) is not None:
+        raise FetchError(f"{dataset} is not fetched: {by_hand}, and put its files into {data_dir / dataset}")
     try:
         data_dir.mkdir(parents=True, exist_ok=True)
     except OSError as error:
@@ -97,22 +99,35 @@ def find_official(data_dir: Path, file: OfficialFile) -> DataPath | None:
     return find(data_dir, file.dataset, "train.jsonl" if file.name == "vitaminc.zip" else file.name)
 
 
+def stand_ins(data_dir: Path, file: OfficialFile) -> list[DataPath]:
+    """What is read in place of an official file that is not there: the parts of VitaminC that another archive holds."""
+    if file.name != "vitaminc.zip" or find_official(data_dir, file) is not None:
+        return []
+    found = (find(data_dir, "vitaminc", f"{part}.jsonl") for part in ("dev", "test"))
+    return [place for place in found if place is not None]
+
+
 def _fetch(file: OfficialFile, folder: Path, reporter: Reporter, pause: float) -> Path:
     path = folder / file.name
     downloader = _Resuming(path.with_name(f"{path.name}.part"), reporter, pause)
     pooch.get_logger().setLevel(logging.WARNING)
+    known = None if file.sha256 is None else f"sha256:{file.sha256}"
+    page = "; it looks like a web page, perhaps of a proxy or a login"
     try:
-        pooch.retrieve(file.url, f"sha256:{file.sha256}", fname=file.name, path=folder, downloader=downloader)
+        pooch.retrieve(file.url, known, fname=file.name, path=folder, downloader=downloader)
     except ValueError as error:
-        page = "; it looks like a web page, perhaps of a proxy or a login" if downloader.got_page else ""
         raise FetchError(
-            f"what {file.url} sent is not the published file (expected SHA-256 {file.sha256}){page}. "
-            f"Try again, or fetch it by hand: a file that lies there is used as it is",
+            f"what {file.url} sent is not the published file (expected SHA-256 {file.sha256})"
+            f"{page if downloader.got_page else ''}. Try again, or fetch it by hand: a file that lies there is used as "
+            "it is",
             file=path,
         ) from error
     except OSError as error:
         raise _disk_error(error, path) from error
-    write_text(checksum_path(path), f"{file.sha256}  {file.name}\n")
+    if downloader.got_page:
+        path.unlink()
+        raise FetchError(f"what {file.url} sent is no data{page}. Try again, or fetch it by hand", file=path)
+    write_text(checksum_path(path), f"{file.sha256 or sha256(path)}  {file.name}\n")
     return path
 
 

@@ -6,7 +6,6 @@ import dataclasses
 import functools
 import os
 import random
-from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeAlias
@@ -26,7 +25,7 @@ from candor.data.rows import (
     record,
     text,
 )
-from candor.data.text import claim_group, digest, display_title, page_group, words_of
+from candor.data.text import claim_group, digest, main_page, page_group
 from candor.data.wiki.index import Sentence, WikiIndex, build_wiki_index, dump_identity
 from candor.data.wiki.retrieval import Retriever
 from candor.errors import DataError
@@ -66,7 +65,7 @@ def load(
             raise RowError(f"the label is {row['label']!r}, but no sentence is annotated")
         example_id = identifier(row, "id")
         references[example_id] = tuple(dict.fromkeys(cited))
-        group = page_group(_main_page(claim, cited)) if cited else claim_group(claim)
+        group = page_group(main_page(claim, [title for title, _ in cited])) if cited else claim_group(claim)
         return Example(example_id, name, claim, (), gold, group)
 
     examples = [
@@ -146,19 +145,6 @@ def _items(value: Any, what: str) -> list[Any]:
     if not isinstance(value, list):
         raise RowError(f"{what} must be a list, not {kind_of(value)}")
     return value
-
-
-def _main_page(claim: str, cited: Sequence[Reference]) -> str:
-    """Title of the page that a claim is about."""
-    padded = f" {words_of(claim)} "
-    times = Counter(title for title, _ in cited)
-
-    def rank(title: str) -> tuple[int, int, str]:
-        name = words_of(display_title(title).partition(" (")[0])
-        place = padded.find(f" {name} ")
-        return (place if place >= 0 else len(padded), -times[title], title)
-
-    return min(times, key=rank)
 
 
 class _Evidence:

@@ -4,16 +4,44 @@ from __future__ import annotations
 
 import dataclasses
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import Any, Final
 
 from candor.data.loaded import LoadedSource
 from candor.data.official.files import default_data_dir
 from candor.data.rows import BadRows
-from candor.data.sources import climatefever, fever, table, vitaminc
+from candor.data.sources import (
+    averitec,
+    check_covid,
+    climatefever,
+    fever,
+    fever_symmetric,
+    healthver,
+    scifact,
+    scitab,
+    study,
+    table,
+    vitaminc,
+)
 from candor.errors import DataError
-from candor.recipe.data import ClimatefeverSource, OnBadRow, SandboxSource, SourceConfig, TableSource, VitamincSource
+from candor.recipe import data as sources
+from candor.recipe.data import FeverSource, OnBadRow, SandboxSource, SourceConfig
 from candor.sandbox import world
+
+_LOADERS: Final[Mapping[type[Any], Callable[[str, Any, Path, BadRows], LoadedSource]]] = {
+    sources.VitamincSource: vitaminc.load,
+    sources.ClimatefeverSource: climatefever.load,
+    sources.CheckCovidSource: check_covid.load,
+    sources.ScitabSource: scitab.load,
+    sources.HealthverSource: healthver.load,
+    sources.ScifactSource: scifact.load,
+    sources.AveritecSource: averitec.load,
+    sources.FeverSymmetricSource: fever_symmetric.load,
+    sources.StudySource: study.load,
+    sources.TableSource: table.load,
+}
+"""What loads a source that needs no seed."""
 
 
 def load_source(
@@ -47,14 +75,10 @@ def load_source(
     folder = default_data_dir() if data_dir is None else data_dir
     if isinstance(config, SandboxSource):
         return _load_sandbox(name, config, seed, count)
-    if isinstance(config, VitamincSource):
-        loaded = vitaminc.load(name, config, folder, bad_rows)
-    elif isinstance(config, ClimatefeverSource):
-        loaded = climatefever.load(name, config, folder, bad_rows)
-    elif isinstance(config, TableSource):
-        loaded = table.load(name, config, folder, bad_rows)
-    else:
+    if isinstance(config, FeverSource):
         loaded = fever.load(name, config, folder, bad_rows, seed, progress)
+    else:
+        loaded = _LOADERS[type(config)](name, config, folder, bad_rows)
     if complete and loaded.completer is not None:
         examples, failed = loaded.completer.complete(loaded.examples)
         skipped = loaded.skipped + tuple(row for _, row in failed)

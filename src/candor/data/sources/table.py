@@ -1,115 +1,167 @@
-"""Claims of one's own, in JSONL, JSON, CSV or TSV. A new dataset needs a few lines of a recipe and no code."""
+"""Claims of one's own, in any of the layouts that are read. A new dataset needs a few lines of a recipe and no code."""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+from candor.data.arrow import dataset_files, is_dataset_folder
+from candor.data.cells import is_blank, is_nothing, sentences_of
+from candor.data.labels import own_labels, read_label
+from candor.data.layouts import layout_of
 from candor.data.loaded import LoadedSource, Loading
 from candor.data.official.files import DataPath
-from candor.data.rows import (
-    BadRows,
-    RowError,
-    clean,
-    field,
-    identifier,
-    kind_of,
-    label,
-    record,
-    text,
-)
+from candor.data.rows import BadRows, RowError, clean, identifier, record
 from candor.data.text import claim_group, digest
 from candor.errors import DataError
-from candor.files import parse_json
-from candor.recipe.data import Columns, TableSource
-from candor.types import LABEL_NAMES, Example, Label
+from candor.recipe.data import Columns, TableForm, TableSource
+from candor.types import Example
 
-_FORMATS = {".jsonl": "jsonl", ".ndjson": "jsonl", ".json": "json", ".csv": "csv", ".tsv": "tsv"}
+_REPEATED_ID = "; where ids repeat, leave the column out with columns: {id: null} (--column id=)"
 
 
 def load(name: str, config: TableSource, data_dir: Path, bad_rows: BadRows) -> LoadedSource:
-    """Load a table of claims. Rows without an ``id`` column get one made from their content."""
+    """Load a table of claims."""
     loading = Loading(name, bad_rows)
     path = _resolve(config.path, data_dir)
-    layout = layout_of(path) if config.format == "auto" else config.format
-    labels = {**LABEL_NAMES, **{key.casefold(): value for key, value in config.labels.items()}}
-    parse = row_parser(name, config.columns, labels, group_prefix=path.name, cells=layout in ("csv", "tsv"))
-    examples = list(loading.read(DataPath(path), parse, layout))
-    return loading.done(examples, {"kind": config.kind, "format": layout})
+    parse = row_parser(name, config, group_prefix=config.groups or path.name)
+    examples: list[Example] = []
+    layouts: set[str] = set()
+    for file in dataset_files(path) if path.is_dir() else [path]:
+        layout = layout_of(file) if config.format == "auto" else config.format
+        layouts.add(layout)
+        examples += loading.read(DataPath(file), parse, layout, hint=_REPEATED_ID)
+    return loading.done(examples, {"kind": config.kind, "format": ", ".join(sorted(layouts))})
 
 
-def row_parser(
-    name: str, columns: Columns, labels: Mapping[str, Label], *, group_prefix: str, cells: bool
-) -> Callable[[Any], Example]:
-    """From a row to an example.
+def row_parser(name: str, form: TableForm, *, group_prefix: str) -> Callable[[Any], Example | None]:
+    """From a row to an example, or to ``None`` where its label is left out.
 
     Args:
         name: the examples' dataset.
-        columns: which hold what.
-        labels: by their names in the file, case folded.
+        form: which columns hold what, and what labels stand for.
         group_prefix: keeps the groups of one file apart from those of others.
-        cells: whether all values are text, so that a list can only be written as JSON.
+
+    Raises:
+        DataError: labels contradict each other.
     """
+    columns, labels = form.columns, own_labels(form.labels)
+    needed = columns.model_fields_set
     made_ids: dict[str, int] = {}
 
-    def parse(value: Any) -> Example:
+    def parse(value: Any) -> Example | None:
         row = record(value)
-        claim = text(row, columns.claim)
-        evidence = evidence_sentences(row, columns.evidence, cells=cells)
-        gold = label(field(row, columns.label), labels, columns.label)
-        own_group = () if columns.group is None else (identifier(row, columns.group),)
-        if columns.id is not None:
-            example_id = identifier(row, columns.id)
-        else:
+        claim = claim_of(row, columns)
+        evidence = evidence_of(row, columns)
+        gold = read_label(_cell(row, columns.label, "label"), columns.label, labels)
+        if gold is None:
+            return None
+        own_group = _own(row, columns.group, needed="group" in needed)
+        example_id = _own(row, columns.id, needed="id" in needed)
+        if example_id is None:
             # With the group, or else rows alike but for it would swap ids when the file is written in another order.
-            example_id = digest(claim, *evidence, gold, *own_group)[:12]
+            parts = (claim, *evidence, gold) if own_group is None else (claim, *evidence, gold, own_group)
+            example_id = digest(*parts)[:12]
             repeats = made_ids[example_id] = made_ids.get(example_id, 0) + 1
             example_id = example_id if repeats == 1 else f"{example_id}-{repeats}"
-        group = f"{group_prefix}:{own_group[0]}" if own_group else claim_group(claim)
+        group = claim_group(claim) if own_group is None else f"{group_prefix}:{own_group}"
+        _refuse_swallowed_rows((claim, *evidence), labels)
         return Example(example_id, name, claim, evidence, gold, group)
 
     return parse
 
 
+def claim_of(row: Mapping[str, Any], columns: Columns) -> str:
+    """The claim of a row.
+
+    Raises:
+        RowError: it has none.
+    """
+    claim = _cell(row, columns.claim, "claim")
+    if is_nothing(claim) and not is_blank(claim):
+        raise RowError(f"{columns.claim!r} is {claim!r}, which stands for nothing")
+    return clean(claim, columns.claim)
+
+
+def evidence_of(row: Mapping[str, Any], columns: Columns) -> tuple[str, ...]:
+    """Sentences of the columns of evidence; what stands for nothing is no sentence.
+
+    Raises:
+        RowError: a column is missing or holds something else.
+    """
+    names = (columns.evidence,) if isinstance(columns.evidence, str) else columns.evidence
+    return tuple(sentence for name in names for sentence in sentences_of(_cell(row, name, "evidence"), name))
+
+
+def id_of(row: Mapping[str, Any], columns: Columns) -> str | None:
+    """The id of a row; ``None`` where it has none.
+
+    Raises:
+        RowError: it is no text and no whole number.
+    """
+    return _own(row, columns.id, needed="id" in columns.model_fields_set)
+
+
+def _own(row: Mapping[str, Any], column: str | None, *, needed: bool) -> str | None:
+    """The id or group of a row; ``None`` where there is none and the table was not said to have one."""
+    if column is None:
+        return None
+    found = _column(row, column)
+    if not needed and (found is None or is_blank(row[found])):
+        return None
+    return identifier({column: _cell(row, column, "id or group")}, column)
+
+
+def _cell(row: Mapping[str, Any], column: str, what: str) -> Any:
+    found = _column(row, column)
+    if found is None:
+        without = ". Claims without labels are judged by `candor verify`" if what == "label" else ""
+        raise RowError(
+            f"no {column!r}; the row has {', '.join(map(repr, row)) or 'nothing'}; name the column of the {what} under "
+            f"columns: (--column {what.split()[0]}=NAME){without}"
+        )
+    return row[found]
+
+
+def _column(row: Mapping[str, Any], column: str) -> str | None:
+    """The row's key for a column: itself, or the one that differs in case or white space alone."""
+    if column in row:
+        return column
+    wanted = " ".join(column.split()).casefold()
+    alike = [key for key in row if isinstance(key, str) and " ".join(key.split()).casefold() == wanted]
+    return alike[0] if len(alike) == 1 else None
+
+
+def _refuse_swallowed_rows(texts: tuple[str, ...], labels: Mapping[str, Any]) -> None:
+    """A quotation mark that is not closed takes the rows behind it into its cell; their labels give it away."""
+    for text in texts:
+        if "\n" not in text:
+            continue
+        for line in text.split("\n")[:-1]:
+            end = re.split(r"[,;|\t]", line)
+            if len(end) > 2 and _is_label(end[-1], labels):
+                raise RowError(
+                    f"a cell of several lines holds what looks like a row ({line[-60:]!r}): a quotation mark that is "
+                    "text was taken for one that quotes; double it and quote its cell, or save the table as TSV"
+                )
+
+
+def _is_label(text: str, labels: Mapping[str, Any]) -> bool:
+    try:
+        read_label(text, "", labels)
+    except RowError:
+        return False
+    return True
+
+
 def _resolve(path: Path, data_dir: Path) -> Path:
     candidates = [path] if path.is_absolute() else [path, data_dir / path]
     for candidate in candidates:
-        if candidate.is_file():
+        if candidate.is_file() or is_dataset_folder(candidate):
             return candidate
+    folder = next((candidate for candidate in candidates if candidate.is_dir()), None)
+    if folder is not None:
+        raise DataError("a folder, but none that datasets saved, and without Parquet files", file=folder)
     raise DataError(f"no such file; looked for {' and '.join(map(str, candidates))}", file=path)
-
-
-def layout_of(path: Path) -> str:
-    """Format of a file by its name; ``.gz`` does not matter."""
-    suffix = Path(path.stem).suffix if path.suffix == ".gz" else path.suffix
-    if suffix.lower() not in _FORMATS:
-        raise DataError("format unknown from the file's name; set format: jsonl, json, csv or tsv", file=path)
-    return _FORMATS[suffix.lower()]
-
-
-def evidence_sentences(row: Mapping[str, Any], columns: str | tuple[str, ...], *, cells: bool) -> tuple[str, ...]:
-    """Sentences of one column or several. Empty text and null are no sentence; a missing column is an error."""
-    sentences: list[str] = []
-    for column in (columns,) if isinstance(columns, str) else columns:
-        value = field(row, column)
-        if cells and value.lstrip().startswith("["):
-            value = _json_cell(value)
-        items = value if isinstance(value, list) else [value]
-        for item in items:
-            if item is None or (isinstance(item, str) and not item.strip()):
-                continue
-            if not isinstance(item, str):
-                raise RowError(f"{column!r} must be text or a list of texts, not {kind_of(item)}")
-            sentences.append(clean(item, column))
-    return tuple(sentences)
-
-
-def _json_cell(cell: str) -> Any:
-    """A cell's JSON list of texts; a sentence that merely begins with a bracket stays as it is."""
-    try:
-        value = parse_json(cell)
-    except ValueError:
-        return cell
-    is_texts = isinstance(value, list) and all(isinstance(item, str) for item in value)
-    return value if is_texts else cell

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from candor.data.loaded import LoadedSource, Loading
-from candor.data.official.files import find, require
+from candor.data.official.files import present
 from candor.data.rows import BadRows, RowError, field, identifier, label, record, text
 from candor.data.text import page_group
 from candor.recipe.data import VitamincSource
@@ -36,13 +36,7 @@ def load(name: str, config: VitamincSource, data_dir: Path, bad_rows: BadRows) -
             raise RowError(f"'revision_type' is {revision!r}, neither 'real' nor 'synthetic'")
         return example if revision == config.revisions else None
 
-    if config.parts is None:
-        found = {part: find(data_dir, "vitaminc", f"{part}.jsonl") for part in _PARTS}
-        paths = {part: path for part, path in found.items() if path is not None}
-    else:
-        paths = {part: require(data_dir, "vitaminc", f"{part}.jsonl") for part in config.parts}
-    if not paths:
-        require(data_dir, "vitaminc", "train.jsonl")
+    paths = present(data_dir, "vitaminc", {part: f"{part}.jsonl" for part in _PARTS}, config.parts)
     examples = [example for path in paths.values() for example in loading.read(path, parse)]
     settings = {"kind": config.kind, "parts": list(paths), "revisions": config.revisions}
     return loading.done(examples, settings)

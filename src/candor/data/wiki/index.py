@@ -21,8 +21,9 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any
 
+from candor.data.json_rows import json_lines
 from candor.data.official.files import DataPath, zip_members
-from candor.data.rows import BadRows, RowError, field, json_lines, kind_of, record
+from candor.data.rows import BadRows, RowError, field, kind_of, record
 from candor.data.text import canonical_title, digest, display_title, unescape
 from candor.errors import DataError
 from candor.recipe.data import OnBadRow

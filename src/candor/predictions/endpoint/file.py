@@ -24,6 +24,7 @@ from candor.predictions.endpoint.reply import Reply
 from candor.predictions.file import Header, read_prediction, write_predictions
 from candor.progress import Bar, Reporter
 from candor.prompts import templates
+from candor.recipe.data import TableForm
 from candor.recipe.engine import Prices
 from candor.types import Example, Prediction
 
@@ -67,6 +68,7 @@ def predict_endpoint(
     template: str,
     prices: Prices | None,
     refused_as_wrong: bool,
+    form: TableForm | None = None,
     reporter: Reporter,
 ) -> Asked:
     """Answer the claims of a file over HTTP and write the predictions.
@@ -79,6 +81,7 @@ def predict_endpoint(
         prices: to show the cost, of tokens read (``prefill``) and written (``sample``).
         refused_as_wrong: write claims that the server refuses as answers without a label, which count as wrong. Else
             they stay open, and no predictions are written.
+        form: how a table is read.
         reporter: told of progress.
 
     Raises:
@@ -87,9 +90,8 @@ def predict_endpoint(
         EndpointError: the server cannot be used, or refuses every claim; what is answered is kept.
     """
     chat_url(asking.url)  # a wrong address is told before anything is written
-    examples = [
-        e for split in read_splits(str(data), data_dir=None).values() for group in split.values() for e in group
-    ]
+    splits = read_splits(str(data), data_dir=None, form=form)
+    examples = [example for split in splits.values() for group in split.values() for example in group]
     if not examples:
         raise DataError("no claims in it", file=data)
     _check_ids(examples, data)

@@ -1,0 +1,130 @@
+"""Rows in JSON: one value a line, or one document, in the shapes that programs write tables in."""
+
+from __future__ import annotations
+
+import io
+import json
+from collections.abc import Iterator
+from typing import Any, BinaryIO, Final
+
+from candor.data.lines import BLANK, decoded, lines_of, not_utf8
+from candor.data.rows import RowError, kind_of
+
+_BLANK_BYTES: Final = BLANK.encode()
+_ROWS_KEYS: Final = ("results", "data", "examples", "rows", "claims", "records")
+"""Keys of a document under which its list of rows may stand."""
+
+
+def json_lines(stream: BinaryIO) -> Iterator[tuple[int, Any]]:
+    """Yield line number and JSON value (or a :class:`RowError`) of each line that is not blank.
+
+    A file that begins with a list is read as a document.
+    """
+    lines = lines_of(stream)
+    first = True
+    for number, data in lines:
+        if isinstance(data, RowError):
+            yield number, data
+        elif not data.strip(_BLANK_BYTES):
+            continue
+        elif first and data.lstrip().startswith(b"["):
+            rest = b"".join(line for _, line in lines if isinstance(line, bytes))
+            yield from _document(data + rest)
+            return
+        else:
+            value = _value(data)
+            if first and isinstance(value, RowError) and data.strip() in (b"{", b"[{"):
+                value = RowError(f"{value}; one JSON object a line is expected, and a document in a file named .json")
+            yield number, value
+        first = False
+
+
+def json_document(stream: BinaryIO) -> Iterator[tuple[int, Any]]:
+    """Yield position (from 1) and row of each item of a JSON document.
+
+    A document is a list of rows; an object with such a list under ``results``, ``data`` or the like; an object of
+    columns, as lists or with an index, or ``columns`` and ``data``, as pandas writes them. One JSON value a line is
+    read as lines.
+    """
+    yield from _document(stream.read())
+
+
+def _document(data: bytes) -> Iterator[tuple[int, Any]]:
+    try:
+        value = _loads(decoded(data))
+    except json.JSONDecodeError as error:
+        if error.msg == "Extra data" and not data.lstrip(_BLANK_BYTES).startswith(b"["):
+            yield from json_lines(io.BytesIO(data))
+        else:
+            yield 1, RowError(f"not JSON ({error})")
+        return
+    except RowError as error:
+        yield 1, error
+        return
+    rows = value if isinstance(value, list) else _rows(value) if isinstance(value, dict) else None
+    if rows is None:
+        yield 1, RowError(f"a JSON list of rows was expected, not {kind_of(value)}")
+    else:
+        yield from enumerate(rows, start=1)
+
+
+def _rows(document: dict[str, Any]) -> list[Any] | None:
+    """The rows of a document that is an object; ``None`` where it is none of the known shapes."""
+    columns, data = document.get("columns"), document.get("data")
+    if isinstance(columns, list) and isinstance(data, list) and all(isinstance(row, list) for row in data):
+        return [_named(columns, row) for row in data]
+    lists = [document[key] for key in _ROWS_KEYS if isinstance(document.get(key), list)]
+    if len(lists) == 1 and "claim" not in document:
+        return list(lists[0])
+    values = list(document.values())
+    if len(values) > 1 and all(isinstance(value, list) and len(value) == len(values[0]) for value in values):
+        return [dict(zip(document, row, strict=True)) for row in zip(*values, strict=True)]
+    if values and all(isinstance(value, dict) and value.keys() == values[0].keys() for value in values):
+        if all(key.isdecimal() for key in document):
+            return values
+        if all(key.isdecimal() for key in values[0]):
+            return [{name: column[at] for name, column in document.items()} for at in values[0]]
+    return None
+
+
+def _named(columns: list[Any], row: list[Any]) -> Any:
+    if len(row) != len(columns):
+        return RowError(f"{len(row)} cells, but there are {len(columns)} columns")
+    return dict(zip(map(str, columns), row, strict=True))
+
+
+def _value(data: bytes) -> Any:
+    try:
+        return _loads(data.decode("utf-8"))
+    except UnicodeDecodeError as error:
+        return RowError(not_utf8(f" (byte {error.start})"))
+    except json.JSONDecodeError as error:
+        return RowError(f"not JSON ({error})")
+    except RowError as error:
+        return error
+
+
+def _loads(text: str) -> Any:
+    """The JSON value of a text.
+
+    Raises:
+        JSONDecodeError: it is none.
+        RowError: it is nested too deeply, holds a number of too many digits or an object that repeats a key.
+    """
+    try:
+        return json.loads(text.rstrip(BLANK), object_pairs_hook=_object)
+    except RecursionError:
+        raise RowError("JSON nested too deeply") from None
+    except (json.JSONDecodeError, RowError):
+        raise
+    except ValueError as error:
+        raise RowError(f"not JSON ({error})") from None
+
+
+def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    made = dict(pairs)
+    if len(made) < len(pairs):
+        names = [name for name, _ in pairs]
+        repeated = next(name for name in names if names.count(name) > 1)
+        raise RowError(f"a JSON object repeats the key {repeated!r}")
+    return made
