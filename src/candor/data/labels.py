@@ -15,9 +15,9 @@ from candor.types import LABEL_NAMES, Label
 _NAMES: Final = {
     Label.PASS: "pass passed supports support supported supporting entailment entail entails entailed",
     Label.FAIL: "fail failed refutes refute refuted refuting contradiction contradict contradicts contradicted "
-    "contradictory contradicting",
-    Label.NA: "na nei notenoughinfo notenoughinformation notenoughevidence insufficientevidence insufficientinfo "
-    "insufficientinformation noinfo noinformation neutral notverifiable unverifiable",
+    "contradicting",
+    Label.NA: "na nei notenoughinfo notenoughinformation notenoughevidence insufficient insufficientevidence "
+    "insufficientinfo insufficientinformation noinfo noinformation neutral notverifiable unverifiable",
 }
 KNOWN_LABELS: Final[Mapping[str, Label]] = {
     "".join(name.split("_")).replace(" ", ""): label for name, label in LABEL_NAMES.items()
@@ -25,48 +25,26 @@ KNOWN_LABELS: Final[Mapping[str, Label]] = {
 """Labels by their names in letters and digits alone, case folded."""
 
 _EITHER_WAY: Final = {
-    "true or false": frozenset(
-        {
-            "true",
-            "false",
-            "yes",
-            "no",
-            "y",
-            "n",
-            "t",
-            "f",
-            "correct",
-            "incorrect",
-            "mostly true",
-            "mostly false",
-            "half true",
-            "pants on fire",
-        }
+    "whether a claim is true is not whether its evidence supports it, and no evidence may be among the false": (
+        "true, false, yes, no, y, n, t, f, correct, incorrect, mostly true, mostly false, half true, pants on fire"
     ),
-    "no label, or one of its own": frozenset(
-        {"n/a", "-", "--", "?", "unknown", "none", "nan", "null", "other", "unlabeled", "unlabelled"}
+    "it may stand for a row without a label, or for one without enough evidence": (
+        "n/a, n.a., n.a, n. a., n a, <na>, #na, #n/a, -, --, ?, unknown, none, nan, null, nil, other, unlabeled, "
+        "unlabelled, not applicable, not available, missing"
     ),
-    "evidence both ways": frozenset(
-        {
-            "disputed",
-            "mixed",
-            "mixture",
-            "conflicting",
-            "conflicting evidence",
-            "conflicting evidence/cherrypicking",
-            "cherrypicking",
-            "partially supported",
-            "partially refuted",
-        }
+    "evidence that speaks both ways is NA to some, and left out by others": (
+        "disputed, mixed, mixture, conflicting, conflicting evidence, conflicting evidence/cherrypicking, "
+        "cherrypicking, contradictory, contradictory evidence, partially supported, partially refuted"
+    ),
+    "what is not supported may be refuted, or lack evidence": (
+        "unsupported, not supported, not_supported, not-supported, not entailment, not_entailment, non-entailment, "
+        "unproven, not proven, unverified, no evidence"
     ),
 }
-_MEANINGS: Final = {
-    "true or false": "whether a claim is true is not whether its evidence supports it, and no evidence may be among "
-    "the false",
-    "no label, or one of its own": "it may stand for a row without a label, or for one without enough evidence",
-    "evidence both ways": "evidence that speaks both ways is NA to some, and left out by others",
-    "number": "which class has which number differs from file to file",
-}
+_MEANINGS: Final = {name: why for why, names in _EITHER_WAY.items() for name in names.split(", ")}
+"""Labels that could mean two things, in the form in which they are compared, and why they could."""
+
+_NUMBER: Final = "which class has which number differs from file to file"
 _UNSEEN: Final = re.compile("[\u00ad\u200b-\u200f\u2060\ufeff\u0307]")
 
 
@@ -126,11 +104,10 @@ def read_label(value: Any, column: str, own: Mapping[str, Label | None]) -> Labe
     key = label_key(value)
     if key in own:
         return own[key]
-    meaning = "number" if re.fullmatch(r"[+-]?\d+(?:\.\d+)?", key) else None
-    meaning = meaning or next((kind for kind, names in _EITHER_WAY.items() if key in names), None)
+    why = _NUMBER if re.fullmatch(r"[+-]?\d+(?:\.\d+)?", key) else _MEANINGS.get(key)
     name = str(value).strip()[:80]
-    if meaning is not None:
-        raise RowError(f"{column!r} is {name!r}, which can mean two things: {_MEANINGS[meaning]}. {_fix(key)}")
+    if why is not None:
+        raise RowError(f"{column!r} is {name!r}, which can mean two things: {why}. {_fix(key)}")
     known = KNOWN_LABELS.get("".join(character for character in key if character.isalnum()))
     if known is None or "/" in key or "|" in key:
         raise RowError(f"{column!r} is {name!r}, no known label. {_fix(key)}")
@@ -138,7 +115,7 @@ def read_label(value: Any, column: str, own: Mapping[str, Label | None]) -> Labe
 
 
 def _fix(key: str) -> str:
-    name = key if re.fullmatch(r"[\w./ -]{1,50}", key) else "that"
+    name = key if re.fullmatch(r"[\w./<>#? -]{1,50}", key) else "that"
     return (
         f'Say what it stands for: labels: {{"{name}": PASS}} in a recipe, --label "{name}=PASS" on the command line; '
         "FAIL and NA likewise, and null leaves such rows out. Labels of another column: columns: {label: NAME}, "

@@ -24,8 +24,10 @@ _NOT_WORD = re.compile(r"[\W_]+")
 _NOT_EQUAL = re.compile(r"!=|=/=|<>")
 _MINUS = re.compile(r"(?<!\w)[-\u2010-\u2013\u2212](?=[^\w\s]?\d)")
 """A dash before a number and not behind a word: ``-2``, ``-$5``, but not ``1990-2000`` or ``COVID-19``."""
+_MINUS_BEHIND = re.compile(r"(?<=\b[^\W\d_])[-\u2212](?!\w)|(?<=\bab)[-\u2212](?!\w)")
+"""A dash behind a letter alone, of a mark or a blood group: ``A-``, ``AB-``."""
 _SIGNS = frozenset("%‰#&@*/§†°′″")
-_NO_SIGNS = frozenset("`´¨^©®℗|~")
+_NO_SIGNS = frozenset("`´¨^©®℗|")
 """Of the symbols, those that are marks of print and change no meaning."""
 
 
@@ -41,7 +43,9 @@ def normalise_claim(claim: str) -> str:
     'it rose by - 2 %'
     """
     folded = _folded(claim)
-    signed = _MINUS.sub(" \N{MINUS SIGN} ", _NOT_EQUAL.sub("\N{NOT EQUAL TO}", folded))
+    signed = _MINUS_BEHIND.sub(
+        "\N{MINUS SIGN}", _MINUS.sub("\N{MINUS SIGN}", _NOT_EQUAL.sub("\N{NOT EQUAL TO}", folded))
+    )
     kept = "".join(_in_claim(character) for character in signed)
     return " ".join(kept.split()) or " ".join(folded.split())
 

@@ -226,6 +226,7 @@ def test_rows_are_left_out_by_their_label(tmp_path: Path) -> None:
     loaded = table(tmp_path / "a.jsonl", rows, labels={"spam": None})
     assert [example.claim for example in loaded.examples] == ["A claim."]
     assert not loaded.skipped
+    assert loaded.notes()["left_out_by_label"] == 1
 
 
 def test_a_quotation_mark_that_swallows_rows_is_an_error(tmp_path: Path) -> None:

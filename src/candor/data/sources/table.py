@@ -27,13 +27,22 @@ def load(name: str, config: TableSource, data_dir: Path, bad_rows: BadRows) -> L
     loading = Loading(name, bad_rows)
     path = _resolve(config.path, data_dir)
     parse = row_parser(name, config, group_prefix=config.groups or path.name)
+    left_out = 0
+
+    def counted(row: Any) -> Example | None:
+        nonlocal left_out
+        example = parse(row)
+        left_out += example is None
+        return example
+
     examples: list[Example] = []
     layouts: set[str] = set()
     for file in dataset_files(path) if path.is_dir() else [path]:
         layout = layout_of(file) if config.format == "auto" else config.format
         layouts.add(layout)
-        examples += loading.read(DataPath(file), parse, layout, hint=_REPEATED_ID)
-    return loading.done(examples, {"kind": config.kind, "format": ", ".join(sorted(layouts))})
+        examples += loading.read(DataPath(file), counted, layout, hint=_REPEATED_ID)
+    settings = {"kind": config.kind, "format": ", ".join(sorted(layouts)), "left_out_by_label": left_out}
+    return loading.done(examples, settings)
 
 
 def row_parser(name: str, form: TableForm, *, group_prefix: str) -> Callable[[Any], Example | None]:
