@@ -96,6 +96,7 @@ def test_a_tables_columns_and_labels_are_told_on_the_command_line(tmp_path: Path
     assert result.exit_code == 0, result.exception
     assert "mine: 60 examples (20 PASS, 20 FAIL, 20 NA), 4 groups" in result.stdout
     assert "PASS  Claim 0" in run("data", "show", tmp_path / "mine.csv", *maps).stdout
+    assert "there is no such file" in str(run("data", "show", "climatefever", *maps).exception)
     unmapped = run("audit", tmp_path / "mine.csv", *maps[:8])
     assert "--label" in str(unmapped.exception)
     assert "are for tables, and this is none" in str(run("audit", tmp_path, *maps).exception)

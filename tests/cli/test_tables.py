@@ -20,7 +20,6 @@ def test_columns_and_labels() -> None:
     )
     assert form is not None
     assert form.columns == Columns(claim="text", evidence=("e1", "e=2"), id=None)
-    assert form.columns.model_fields_set == {"claim", "evidence", "id"}
     assert form.labels == {"yes": Label.PASS, "a=b": Label.FAIL, "spam": None, "not sure": Label.NA}
 
 

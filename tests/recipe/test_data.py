@@ -6,7 +6,8 @@ from typing import Any
 import pytest
 from claim_files import COLUMNS
 
-from candor.recipe.data import DataConfig
+from candor.recipe.data import DataConfig, TableSource
+from candor.types import Label
 
 
 @pytest.mark.parametrize(
@@ -39,6 +40,25 @@ def test_a_source_is_named_like_a_file_and_leads_nowhere_else(name: str) -> None
     assert repr(name) in str(error.value)
 
 
+def test_labels_of_a_table_are_written_in_any_way_that_means_one_thing() -> None:
+    labels = {0: "pass", 1.0: "Fail", "2": "NA", "spam": None}
+    source = {"kind": "table", "path": "a.csv", "labels": labels}
+    (table,) = DataConfig.model_validate({"sources": {"mine": source}}).sources.values()
+    assert isinstance(table, TableSource)
+    assert table.labels == {"0": Label.PASS, "1.0": Label.FAIL, "2": Label.NA, "spam": None}
+    for wrong in ("maybe", 0, True):
+        with pytest.raises(ValueError, match=r"labels\.x"):
+            DataConfig.model_validate({"sources": {"mine": source | {"labels": {"x": wrong}}}})
+
+
+@pytest.mark.parametrize("kind", ["check-covid", "scitab", "healthver", "scifact", "averitec", "fever-symmetric"])
+def test_published_datasets_need_no_more_than_their_kind(kind: str) -> None:
+    config = DataConfig.model_validate({"sources": {kind: {"kind": kind}}, "test": {kind: 3}})
+    assert DataConfig.model_validate(config.model_dump(mode="json")) == config
+    with pytest.raises(ValueError, match=r"parts|Extra inputs"):
+        DataConfig.model_validate({"sources": {kind: {"kind": kind, "parts": ["none"]}}})
+
+
 def test_config_survives_json(tmp_path: Path) -> None:
     config = DataConfig.model_validate(
         {
@@ -50,5 +70,7 @@ def test_config_survives_json(tmp_path: Path) -> None:
         }
     )
     assert DataConfig.model_validate(config.model_dump(mode="json")) == config
+    usual = DataConfig.model_validate({"sources": {"mine": {"kind": "table", "path": "a.csv"}}})
+    assert DataConfig.model_validate(usual.model_dump(mode="json")) == usual
     assert DataConfig.model_validate_json(config.model_dump_json()) == config
     assert config.requested("fever") == 3

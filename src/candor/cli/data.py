@@ -102,15 +102,18 @@ def show(
     """
     console = _console()
     on_bad_row: OnBadRow = "skip" if skip_bad_rows else "error"
+    form = table_form(column, label)
     if Path(name).exists():
         splits = read_splits(
             name,
-            form=table_form(column, label),
+            form=form,
             on_bad_row=on_bad_row,
             progress=lambda words: console.print(escape(words)),
         )
         examples = [example for split in splits.values() for mine in split.values() for example in mine]
     else:
+        if form is not None:
+            raise DataError("--column and --label are for tables, and there is no such file", file=name)
         loaded = load_named(name, data_dir=data_dir, on_bad_row=on_bad_row, complete=False)
         _print_source(console, loaded)
         examples = list(loaded.examples)

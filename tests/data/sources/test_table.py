@@ -167,8 +167,11 @@ def test_a_row_without_id_or_group_gets_its_own_unless_the_recipe_names_the_colu
     (example,) = table(tmp_path / "a.jsonl", rows).examples
     assert (len(example.id), example.group) == (12, "claim:a claim")
     for column in ("id", "group"):
-        with pytest.raises(DataError, match=f"'{column}' (must be text|is empty)"):
-            table(tmp_path / "a.jsonl", rows, columns={column: column})
+        named = jsonl(ROW | {"mine": None})
+        with pytest.raises(DataError, match="'mine' must be text, not null"):
+            table(tmp_path / "a.jsonl", named, columns={column: "mine"})
+        with pytest.raises(DataError, match="no 'mine'; the row has"):
+            table(tmp_path / "a.jsonl", rows, columns={column: "mine"})
 
 
 def test_repeated_ids_say_how_to_go_on(tmp_path: Path) -> None:

@@ -19,6 +19,8 @@ from candor.errors import DataError
 from candor.recipe.data import Columns, TableForm, TableSource
 from candor.types import Example
 
+_USUAL = Columns()
+
 _REPEATED_ID = "; where ids repeat, leave the column out with columns: {id: null} (--column id=)"
 
 
@@ -57,7 +59,6 @@ def row_parser(name: str, form: TableForm, *, group_prefix: str) -> Callable[[An
         DataError: labels contradict each other.
     """
     columns, labels = form.columns, own_labels(form.labels)
-    needed = columns.model_fields_set
     made_ids: dict[str, int] = {}
 
     def parse(value: Any) -> Example | None:
@@ -67,8 +68,8 @@ def row_parser(name: str, form: TableForm, *, group_prefix: str) -> Callable[[An
         gold = read_label(_cell(row, columns.label, "label"), columns.label, labels)
         if gold is None:
             return None
-        own_group = _own(row, columns.group, needed="group" in needed)
-        example_id = _own(row, columns.id, needed="id" in needed)
+        own_group = _own(row, columns.group, needed=columns.group != _USUAL.group)
+        example_id = id_of(row, columns)
         if example_id is None:
             # With the group, or else rows alike but for it would swap ids when the file is written in another order.
             parts = (claim, *evidence, gold) if own_group is None else (claim, *evidence, gold, own_group)
@@ -110,11 +111,11 @@ def id_of(row: Mapping[str, Any], columns: Columns) -> str | None:
     Raises:
         RowError: it is no text and no whole number.
     """
-    return _own(row, columns.id, needed="id" in columns.model_fields_set)
+    return _own(row, columns.id, needed=columns.id != _USUAL.id)
 
 
 def _own(row: Mapping[str, Any], column: str | None, *, needed: bool) -> str | None:
-    """The id or group of a row; ``None`` where there is none and the table was not said to have one."""
+    """The id or group of a row; ``None`` where there is none and the recipe does not name the column."""
     if column is None:
         return None
     found = _column(row, column)
