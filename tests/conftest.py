@@ -12,7 +12,12 @@ from typing import Any
 import pytest
 from allowed_skips import OPTION, AllowedSkips
 from filelock import FileLock
+from hypothesis import settings
 from places import ALLOWED_SKIPS, SHARED_DATA
+
+# How long an example takes is not what is tested, and a busy machine makes any of them slow.
+settings.register_profile("without deadline", deadline=None)
+settings.load_profile("without deadline")
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

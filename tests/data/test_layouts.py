@@ -6,9 +6,14 @@ import io
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from candor.data.layouts import layout_of, read_rows
+from candor.data.rows import BadRows
+from candor.data.sources.table import row_parser
 from candor.errors import DataError
+from candor.recipe.data import TableForm
 
 
 @pytest.mark.parametrize(
@@ -42,3 +47,23 @@ CONTENTS = {
 def test_each_layout_gives_its_rows(layout: str) -> None:
     rows = [row["a"] for _, row in read_rows(io.BytesIO(CONTENTS[layout]), layout)]
     assert rows == ["1", "2"]
+
+
+pieces = st.sampled_from(
+    [b"claim,evidence,label\n", b"claim\tevidence\tlabel\n", b'"', b",", b"\t", b"\n", b"\r", b"{", b"[", b"\xff"]
+)
+contents = st.one_of(
+    st.binary(max_size=60), st.lists(st.one_of(pieces, st.binary(max_size=4)), max_size=20).map(b"".join)
+)
+
+
+@pytest.mark.parametrize("layout", [*CONTENTS, "parquet", "arrow"])
+@given(content=contents)
+def test_whatever_a_file_holds_is_rows_or_bad_rows(layout: str, content: bytes) -> None:
+    if layout in ("parquet", "arrow"):
+        pytest.importorskip("pyarrow")
+    bad, parse = BadRows("skip"), row_parser("d", TableForm(), group_prefix="f")
+    for _, example in bad.parse("f", read_rows(io.BytesIO(content), layout), parse):
+        assert example is not None
+        assert example.claim.strip()
+    assert all(row.reason for row in bad.skipped)
