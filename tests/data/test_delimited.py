@@ -184,6 +184,19 @@ def test_a_quoted_cell_may_end_on_a_line_that_could_be_a_row() -> None:
     ]
 
 
+@pytest.mark.parametrize("delimiter", [",", ";"])
+def test_what_a_quotation_mark_takes_in_without_being_closed_is_read_all_the_same(delimiter: str) -> None:
+    rows = [delimiter.join(row) for row in (HEADER, ['"open', "y", "NA"], *[["a", "b", "c"]] * 9)]
+    rows_found = found("\n".join(rows))
+    assert [line for line, _ in rows_found] == list(range(2, 12))
+    assert rows_found[0][1].startswith("not a row of a delimited table")
+    assert cells("\n".join(rows))[1:] == [["a", "b", "c"]] * 9
+    # Closed by a later row, it makes one of several that has too many cells.
+    rows[5] = delimiter.join(["a", 'b"', "c"])
+    assert [line for line, _ in found("\n".join(rows))] == list(range(2, 12))
+    assert cells("\n".join(rows)).count(["a", "b", "c"]) == 8
+
+
 def test_a_quotation_mark_that_nothing_closes_costs_one_row() -> None:
     content = 'claim\tevidence\tlabel\nA\t"open\n' + "x\ty\tNA\n" * 3
     assert cells(content) == ["2 cells, but the header has 3", *[["x", "y", "NA"]] * 3]

@@ -26,17 +26,30 @@ class _Lines:
         self.number = 0
         self._lines = lines_of(stream)
         self._returned: deque[tuple[int, str | RowError]] = deque()
+        self._of_row: list[tuple[int, str | RowError]] = []
 
     def take(self) -> str | RowError | None:
         """The next line, or what is wrong with it; ``None`` at the end."""
         if self._returned:
             self.number, line = self._returned.popleft()
-            return line
-        taken = next(self._lines, None)
-        if taken is None:
-            return None
-        self.number, data = taken
-        return data if isinstance(data, RowError) else data.decode("utf-8", errors="surrogateescape")
+        else:
+            taken = next(self._lines, None)
+            if taken is None:
+                return None
+            self.number, data = taken
+            line = data if isinstance(data, RowError) else data.decode("utf-8", errors="surrogateescape")
+        self._of_row.append((self.number, line))
+        return line
+
+    def begin_row(self) -> None:
+        """Count the lines that are taken from here on as those of one row."""
+        self._of_row = []
+
+    def refuse_row(self) -> int:
+        """Give all lines of the row back but the first, whose number this returns: the others may be rows."""
+        first, *others = self._of_row
+        self.back(others)
+        return first[0]
 
     def back(self, lines: Sequence[tuple[int, str | RowError]]) -> None:
         """Give lines back with their numbers, to be taken again."""
@@ -131,6 +144,7 @@ def _quoted_rows(lines: _Lines, delimiter: str) -> Iterator[tuple[int, Any]]:
     reader = csv.reader(lines, delimiter=delimiter, skipinitialspace=True, strict=True)
     header: _Header | None = None
     while True:
+        lines.begin_row()
         try:
             cells = next(reader)
         except StopIteration:
@@ -139,7 +153,8 @@ def _quoted_rows(lines: _Lines, delimiter: str) -> Iterator[tuple[int, Any]]:
             yield lines.number, error
             continue
         except csv.Error as error:
-            yield lines.number, RowError(f"not a row of a delimited table ({error})")
+            # A quotation mark that nothing closes takes in all that follows.
+            yield lines.refuse_row(), RowError(f"not a row of a delimited table ({error})")
             continue
         if _is_blank(cells):
             continue
@@ -149,7 +164,8 @@ def _quoted_rows(lines: _Lines, delimiter: str) -> Iterator[tuple[int, Any]]:
                 yield lines.number, wrong
                 return
         else:
-            yield lines.number, header.row(cells)
+            row = header.row(cells)
+            yield lines.refuse_row() if isinstance(row, RowError) else lines.number, row
 
 
 def _tab_rows(lines: _Lines) -> Iterator[tuple[int, Any]]:
@@ -161,6 +177,7 @@ def _tab_rows(lines: _Lines) -> Iterator[tuple[int, Any]]:
     header: _Header | None = None
     all_quoted = False
     while (line := lines.take()) is not None:
+        lines.begin_row()
         if isinstance(line, RowError):
             yield lines.number, line
             continue
