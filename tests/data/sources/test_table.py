@@ -243,3 +243,13 @@ def test_a_quotation_mark_that_swallows_rows_is_an_error(tmp_path: Path) -> None
 def test_folders_that_are_no_dataset(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="a folder, but none that datasets saved, and without Parquet files"):
         load_source("mine", TableSource.model_validate({"kind": "table", "path": str(tmp_path)}))
+
+
+def test_covid_fact_in_the_lines_of_the_documentation(tmp_path: Path) -> None:
+    """The form is that of its authors' description; rows are made up."""
+    row = {"claim": "Masks help.", "label": "SUPPORTED", "evidence": ["One.", "Two."], "gold_source": "https://a/1"}
+    content = jsonl(row | {"flair": "Academic Report"}, row | {"claim": "Masks harm.", "label": "REFUTED"})
+    loaded = table(tmp_path / "COVIDFACT_dataset.jsonl", content, columns={"group": "gold_source"})
+    assert [example.label for example in loaded.examples] == [Label.PASS, Label.FAIL]
+    assert {example.group for example in loaded.examples} == {"COVIDFACT_dataset.jsonl:https://a/1"}
+    assert loaded.examples[0].evidence == ("One.", "Two.")
