@@ -115,7 +115,8 @@ class Prediction:
         validity: how much of the answer could be read.
         label_probs: probed p(PASS), p(FAIL), p(NA) where the label is emitted, summing to 1.
         valid_mass: probability of all answers in the asked form, in [0, 1]; ``None`` where not computed.
-        evidence_dropped: number of evidence sentences cut from the end because the prompt was too long.
+        evidence_dropped: number of evidence sentences left out at the end because the prompt was too long.
+        evidence_cut: characters cut from the end of the last sentence shown, because it was longer than all room.
         posterior: copied from the example.
     """
 
@@ -132,4 +133,5 @@ class Prediction:
     label_probs: tuple[float, float, float] | None = None
     valid_mass: float | None = None
     evidence_dropped: int = 0
+    evidence_cut: int = 0
     posterior: tuple[float, float, float] | None = None

@@ -5,9 +5,19 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
+from toy import TEMPLATE, toy_tokenizer
 
-from candor.engines.answer_scores import C, K, answer_logprobs, draw_ended, open_answers, spread_ended
-from candor.prompts.grammar import AnswerGrammar
+from candor.engines.answer_scores import (
+    C,
+    K,
+    answer_logprobs,
+    draw_ended,
+    grammar_logprobs,
+    open_answers,
+    scored_answers,
+    spread_ended,
+)
+from candor.prompts.grammar import AnswerGrammar, answer_grammar
 
 
 def test_so_many_ends_are_drawn_behind_each_label_anew_each_time() -> None:
@@ -72,3 +82,36 @@ def test_leading_dimensions_are_batches() -> None:
     found = answer_logprobs(both, begin, last, ended)
     torch.testing.assert_close(found[0], answer_logprobs(SCORES, begin, last, ended))
     torch.testing.assert_close(found[1], 2 * found[0])
+
+
+@pytest.mark.parametrize("ends", ["all", 4])
+def test_every_token_that_ends_an_answer_counts(ends: int | str) -> None:
+    """An answer's probability is the sum over its ends; scores of a made-up model, whatever stands in front."""
+    grammar = answer_grammar(TEMPLATE, toy_tokenizer(), (5, 7))
+    assert grammar.other_ends == (5, 7)
+    ended = draw_ended(ends, np.random.default_rng(1))
+    rows = scored_answers(grammar, ended)
+    assert rows[: K * C] == open_answers(grammar, ended)
+    assert len(set(rows)) == len(rows) == K * C + 2 * ended.sum()
+    prefixes = [[()], [(3, 4)]]
+    continuations = [[prefix + row for prefix in group for row in rows] for group in prefixes]
+
+    def score(tokens: tuple[int, ...], at: int) -> float:
+        return -0.1 - (sum(tokens[: at + 1]) * 7919 % 101) / 50
+
+    length = max(len(tokens) for group in continuations for tokens in group)
+    scores = torch.zeros(2, len(rows), length, dtype=torch.float64)
+    for p, group in enumerate(continuations):
+        for a, tokens in enumerate(group):
+            scores[p, a, : len(tokens)] = torch.tensor([score(tokens, at) for at in range(len(tokens))])
+    scores.requires_grad_()
+    found = grammar_logprobs(scores, grammar, np.array([[0], [2]]), ended)[:, 0]
+    for p, (prefix,) in enumerate(prefixes):
+        for a in np.flatnonzero(ended):
+            answer = grammar.answers[a]
+            body = sum(score(prefix + answer, at) for at in range(len(prefix), len(prefix + answer) - 1))
+            every = [(*prefix, *answer[:-1], end) for end in (answer[-1], 5, 7)]
+            expected = body + np.log(sum(np.exp(score(tokens, len(tokens) - 1)) for tokens in every))
+            assert found[p].flatten()[a].item() == pytest.approx(expected, abs=1e-9)
+    found.sum().backward()
+    assert (scores.grad[:, K * C :] != 0).any(-1).all()  # every other end learns, too

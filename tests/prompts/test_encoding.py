@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import pytest
 from answer_tokenizers import TOKENIZERS
 from toy import TEMPLATE, byte_tokenizer, example, toy_tokenizer
 
 from candor.errors import PromptError
+from candor.prompts.control import disarm
 from candor.prompts.encoding import (
+    CUT_MARK,
     decode,
-    disarm,
     encode,
     encode_continuation,
     encode_text,
@@ -110,3 +112,77 @@ def test_special_tokens_spelled_out_in_data_are_not_special() -> None:
     tokens = encode_text(tokenizer, prompt_text(TEMPLATE, hostile, tokenizer))
     assert tokenizer.eos_token_id not in tokens
     assert disarm(example(1), tokenizer) == example(1)
+
+
+# --------------------------------------------------------------------------------------------- long evidence
+
+LONG = " ".join(f"word{index}" for index in range(400))
+
+
+def test_a_sentence_longer_than_all_room_is_cut_at_a_space_with_a_mark() -> None:
+    tokenizer = byte_tokenizer()
+    for evidence in ((LONG,), ("short one.", LONG), (LONG, "never seen.")):
+        asked = example(1, evidence=evidence)
+        encoded = encode(TEMPLATE, asked, tokenizer, max_tokens=300)
+        text = decode(tokenizer, encoded.tokens)
+        assert 290 <= len(encoded.tokens) <= 300  # as much as fits, but for the word that is cut
+        kept = text[text.index("word0") : text.index(CUT_MARK)]
+        assert LONG.startswith(f"{kept} ")
+        assert encoded.evidence_cut == len(LONG) - len(kept)
+        assert encoded.evidence_dropped == (1 if evidence[0] == LONG and len(evidence) == 2 else 0)
+        assert ("short one." in text) == ("short one." in evidence)
+        assert TEMPLATE.no_evidence not in text
+
+
+def test_text_without_spaces_is_cut_too() -> None:
+    tokenizer = byte_tokenizer()
+    encoded = encode(TEMPLATE, example(1, evidence=("河獺在冷水裡游泳" * 100,)), tokenizer, max_tokens=200)
+    text = decode(tokenizer, encoded.tokens)
+    assert text.endswith(f"水裡游泳河獺在冷水裡游泳河{CUT_MARK}\nAnswer:\n") or CUT_MARK in text
+    assert "\ufffd" not in text
+    assert 0 < encoded.evidence_cut < 800
+
+
+def test_a_sentence_that_would_fit_alone_is_left_out_whole() -> None:
+    tokenizer = byte_tokenizer()
+    asked = example(1, evidence=("a" * 100, "b" * 100, "c" * 100))
+    encoded = encode(TEMPLATE, asked, tokenizer, max_tokens=200)
+    assert (encoded.evidence_dropped, encoded.evidence_cut) == (2, 0)
+
+
+def test_a_first_sentence_shorter_than_the_words_for_none_is_shown() -> None:
+    tokenizer = byte_tokenizer()
+    asked = example(1, evidence=("ab", "c" * 300))
+    room = len(TEMPLATE.render(asked, max_evidence=1))
+    assert room < len(TEMPLATE.render(asked, max_evidence=0))
+    encoded = encode(TEMPLATE, asked, tokenizer, max_tokens=room)
+    assert (encoded.evidence_dropped, encoded.evidence_cut) == (1, 0)
+
+
+@pytest.mark.parametrize("sentences", [1, 200, 800])
+def test_trimming_reads_a_text_a_few_times_whatever_its_length(sentences: int) -> None:
+    read = 0
+
+    class Counted:
+        """A tokenizer that counts what it is given."""
+
+        def __getattr__(self, name: str) -> Any:
+            return getattr(BYTES, name)
+
+        def __len__(self) -> int:
+            return len(BYTES)
+
+        def __call__(self, text: str, **options: Any) -> Any:
+            nonlocal read
+            read += len(text)
+            return BYTES(text, **options)
+
+    words = "some words of it." if sentences > 1 else LONG * 20
+    asked = example(1, evidence=(words,) * sentences)
+    whole = len(TEMPLATE.render(asked))
+    encoded = encode(TEMPLATE, asked, Counted(), max_tokens=whole // 2)
+    assert whole // 2 - 40 <= len(encoded.tokens) <= whole // 2
+    assert read < 32 * whole + 20_000
+
+
+BYTES = byte_tokenizer()

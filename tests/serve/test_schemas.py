@@ -50,11 +50,13 @@ ANSWER: dict[str, Any] = {
     "valid_mass": 1.0,
     "accepted": None,
     "evidence_dropped": 0,
+    "evidence_cut": 0,
 }
 
 
 @pytest.mark.parametrize(
-    "change", [{"label": "na"}, {"confidence": 1.01}, {"valid_mass": -0.1}, {"evidence_dropped": -1}]
+    "change",
+    [{"label": "na"}, {"confidence": 1.01}, {"valid_mass": -0.1}, {"evidence_dropped": -1}, {"evidence_cut": -1}],
 )
 def test_answers_are_within_their_bounds(change: dict[str, Any]) -> None:
     assert Answer.model_validate(ANSWER).accepted is None

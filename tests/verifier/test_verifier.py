@@ -147,6 +147,7 @@ def test_a_verdict_as_json() -> None:
         "valid_mass": 0.99,
         "accepted": None,
         "evidence_dropped": 1,
+        "evidence_cut": 0,
     }
     assert (len(LABELS), len(CONFIDENCES)) == (3, 101)
 

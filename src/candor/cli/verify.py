@@ -153,6 +153,8 @@ def _in_words(verdict: Verdict, verifier: Verifier) -> str:
         lines.append(f"accepted at a risk of at most {rule.risk:g} (on claims like those of {', '.join(rule.sources)})")
     if verdict.evidence_dropped:
         lines.append(f"the last {verdict.evidence_dropped} evidence sentences were cut: the prompt was too long")
+    if verdict.evidence_cut:
+        lines.append(f"the last evidence sentence shown was cut by {verdict.evidence_cut} characters: too long")
     return "\n".join(lines)
 
 

@@ -47,6 +47,33 @@ def open_answers(grammar: AnswerGrammar, ended: NDArray[np.bool_]) -> list[tuple
     return [answer if is_ended else answer[:closing] for answer, closing, is_ended in both]
 
 
+def scored_answers(grammar: AnswerGrammar, ended: NDArray[np.bool_]) -> list[tuple[int, ...]]:
+    """What is run to score all answers: the open ones, then those that are ``ended`` with every other end, one by one."""
+    closed = [answer for answer, is_ended in zip(grammar.answers, ended.ravel(), strict=True) if is_ended]
+    return [
+        *open_answers(grammar, ended),
+        *((*answer[:-1], end) for answer in closed for end in grammar.other_ends),
+    ]
+
+
+def _folded(
+    logprobs_P_R_A_T: torch.Tensor, grammar: AnswerGrammar, begin_P_R: torch.Tensor, ended: NDArray[np.bool_]
+) -> torch.Tensor:
+    """Scores of the open answers, the end of each that is scored being any that the model may end with."""
+    if not grammar.other_ends:
+        return logprobs_P_R_A_T
+    first, others = logprobs_P_R_A_T[:, :, : K * C], logprobs_P_R_A_T[:, :, K * C :]
+    closed = np.flatnonzero(ended)
+    lengths = torch.tensor([len(grammar.answers[answer]) for answer in closed], device=begin_P_R.device)
+    last = (begin_P_R[..., None] + lengths - 1)[..., None]
+    own = first[:, :, closed]
+    others = others.reshape(*own.shape[:3], len(grammar.other_ends), own.shape[-1])
+    at_end = [own.gather(-1, last), *(others[:, :, :, e].gather(-1, last) for e in range(others.shape[3]))]
+    folded = first.clone()
+    folded[:, :, closed] = own.scatter(-1, last, torch.cat(at_end, -1).logsumexp(-1, keepdim=True))
+    return folded
+
+
 def answer_logprobs(
     token_scores: torch.Tensor, begin: torch.Tensor, closing: torch.Tensor, ended: torch.Tensor
 ) -> torch.Tensor:
@@ -92,7 +119,7 @@ def answer_probs(
     """Sum token scores to answers.
 
     Args:
-        scores: of the continuations ``reasoning + answer``, for each prompt R times the grammar's answers in order.
+        scores: of the continuations ``reasoning + answer``, for each prompt R times what :func:`scored_answers` gives.
         grammar: the answers.
         prefix_lengths_P_R: tokens of each reasoning prefix; 0 where there is none.
         ended_K_C: answers that carry what closes them. The end of the others has the mean log-probability of those
@@ -103,15 +130,15 @@ def answer_probs(
     if scores.raw_logprobs_P_C_T is not scores.logprobs_P_C_T:
         raw_answers = grammar_logprobs(scores.raw_logprobs_P_C_T, grammar, prefix_lengths_P_R, ended_K_C)
     device, length = scores.mask_P_C_T.device, scores.mask_P_C_T.shape[-1]
-    shape = (*prefix_lengths_P_R.shape, K, C, length)
+    shape = (*prefix_lengths_P_R.shape, -1, length)  # answers with other ends stand behind all others
     position_T = torch.arange(length, device=device)
     offset_P_R = torch.as_tensor(prefix_lengths_P_R, device=device)
     start_K = torch.tensor(grammar.label_start[::C], device=device)
     end_K = torch.tensor(grammar.label_end[::C], device=device)
     place_P_R_K_T = position_T - offset_P_R[:, :, None, None]
     is_label = (place_P_R_K_T >= start_K[:, None]) & (place_P_R_K_T < end_K[:, None])
-    labels = (scores.raw_logprobs_P_C_T.view(shape)[:, :, :, 0] * is_label).sum(-1)
-    reasoning = scores.logprobs_P_C_T.view(shape)[:, :, 0, 0] * (position_T < offset_P_R[..., None])
+    labels = (scores.raw_logprobs_P_C_T.view(shape)[:, :, : K * C : C] * is_label).sum(-1)
+    reasoning = scores.logprobs_P_C_T.view(shape)[:, :, 0] * (position_T < offset_P_R[..., None])
     return AnswerProbs(log_answers, raw_answers, labels, reasoning)
 
 
@@ -123,7 +150,10 @@ def grammar_logprobs(
 ) -> torch.Tensor:
     """Log-probabilities of all answers behind every reasoning prefix, shape P R K C; arguments as above."""
     device, length = logprobs_P_C_T.device, logprobs_P_C_T.shape[-1]
-    begin = torch.as_tensor(prefix_lengths_P_R, device=device)[:, :, None, None]
+    begin_P_R = torch.as_tensor(prefix_lengths_P_R, device=device)
+    begin = begin_P_R[:, :, None, None]
     closing = torch.tensor(grammar.closing, device=device).view(K, C) + begin
     ended = torch.as_tensor(ended_K_C, device=device)
-    return answer_logprobs(logprobs_P_C_T.view(*prefix_lengths_P_R.shape, K, C, length), begin, closing, ended)
+    shape = prefix_lengths_P_R.shape
+    folded = _folded(logprobs_P_C_T.view(*shape, -1, length), grammar, begin_P_R, ended_K_C)
+    return answer_logprobs(folded.view(*shape, K, C, length), begin, closing, ended)

@@ -42,9 +42,11 @@ def probed(tokenizer: Any, groups: Sequence[Sequence[Sampled]], probe: Probe, sc
 
 
 def _rollout(tokenizer: Any, sampled: Sampled, site: ProbeSite, row_of: dict[Tokens, NDArray[np.float64]]) -> Rollout:
+    # A token that ends a turn is no part of the answer, and some tokenizers do not list it as special.
+    answer = sampled.tokens[:-1] if sampled.stopped else sampled.tokens
     return Rollout(
         tokens=sampled.tokens,
-        text=decode(tokenizer, sampled.tokens),
+        text=decode(tokenizer, answer),
         logprobs=sampled.logprobs,
         raw_logprobs=sampled.raw_logprobs,
         probe_logprobs=tuple(float(row_of[choice][site.start :].sum()) for choice in site.choices),

@@ -74,6 +74,8 @@ class Header:
         split: ``train``, ``validation`` or ``test``.
         seed: of the run.
         created_by: candor's version.
+        rendered_sha256: hash over the prompt in the form that the model was shown it, chat template, date and all;
+            ``None`` where a server renders it.
     """
 
     model: str
@@ -83,6 +85,7 @@ class Header:
     split: str
     seed: int
     created_by: str = f"candor {candor.__version__}"
+    rendered_sha256: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

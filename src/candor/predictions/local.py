@@ -15,7 +15,7 @@ from candor.errors import DataError
 from candor.predictions.file import Header, read_prediction, write_predictions
 from candor.progress import Reporter
 from candor.prompts import templates
-from candor.prompts.encoding import EncodedPrompt, encode
+from candor.prompts.encoding import EncodedPrompt, encode, rendered_sha256
 from candor.prompts.grammar import answer_grammar
 from candor.prompts.probe import LABEL_PROBE, label_probs
 from candor.recipe.data import TableForm
@@ -68,7 +68,7 @@ def _prediction(example: Example, encoded: EncodedPrompt, rollout: Rollout, temp
     found = read_prediction(
         example, rollout.text, template, stopped=rollout.stopped, label_probs=(p_pass, p_fail, p_na)
     )
-    return replace(found, evidence_dropped=encoded.evidence_dropped)
+    return replace(found, evidence_dropped=encoded.evidence_dropped, evidence_cut=encoded.evidence_cut)
 
 
 def predict_file(
@@ -111,6 +111,10 @@ def predict_file(
         dataset=names.pop() if len(names := {example.dataset for example in examples}) == 1 else data.stem,
         split="test",
         seed=0,
+        rendered_sha256=rendered_sha256(chosen, engine.tokenizer),
     )
     write_predictions(out, header, predictions)
+    shortened = sum(prediction.evidence_dropped + prediction.evidence_cut > 0 for prediction in predictions)
+    if shortened:
+        reporter.warn(f"{shortened} of {len(predictions)} prompts were too long: evidence was left out or cut")
     return len(predictions)

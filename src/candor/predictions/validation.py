@@ -8,7 +8,6 @@ import numpy as np
 
 from candor.engines.base import Engine
 from candor.predictions.local import predict
-from candor.prompts import templates
 from candor.recipe.recipe import Recipe
 from candor.types import Example
 
@@ -24,7 +23,7 @@ def validation_score(engine: Engine, examples: Mapping[str, Sequence[Example]], 
         predictions = predict(
             engine,
             group,
-            templates.get(recipe.prompt.template),
+            recipe.prompt.rendered(),
             max_new_tokens=recipe.evaluation.max_new_tokens,
             batch_size=recipe.evaluation.batch_size,
         )

@@ -3,61 +3,75 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Sequence
+import hashlib
+import json
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Final
 
 from candor.errors import PromptError
-from candor.prompts.templates import Template
-from candor.types import Example
+from candor.prompts.chat import frame_of
+from candor.prompts.control import disarm
+from candor.prompts.templates import Template, one_line
+from candor.types import Example, Label
 
 BYTES_OF_A_SIGN: Final = 4
 """Most bytes that UTF-8 spends on one character."""
+
+CUT_MARK: Final = " [...]"
+"""Stands behind a sentence that is cut short."""
+
+LEAST_CUT: Final = 20
+"""Characters of a sentence below which showing it says nothing."""
 
 
 def prompt_text(template: Template, example: Example, tokenizer: Any, *, max_evidence: int | None = None) -> str:
     """Return the text that is tokenised: the rendered prompt, in the tokenizer's chat template if it has one.
 
     Raises:
-        PromptError: the chat template fails.
+        PromptError: the chat template fails, or something in the example cannot be shown safely.
     """
     text = template.render(disarm(example, tokenizer), max_evidence=max_evidence)
-    if not getattr(tokenizer, "chat_template", None):
-        return text
-    try:
-        rendered = tokenizer.apply_chat_template(
-            [{"role": "user", "content": text}], tokenize=False, add_generation_prompt=True
-        )
-    except Exception as error:
-        # Chat templates are programs that come with a model; whatever they raise, the fix is the same.
-        raise PromptError(f"the tokenizer's chat template failed: {type(error).__name__}: {error}") from error
-    return str(rendered)
+    return frame_of(template.chat, tokenizer).around(text)
 
 
-def disarm(example: Example, tokenizer: Any) -> Example:
-    """Break up special tokens spelled out in claim or evidence, so that data cannot end a turn or begin another."""
-    special = [token for token in getattr(tokenizer, "all_special_tokens", ()) if len(token) > 1]
+def encode_text(tokenizer: Any, text: str, *, rendered: bool = False) -> tuple[int, ...]:
+    """Token ids of a prompt's text.
 
-    def harmless(text: str) -> str:
-        for token in special:
-            text = text.replace(token, f"{token[0]} {token[1:]}")
-        return text
-
-    if not any(token in text for token in special for text in (example.claim, *example.evidence)):
-        return example
-    return replace(example, claim=harmless(example.claim), evidence=tuple(map(harmless, example.evidence)))
-
-
-def encode_text(tokenizer: Any, text: str) -> tuple[int, ...]:
-    """Token ids of a prompt's text, with the tokenizer's own leading special tokens unless the text has them."""
-    # A chat template writes its special tokens itself; adding them again would double the first one.
-    special = not getattr(tokenizer, "chat_template", None)
-    ids = tokenizer(text, add_special_tokens=special)["input_ids"]
+    Args:
+        tokenizer: a Hugging Face tokenizer.
+        text: the prompt.
+        rendered: whether a chat template wrote it, leading special tokens and all; to others the tokenizer's own are
+            added.
+    """
+    ids = tokenizer(text, add_special_tokens=not rendered)["input_ids"]
     end = getattr(tokenizer, "eos_token_id", None)
     # Some tokenizers close every text with an end token, after which nothing can be answered.
-    if special and ids and end is not None and ids[-1] == end:
+    if not rendered and ids and end is not None and ids[-1] == end:
         ids = ids[:-1]
     return tuple(ids)
+
+
+def prompt_length(template: Template, example: Example, tokenizer: Any) -> int:
+    """Tokens of the prompt that shows all of an example's evidence, whether it fits or not."""
+    text = prompt_text(template, example, tokenizer)
+    return len(encode_text(tokenizer, text, rendered=frame_of(template.chat, tokenizer).rendered))
+
+
+def rendered_sha256(template: Template, tokenizer: Any) -> str:
+    """Hex SHA-256 over the prompt as this model is shown it: words, chat template, date and special tokens.
+
+    Two models with the same hash were asked in exactly the same form.
+    """
+    example = Example("1", "claims", "A claim.", ("Some evidence.",), Label.NA, "1")
+    frame = frame_of(template.chat, tokenizer)
+    text = frame.around(template.render(example))
+    leading = () if frame.rendered else tokenizer.convert_ids_to_tokens(list(encode_text(tokenizer, "")))
+    parts = [template.answer, text, *map(str, leading)]
+    return hashlib.sha256(json.dumps(parts).encode()).hexdigest()
+
+
+# -------------------------------------------------------------------------------------------- cutting to fit
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,16 +81,20 @@ class EncodedPrompt:
     Attributes:
         tokens: the ids.
         evidence_dropped: evidence sentences left out, from the end, to make it fit.
+        evidence_cut: characters cut from the end of the last sentence that is shown, to make it fit; 0 where it stands
+            whole.
     """
 
     tokens: tuple[int, ...]
     evidence_dropped: int
+    evidence_cut: int = 0
 
 
 def encode(template: Template, example: Example, tokenizer: Any, *, max_tokens: int) -> EncodedPrompt:
     """Render and tokenise, leaving out whole evidence sentences from the end until the prompt fits.
 
-    The claim and the form are never cut.
+    A sentence that no prompt could show whole, because it alone is longer than the room for evidence, is cut at a space
+    to what is left of the room, with a mark. The claim and the form are never cut.
 
     Args:
         template: the prompt.
@@ -87,22 +105,63 @@ def encode(template: Template, example: Example, tokenizer: Any, *, max_tokens: 
     Raises:
         PromptError: the prompt does not fit even without evidence.
     """
+    example = disarm(example, tokenizer)
+    frame = frame_of(template.chat, tokenizer)
 
-    def tokens_with(shown: int) -> tuple[int, ...]:
-        return encode_text(tokenizer, prompt_text(template, example, tokenizer, max_evidence=shown))
+    def tokens_with(evidence: tuple[str, ...]) -> tuple[int, ...]:
+        text = frame.around(template.render(replace(example, evidence=evidence)))
+        return encode_text(tokenizer, text, rendered=frame.rendered)
 
-    total = len(example.evidence)
-    tokens = tokens_with(total)
+    def fits(evidence: tuple[str, ...]) -> bool:
+        return len(tokens_with(evidence)) <= max_tokens
+
+    evidence = example.evidence
+    tokens = tokens_with(evidence)
     if len(tokens) <= max_tokens:
         return EncodedPrompt(tokens, 0)
-    for shown in reversed(range(total)):
-        tokens = tokens_with(shown)
-        if len(tokens) <= max_tokens:
-            return EncodedPrompt(tokens, total - shown)
-    raise PromptError(
-        f"example {example.id!r} of {example.dataset!r}: the prompt has {len(tokens)} tokens without any evidence "
-        f"and at most {max_tokens} fit; take a model with a longer context or a shorter template"
-    )
+    # More text makes a longer prompt, so what fits is found by doubling and halving: the work grows with the text, not
+    # with its square. Only the words that stand for no evidence may be longer than a first sentence.
+    shown = _most(lambda count: fits(evidence[:count]), least=1, most=len(evidence) - 1)
+    if shown is None and fits(()):
+        shown = 0
+    cut = 0
+    if evidence and not fits((evidence[at := shown or 0],)):
+        whole = one_line(evidence[at])
+
+        def cut_to(characters: int) -> tuple[str, ...]:
+            short = replace(example, evidence=(whole[:characters].rstrip() + CUT_MARK,))
+            return (*evidence[:at], *disarm(short, tokenizer).evidence)  # a word cut short can spell a token
+
+        kept = _most(lambda count: fits(cut_to(count)), least=LEAST_CUT, most=len(whole) - 1)
+        if kept is not None:
+            space = whole.rfind(" ", LEAST_CUT, kept + 1)
+            if space > kept // 2 and fits(cut_to(space)):  # scripts without spaces are cut anywhere
+                kept = space
+            evidence, shown, cut = cut_to(kept), at + 1, len(whole) - kept
+    if shown is None:
+        raise PromptError(
+            f"example {example.id!r} of {example.dataset!r}: the prompt has {len(tokens_with(()))} tokens without any "
+            f"evidence and at most {max_tokens} fit; take a model with a longer context or a shorter template"
+        )
+    return EncodedPrompt(tokens_with(evidence[:shown]), len(example.evidence) - shown, cut)
+
+
+def _most(holds: Callable[[int], bool], *, least: int, most: int) -> int | None:
+    """Largest number from ``least`` to ``most`` up to which something holds; ``None`` for none."""
+    found, ahead = None, least
+    while ahead <= most and holds(ahead):
+        found, ahead = ahead, 2 * ahead
+    low, high = least - 1 if found is None else found, min(ahead, most + 1)
+    while found is not None and high - low > 1:
+        middle = (low + high) // 2
+        if holds(middle):
+            found = low = middle
+        else:
+            high = middle
+    return found
+
+
+# --------------------------------------------------------------------------------------- answers as tokens
 
 
 @functools.lru_cache(maxsize=2**16)  # the same few labels are encoded behind every completion of every step

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Any
 
 from candor.errors import ModelError
 from candor.prompts.answers import CONFIDENCES, LABEL_ANCHOR
+from candor.prompts.chat import end_of_turn, frame_of, stop_tokens
 from candor.prompts.encoding import common_prefix_length, decode, encode_continuation, tokens_covering
 from candor.prompts.templates import Template
 from candor.types import LABELS
@@ -22,12 +24,15 @@ class AnswerGrammar:
         label_end: for each answer, index of the first token behind its label.
         closing: for each answer, index of the first token behind its confidence. From there on stand words of the
             template, if it has any there, and the end token: they say nothing but that the confidence is complete.
+        other_ends: further tokens that end an answer just as well. A model may name several, of which a chat model
+            is used to one.
     """
 
     answers: tuple[tuple[int, ...], ...]
     label_start: tuple[int, ...]
     label_end: tuple[int, ...]
     closing: tuple[int, ...]
+    other_ends: tuple[int, ...] = ()
 
     @property
     def longest(self) -> int:
@@ -40,16 +45,22 @@ class AnswerGrammar:
         return max(len(answer) - end for answer, end in zip(self.answers, self.label_end, strict=True))
 
 
-def answer_grammar(template: Template, tokenizer: Any) -> AnswerGrammar:
+def answer_grammar(template: Template, tokenizer: Any, named_ends: Collection[int] = ()) -> AnswerGrammar:
     """Tokenise all answers of a template, for any tokenizer.
 
+    Args:
+        template: gives the form of the answer.
+        tokenizer: a Hugging Face tokenizer.
+        named_ends: tokens that end an answer according to the model, beside those that the tokenizer knows.
+
     Raises:
-        ModelError: the tokenizer has no end token, or loses something of an answer.
+        ModelError: there is no token that ends an answer, or the tokenizer loses something of an answer.
     """
-    end = getattr(tokenizer, "eos_token_id", None)
-    if end is None:
-        raise ModelError("the tokenizer has no end-of-text token (eos_token), so no answer can end; set one")
-    answers, ends, closing = [], [], []
+    ends = stop_tokens(tokenizer, named_ends)
+    end = _usual_end(template, tokenizer)
+    if end not in ends:
+        end = min(ends)
+    answers, label_ends, closing = [], [], []
     for label in LABELS:
         label_text = LABEL_ANCHOR + label.value
         for confidence in CONFIDENCES:
@@ -62,8 +73,15 @@ def answer_grammar(template: Template, tokenizer: Any) -> AnswerGrammar:
                     "digits, dots and line breaks"
                 )
             answers.append((*tokens, end))
-            ends.append(tokens_covering(tokenizer, tokens, text.index(label_text) + len(label_text)))
+            label_ends.append(tokens_covering(tokenizer, tokens, text.index(label_text) + len(label_text)))
             stated = f"{confidence:.2f}"
             closing.append(tokens_covering(tokenizer, tokens, text.rindex(stated) + len(stated)))
     start = common_prefix_length(answers[:: len(CONFIDENCES)])
-    return AnswerGrammar(tuple(answers), (start,) * len(answers), tuple(ends), tuple(closing))
+    others = tuple(sorted(ends - {end}))
+    return AnswerGrammar(tuple(answers), (start,) * len(answers), tuple(label_ends), tuple(closing), others)
+
+
+def _usual_end(template: Template, tokenizer: Any) -> int | None:
+    """The token that a model ends an answer with: that of a turn in a chat, else that of a text."""
+    turn = end_of_turn(tokenizer) if frame_of(template.chat, tokenizer).rendered else None
+    return getattr(tokenizer, "eos_token_id", None) if turn is None else turn

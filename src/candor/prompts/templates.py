@@ -7,10 +7,12 @@ same hash were made with the same prompt. Comparing files with different hashes 
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass, replace
+import json
+from dataclasses import dataclass, field, fields, replace
 from typing import Final
 
 from candor.errors import PromptError
+from candor.prompts.chat import ChatSettings
 from candor.types import Example, Label
 
 
@@ -42,14 +44,19 @@ class Template:
     answer: str
 
     @property
+    def chat(self) -> ChatSettings:
+        """How a model's chat template is put around it: as usual, unless :func:`in_chat` says otherwise."""
+        return ChatSettings()
+
+    @property
     def reasons(self) -> bool:
         """Whether it asks for reasoning before the answer."""
         return "{reasoning}" in self.answer
 
     @property
     def sha256(self) -> str:
-        """Hex SHA-256 over every part of the template but its name."""
-        parts = (
+        """Hex SHA-256 over every part of the template but its name, and over chat settings that are not the usual."""
+        parts = [
             self.instructions,
             self.claim,
             self.evidence,
@@ -58,7 +65,9 @@ class Template:
             self.no_evidence,
             self.ending,
             self.answer,
-        )
+        ]
+        if self.chat != ChatSettings():
+            parts.append(json.dumps(self.chat.as_json(), sort_keys=True))
         return hashlib.sha256("\x00".join(parts).encode()).hexdigest()
 
     def render(self, example: Example, *, max_evidence: int | None = None) -> str:
@@ -71,13 +80,13 @@ class Template:
         """
         shown = example.evidence if max_evidence is None else example.evidence[:max_evidence]
         items = [
-            self.item.format(number=number, sentence=_one_line(sentence))
+            self.item.format(number=number, sentence=one_line(sentence))
             for number, sentence in enumerate(shown, start=1)
         ]
         evidence = self.separator.join(items) if items else self.no_evidence
         return (
             self.instructions
-            + self.claim.format(claim=_one_line(example.claim))
+            + self.claim.format(claim=one_line(example.claim))
             + self.evidence.format(evidence=evidence)
             + self.ending
         )
@@ -87,7 +96,32 @@ class Template:
         return self.answer.format(label=label.value, confidence=f"{confidence:.2f}", reasoning="")
 
 
-def _one_line(text: str) -> str:
+@dataclass(frozen=True, slots=True)
+class FramedTemplate(Template):
+    """A prompt for which a recipe says how a model's chat template is put around it.
+
+    Attributes:
+        settings: say how.
+    """
+
+    settings: ChatSettings = field(default_factory=ChatSettings)
+
+    @property
+    def chat(self) -> ChatSettings:
+        """The recipe's settings."""
+        return self.settings
+
+
+def in_chat(template: Template, settings: ChatSettings) -> Template:
+    """The template with chat settings; the hash is another where these are not the usual ones."""
+    if settings == template.chat:
+        return template
+    words = {part.name: getattr(template, part.name) for part in fields(Template)}
+    return FramedTemplate(**words, settings=settings)
+
+
+def one_line(text: str) -> str:
+    """The text with every run of white space as one space, as prompts show it."""
     return " ".join(text.split())
 
 

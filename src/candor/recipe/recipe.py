@@ -16,15 +16,16 @@ from pathlib import Path
 from typing import Any, Literal, TypeAlias
 
 import yaml
-from pydantic import Field, ValidationError, field_validator, model_validator
+from pydantic import Field, ValidationError, model_validator
 
 from candor.config import FILE_NAME, Config, explain
-from candor.errors import PromptError, RecipeError
+from candor.errors import RecipeError
 from candor.prompts import templates
 from candor.prompts.grammar import AnswerGrammar
 from candor.recipe.data import DataConfig
 from candor.recipe.engine import EngineConfig, ModelConfig
 from candor.recipe.objective import EnumeratedSplit, ObjectiveConfig, SampledExpected, objective_config, without_idle
+from candor.recipe.prompt import PromptConfig
 from candor.recipe.reward import RewardConfig
 
 PARTS_WITH_PRESETS = ("reward", "objective")
@@ -32,21 +33,6 @@ PARTS_WITH_PRESETS = ("reward", "objective")
 Stage: TypeAlias = Literal["data", "base", "train", "trained", "compare", "report"]
 STAGES: tuple[Stage, ...] = ("data", "base", "train", "trained", "compare", "report")
 """Stages of a run, in order."""
-
-
-class PromptConfig(Config):
-    """Which words the model sees."""
-
-    template: str = Field(default="verdict", description="name of a prompt template")
-
-    @field_validator("template")
-    @classmethod
-    def _known(cls, name: str) -> str:
-        try:
-            templates.get(name)
-        except PromptError as error:
-            raise ValueError(str(error)) from None
-        return name
 
 
 class SamplingConfig(Config):

@@ -15,9 +15,8 @@ from typing import Any, Final
 from candor.data.splits import make_splits
 from candor.engines.load import SANDBOX
 from candor.engines.pretrained import load_tokenizer
-from candor.prompts import templates
 from candor.prompts.answers import CONFIDENCES
-from candor.prompts.encoding import encode_text, prompt_text
+from candor.prompts.encoding import prompt_length
 from candor.prompts.grammar import AnswerGrammar, answer_grammar
 from candor.recipe.engine import Prices
 from candor.recipe.objective import SampledExpected
@@ -115,7 +114,7 @@ def make_plan(recipe: Recipe, *, data_dir: Path | None = None) -> list[RunPlan]:
                 split: {source: _lengths(resolved, examples, tokenizer) for source, examples in sources.items()}
                 for split, sources in splits.items()
             }
-        grammar = answer_grammar(templates.get(resolved.prompt.template), tokenizer)
+        grammar = answer_grammar(resolved.prompt.rendered(), tokenizer)
         shared = repr([parts[part] for part in SHARED_BY_ARMS])
         models = len(recipe.seeds) * ("trained" in resolved.stages)
         models += "base" in resolved.stages and shared not in answered
@@ -205,8 +204,8 @@ def _answers(lengths: Sequence[int], answer: int, grammar: AnswerGrammar) -> Amo
 
 
 def _lengths(recipe: Recipe, examples: Sequence[Example], tokenizer: Any) -> list[int]:
-    template = templates.get(recipe.prompt.template)
-    return [len(encode_text(tokenizer, prompt_text(template, example, tokenizer))) for example in examples]
+    template = recipe.prompt.rendered()
+    return [prompt_length(template, example, tokenizer) for example in examples]
 
 
 def _tokenizer(recipe: Recipe) -> Any:

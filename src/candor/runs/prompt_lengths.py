@@ -11,7 +11,7 @@ from candor.engines.load import SANDBOX
 from candor.engines.pretrained import load_tokenizer, longest_sequence
 from candor.errors import ModelError
 from candor.prompts import templates
-from candor.prompts.encoding import encode_text, prompt_text
+from candor.prompts.encoding import prompt_length
 from candor.prompts.grammar import answer_grammar
 from candor.prompts.templates import Template
 from candor.recipe.engine import ModelConfig
@@ -50,7 +50,7 @@ class PromptMeter:
 
     def count(self, example: Example) -> int:
         """Tokens of the prompt that shows all of an example's evidence."""
-        return len(encode_text(self.tokenizer, prompt_text(self.template, example, self.tokenizer)))
+        return prompt_length(self.template, example, self.tokenizer)
 
     def notes(self) -> dict[str, Any]:
         """What is measured with, as JSON values."""
@@ -73,7 +73,7 @@ def meter_of_recipe(recipe: Recipe, tokenizer: Any = None, max_length: int | Non
     Raises:
         ModelError: the tokenizer cannot be loaded, or cannot write an answer.
     """
-    template = templates.get(recipe.prompt.template)
+    template = recipe.prompt.rendered()
     if tokenizer is None:
         tokenizer, max_length = _load(recipe.model)
     room = recipe.answer_room(answer_grammar(template, tokenizer))

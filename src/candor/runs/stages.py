@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import shutil
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
@@ -22,7 +22,7 @@ from candor.predictions.file import Header, write_predictions
 from candor.predictions.local import predict
 from candor.predictions.validation import validation_score
 from candor.progress import Reporter
-from candor.prompts import templates
+from candor.prompts.encoding import rendered_sha256
 from candor.recipe.recipe import dump
 from candor.report.page import report_run
 from candor.run_folder import SideName
@@ -67,7 +67,7 @@ class Stages:
         self._folder = member.folder
         self._data_dir = data_dir
         self._reporter = reporter
-        self._template = templates.get(member.recipe.prompt.template)
+        self._template = member.recipe.prompt.rendered()
         self._engine: Engine | None = None
         self._weights = "none"
         mine = dump(member.recipe)
@@ -225,6 +225,7 @@ class Stages:
                     dataset=source,
                     split=split,
                     seed=self._seed,
+                    rendered_sha256=rendered_sha256(self._template, engine.tokenizer),
                 )
                 if parallel.is_main():
                     write_predictions(path, header, predictions)
@@ -257,8 +258,9 @@ class Stages:
                 self._recipe.model, self._recipe.engine, seed=self._seed, adapter=adapter, reporter=self._reporter
             )
             self._weights = weights
-            described = self._engine.describe() | {"base": self._base_name()}
-            self._check_base(described["base"])
+            rendered = rendered_sha256(self._template, self._engine.tokenizer)
+            described = self._engine.describe() | {"base": self._base_name(), "rendered_sha256": rendered}
+            self._check_same(described)
             self._reporter.say(
                 f"{described['model']}: {described['parameters']:,} parameters, {described['dtype']} on "
                 f"{described['device']}, {described['path']} path"
@@ -272,11 +274,17 @@ class Stages:
         name = self._recipe.model.name
         return sandbox_model(self._reporter).name if name == SANDBOX else f"{name}@{self._recipe.model.revision}"
 
-    def _check_base(self, base: str) -> None:
-        path = self._folder.engine
-        before = read_json(path).get("base", base) if path.is_file() else base
-        if before != base:
+    def _check_same(self, described: Mapping[str, Any]) -> None:
+        """Refuse to go on with another base model than the run was begun with, or with prompts of another form."""
+        before = read_json(self._folder.engine) if self._folder.engine.is_file() else {}
+        another = "choose another folder with --out, or remove this one"
+        if before.get("base", described["base"]) != described["base"]:
             raise RunError(
-                f"{self._folder} was begun with the base model {before}, and this version of candor makes {base}; "
-                "choose another folder with --out, or remove this one"
+                f"{self._folder} was begun with the base model {before['base']}, and this version of candor makes "
+                f"{described['base']}; {another}"
+            )
+        if before.get("rendered_sha256", described["rendered_sha256"]) != described["rendered_sha256"]:
+            raise RunError(
+                f"{self._folder} was begun with prompts of another form: the model's tokenizer or chat template has "
+                f"changed since; {another}"
             )

@@ -47,7 +47,10 @@ class Answer(BaseModel):
         description="whether the answer passes the abstention threshold; null where there is none. "
         "An answer that is not accepted should be shown as 'I don't know'."
     )
-    evidence_dropped: int = Field(ge=0, description="sentences cut from the end because the prompt was too long")
+    evidence_dropped: int = Field(ge=0, description="sentences left out at the end because the prompt was too long")
+    evidence_cut: int = Field(
+        ge=0, description="characters cut from the end of the last sentence shown, which was longer than all room"
+    )
 
 
 class Health(BaseModel):

@@ -98,8 +98,8 @@ def prepare(
     if not examples or bool(unlabelled) != bool(recipe.train.unlabelled):
         missing = "examples to train on" if not examples else "examples for train.unlabelled"
         raise EngineError(f"no {missing}; give counts under data.train")
-    template = templates.get(recipe.prompt.template)
-    grammar = answer_grammar(template, engine.tokenizer)
+    template = recipe.prompt.rendered()
+    grammar = answer_grammar(template, engine.tokenizer, engine.stop_token_ids)
     room = engine.max_length - recipe.answer_room(grammar)
 
     def encoded(some: Sequence[Example]) -> PromptSet:

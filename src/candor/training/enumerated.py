@@ -15,7 +15,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from candor.engines.answer_scores import K, answer_probs, draw_ended, grammar_logprobs, open_answers
+from candor.engines.answer_scores import K, answer_probs, draw_ended, grammar_logprobs, scored_answers
 from candor.engines.base import Batch, ObjectiveResult, Sampling, Tokens, TokenScores
 from candor.means import Means
 from candor.prompts.answers import CONFIDENCES
@@ -58,7 +58,7 @@ def enumerated_step(run: Prepared, config: EnumeratedConfig, batch: PromptBatch,
             ]
         )
     ended_K_C = draw_ended(config.ends, np.random.default_rng(derive_seed(run.seed, "ends", step)))
-    grammar_answers = open_answers(run.grammar, ended_K_C)
+    grammar_answers = scored_answers(run.grammar, ended_K_C)
     answers = [
         grammar_answers if group == [()] else [prefix + answer for prefix in group for answer in grammar_answers]
         for group in prefixes_P_R

@@ -12,7 +12,6 @@ from candor.engines.pretrained import choose_device, load_adapter, load_model, l
 from candor.errors import RunError
 from candor.files import atomic_folder, read_json, write_json, write_text
 from candor.progress import Reporter
-from candor.prompts import templates
 from candor.recipe.recipe import Recipe, load_run_recipe
 from candor.run_folder import RunFolder
 from candor.verifier.abstention import choose_abstention
@@ -75,7 +74,7 @@ def _name_base(target: Path, recipe: Recipe) -> None:
 
 
 def _about(folder: Path, recipe: Recipe, *, merged: bool) -> dict[str, Any]:
-    template = templates.get(recipe.prompt.template)
+    template = recipe.prompt.rendered()
     abstention = choose_abstention(folder, recipe)
     return {
         "name": f"{recipe.name} (seed {recipe.seeds[0]})",
@@ -85,6 +84,7 @@ def _about(folder: Path, recipe: Recipe, *, merged: bool) -> dict[str, Any]:
         "max_length": recipe.model.max_length,
         "template": template.name,
         "template_sha256": template.sha256,
+        "chat": template.chat.as_json(),
         "abstention": None if abstention is None else abstention.as_json(),
         "created_by": f"candor {candor.__version__}",
     }

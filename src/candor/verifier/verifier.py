@@ -17,7 +17,7 @@ import torch
 from numpy.typing import NDArray
 
 from candor.data.rows import RowError, clean, kind_of
-from candor.engines.answer_scores import grammar_logprobs, open_answers, spread_ended
+from candor.engines.answer_scores import grammar_logprobs, open_answers, scored_answers, spread_ended
 from candor.engines.base import Engine
 from candor.engines.load import base_model_of, load_engine
 from candor.engines.ragged import padded
@@ -26,6 +26,7 @@ from candor.files import read_json, sha256
 from candor.progress import Reporter
 from candor.prompts import templates
 from candor.prompts.answers import CONFIDENCES
+from candor.prompts.chat import ChatSettings
 from candor.prompts.encoding import EncodedPrompt, encode
 from candor.prompts.grammar import answer_grammar
 from candor.prompts.probe import label_probs
@@ -61,7 +62,8 @@ class Verdict:
             of those others, and in practice by rounding: models learn to end, not to end behind some numbers.
         accepted: whether the answer passes the abstention threshold; ``None`` where there is none to compare with.
             An answer that is not accepted should be shown as "I don't know".
-        evidence_dropped: evidence sentences, counted from the last, that were cut because the prompt was too long.
+        evidence_dropped: evidence sentences, counted from the last, that were left out because the prompt was too long.
+        evidence_cut: characters cut from the end of the last sentence shown, which was longer than all room; else 0.
     """
 
     label: Label
@@ -70,6 +72,7 @@ class Verdict:
     valid_mass: float
     accepted: bool | None
     evidence_dropped: int
+    evidence_cut: int = 0
 
     def as_json(self) -> dict[str, Any]:
         """As the command line and the service write it, label probabilities by name."""
@@ -80,6 +83,7 @@ class Verdict:
             "valid_mass": self.valid_mass,
             "accepted": self.accepted,
             "evidence_dropped": self.evidence_dropped,
+            "evidence_cut": self.evidence_cut,
         }
 
 
@@ -112,10 +116,10 @@ class Verifier:
         self._template = template
         self._batch_size = batch_size
         self._weights_sha256 = weights_sha256
-        self._grammar = answer_grammar(template, engine.tokenizer)
+        self._grammar = answer_grammar(template, engine.tokenizer, engine.stop_token_ids)
         self._ended_K_C = spread_ended(_ENDS)
-        self._answers = open_answers(self._grammar, self._ended_K_C)
-        self._tokens_A_T = padded([self._answers], fill=_PADDING)[0]
+        self._answers = scored_answers(self._grammar, self._ended_K_C)
+        self._tokens_A_T = padded([open_answers(self._grammar, self._ended_K_C)], fill=_PADDING)[0]
 
     @classmethod
     def load(
@@ -190,7 +194,7 @@ class Verifier:
         engine = load_engine(model, recipe.engine, seed=0, adapter=adapter, reporter=reporter)
         return cls(
             engine,
-            templates.get(recipe.prompt.template),
+            recipe.prompt.rendered(),
             abstention=abstention,
             batch_size=batch_size,
             name=f"{recipe.name} (seed {recipe.seeds[0]})",
@@ -208,7 +212,9 @@ class Verifier:
             device=device,
         )
         engine = load_engine(model, EngineConfig(), seed=0, adapter=adapter or False, reporter=reporter)
-        template = templates.get(about["template"])
+        template = templates.in_chat(
+            templates.get(about["template"]), ChatSettings.from_json(about.get("chat", ChatSettings().as_json()))
+        )
         if template.sha256 != about["template_sha256"]:
             raise ModelError(
                 f"{folder}: trained with another wording of the template {template.name!r} than this version of "
@@ -294,11 +300,12 @@ class Verifier:
             logprobs = grammar_logprobs(torch.from_numpy(scores_P_A_T), self._grammar, no_prefix_P_R, self._ended_K_C)
             mass_P = logprobs.exp().sum((1, 2, 3)).tolist()
             for index, scores_A_T, mass in zip(indices, scores_P_A_T, mass_P, strict=True):
-                verdicts[index] = self._verdict(scores_A_T, mass, encoded[index].evidence_dropped)
+                verdicts[index] = self._verdict(scores_A_T, mass, encoded[index])
         return [verdicts[index] for index in range(len(encoded))]
 
-    def _verdict(self, scores_A_T: NDArray[np.float64], mass: float, evidence_dropped: int) -> Verdict:
-        chosen = greedy_answer(self._tokens_A_T, scores_A_T)
+    def _verdict(self, scores_A_T: NDArray[np.float64], mass: float, encoded: EncodedPrompt) -> Verdict:
+        # How an answer ends does not decide what it says, so those with other ends need not be looked at.
+        chosen = greedy_answer(self._tokens_A_T, scores_A_T[: len(self._tokens_A_T)])
         starts, ends = self._grammar.label_start, self._grammar.label_end
         labels = range(0, len(starts), len(CONFIDENCES))
         log_labels = np.array([scores_A_T[a, starts[a] : ends[a]].sum() for a in labels])
@@ -311,7 +318,8 @@ class Verifier:
             label_probs=(p_pass, p_fail, p_na),
             valid_mass=mass,
             accepted=None if self.abstention is None else self.abstention.accepts(confidence, mass),
-            evidence_dropped=evidence_dropped,
+            evidence_dropped=encoded.evidence_dropped,
+            evidence_cut=encoded.evidence_cut,
         )
 
 

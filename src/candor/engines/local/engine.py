@@ -32,6 +32,7 @@ from candor.engines.probing import probed
 from candor.engines.tree.path import PrefixTreePath, nodes_at_once, unsupported_reason
 from candor.errors import EngineError, ModelError, NumericsError
 from candor.means import Means
+from candor.prompts.chat import stop_tokens
 from candor.prompts.probe import Probe
 from candor.recipe.engine import EngineConfig, ModelConfig
 from candor.types import Rollout
@@ -130,14 +131,9 @@ class LocalEngine:
 
     @property
     def stop_token_ids(self) -> frozenset[int]:
-        """The tokenizer's end token and all that the model's generation settings name."""
-        ids = {self._tokenizer.eos_token_id}
-        named = getattr(getattr(self._model, "generation_config", None), "eos_token_id", None)
-        ids.update(named if isinstance(named, list) else [named])
-        stop = frozenset(int(token) for token in ids if token is not None)
-        if not stop:
-            raise ModelError("the tokenizer has no end-of-text token (eos_token), so no answer can end; set one")
-        return stop
+        """The tokenizer's end token, that of its chat template, and all that the model's generation settings name."""
+        settings = getattr(self._model, "generation_config", None)
+        return stop_tokens(self._tokenizer, getattr(settings, "eos_token_id", None))
 
     def describe(self) -> dict[str, Any]:
         """Model, device, dtype, parameters and path, for the manifest."""

@@ -10,6 +10,7 @@ from typing import Any, Final
 from candor.engines.pretrained import load_tokenizer
 from candor.engines.tinker.sdk import NO_KEY
 from candor.errors import ModelError
+from candor.prompts.chat import stop_tokens
 from candor.recipe.engine import EngineConfig, ModelConfig
 
 logger = logging.getLogger(__name__)
@@ -66,15 +67,11 @@ def model_card(model: ModelConfig) -> ModelCard:
         ends = GenerationConfig.from_pretrained(model.name, revision=model.revision).eos_token_id
     except OSError:  # a model without generation settings
         ends = None
-    named = {tokenizer.eos_token_id, *(ends if isinstance(ends, list) else [ends])}
-    stop = frozenset(int(token) for token in named if token is not None)
-    if not stop:
-        raise ModelError("the tokenizer has no end-of-text token (eos_token), so no answer can end; set one")
     return ModelCard(
         tokenizer=tokenizer,
         config=config,
         max_length=model.max_length,
-        stop_token_ids=stop,
+        stop_token_ids=stop_tokens(tokenizer, ends),
         parameters=sum(p.numel() for p in network.parameters()),
         adapter_parameters=model.lora.rank * sum(m.in_features + m.out_features for m in linear),
     )

@@ -26,9 +26,12 @@ function show(verdict) {
   byId("bar").setAttribute("aria-label", parts.join(", "));
   byId("confidence").textContent = verdict.confidence.toFixed(2);
   byId("mass").textContent = percent(verdict.valid_mass);
-  const dropped = verdict.evidence_dropped;
-  byId("cut").hidden = dropped === 0;
-  byId("cut").textContent = `The evidence was too long: the last ${dropped === 1 ? "sentence was" : `${dropped} sentences were`} left out.`;
+  const { evidence_dropped: dropped, evidence_cut: cut } = verdict;
+  const lost = [];
+  if (cut > 0) lost.push(`a sentence was cut by ${cut} characters`);
+  if (dropped > 0) lost.push(`the last ${dropped === 1 ? "sentence was" : `${dropped} sentences were`} left out`);
+  byId("cut").hidden = lost.length === 0;
+  byId("cut").textContent = `The evidence was too long: ${lost.join(", and ")}.`;
   byId("verdict").hidden = false;
 }
 
