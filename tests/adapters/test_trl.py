@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from tokenizers.processors import TemplateProcessing
 from toy import TEMPLATE, example, save_toy_model, toy_engine, toy_tokenizer
 
 from candor.adapters.trl import NEED_PROBE, model_probe, reward_funcs, weighted_reward
@@ -130,6 +131,42 @@ def test_the_probe_is_the_engines(model_folder: Path) -> None:
     raw = np.exp(np.array([rollout.probe_logprobs for rollout in rollouts]))
     assert probs == pytest.approx(raw / raw.sum(1, keepdims=True), abs=1e-5)
     assert engine._model.training
+
+
+def test_the_probe_reads_behind_the_tokens_that_the_trainer_sends(model_folder: Path) -> None:
+    """A plain prompt keeps its BOS though the tokenizer has a chat template; messages are rendered as the trainer does."""
+    engine = toy_engine(model_folder, path="plain")
+    tokenizer = engine.tokenizer
+    begin = tokenizer("PASS", add_special_tokens=False)["input_ids"][0]
+    tokenizer.bos_token = "PASS"  # any token that matters to the model
+    tokenizer.backend_tokenizer.post_processor = TemplateProcessing(single="PASS $A", special_tokens=[("PASS", begin)])
+    tokenizer.chat_template = (
+        "{% for m in messages %}{{ m.content }}{% endfor %}{{ 'FAIL' if thinking else 'NA' }}"
+        "{% if add_generation_prompt %}{{ 'Answer:\\n' }}{% endif %}"
+    )
+    words = TEMPLATE.render(example(1))
+    answer = tuple(tokenizer("LABEL=NA", add_special_tokens=False)["input_ids"])
+
+    def expected(tokens: list[int]) -> Any:
+        labels = [tokenizer(label, add_special_tokens=False)["input_ids"][0] for label in ("PASS", "FAIL", "NA")]
+        (scores,) = engine.logprobs([tuple(tokens)], [[(*answer[:-1], label) for label in labels]])
+        raw = np.exp([row[-1] for row in scores])
+        return raw / raw.sum()
+
+    message = [{"role": "user", "content": words}]
+    probe = model_probe(engine._model, tokenizer)
+    thinking = model_probe(engine._model, tokenizer, chat_template_kwargs={"thinking": True})
+    plain, chat = tokenizer(words)["input_ids"], tokenizer.apply_chat_template
+    assert plain[0] == begin
+    sent = chat([message], tokenize=True, add_generation_prompt=True, return_dict=True)["input_ids"][0]
+    thought = chat([message], tokenize=True, add_generation_prompt=True, return_dict=True, thinking=True)["input_ids"][
+        0
+    ]
+    assert probe([words, message], [answer, answer]) == pytest.approx(
+        np.array([expected(plain), expected(sent)]), abs=1e-5
+    )
+    assert thinking([message], [answer])[0] == pytest.approx(expected(thought), abs=1e-5)
+    assert len({tuple(np.round(expected(tokens), 6)) for tokens in (plain, plain[1:], sent, thought)}) == 4
 
 
 def test_two_steps_of_trls_own_trainer(model_folder: Path, tmp_path: Path) -> None:

@@ -103,7 +103,9 @@ def test_every_token_that_ends_an_answer_counts(ends: int | str) -> None:
     scores = torch.zeros(2, len(rows), length, dtype=torch.float64)
     for p, group in enumerate(continuations):
         for a, tokens in enumerate(group):
-            scores[p, a, : len(tokens)] = torch.tensor([score(tokens, at) for at in range(len(tokens))])
+            scores[p, a, : len(tokens)] = torch.tensor(
+                [score(tokens, at) for at in range(len(tokens))], dtype=scores.dtype
+            )
     scores.requires_grad_()
     found = grammar_logprobs(scores, grammar, np.array([[0], [2]]), ended)[:, 0]
     for p, (prefix,) in enumerate(prefixes):

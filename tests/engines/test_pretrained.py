@@ -5,14 +5,20 @@ from __future__ import annotations
 import ast
 import json
 import re
+import shutil
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
-from toy import save_toy_model
+import transformers
+from safetensors.torch import load_file, save_file
+from toy import TEMPLATE, example, save_toy_model
 
 import candor
+from candor.engines.base import Sampling
+from candor.engines.local.engine import LocalEngine
 from candor.engines.pretrained import (
     add_adapter,
     choose_device,
@@ -23,8 +29,12 @@ from candor.engines.pretrained import (
     longest_sequence,
 )
 from candor.errors import ModelError
-from candor.recipe.engine import LoraConfig, ModelConfig
+from candor.prompts.encoding import encode
+from candor.prompts.grammar import answer_grammar
+from candor.prompts.probe import LABEL_PROBE
+from candor.recipe.engine import EngineConfig, LoraConfig, ModelConfig
 
+WEIGHTS = "adapter_model.safetensors"
 CPU = torch.device("cpu")
 
 
@@ -103,6 +113,170 @@ def test_adapters_that_do_not_fit(folder: Path, tmp_path: Path) -> None:
     wide = type(model)(type(model.config)(**{**model.config.to_dict(), "intermediate_size": 48}))
     with pytest.raises(ModelError, match="does not fit the model"):
         load_adapter(wide, tmp_path / "adapter")
+
+
+@pytest.fixture(scope="module")
+def adapter(folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A saved adapter that matters."""
+    path = tmp_path_factory.mktemp("fitting") / "adapter"
+    adapted = add_adapter(_model(folder), LoraConfig(rank=2), seed=0)
+    for name, parameter in adapted.named_parameters():
+        if "lora_B" in name:
+            torch.nn.init.constant_(parameter, 0.1)
+    adapted.save_pretrained(path)
+    return path
+
+
+def _changed(adapter: Path, path: Path, change: Any = None, **settings: Any) -> Path:
+    """A copy with other keys or settings."""
+    shutil.copytree(adapter, path)
+    if change is not None:
+        save_file(change(load_file(adapter / WEIGHTS)), path / WEIGHTS)
+    config = json.loads((path / "adapter_config.json").read_text())
+    (path / "adapter_config.json").write_text(json.dumps(config | settings))
+    return path
+
+
+def _renamed(old: str, new: str) -> Any:
+    return lambda weights: {key.replace(old, new): value for key, value in weights.items()}
+
+
+@pytest.mark.parametrize(
+    ("change", "settings", "message"),
+    [
+        (
+            _renamed("base_model.model.", "base_model.model._orig_mod."),
+            {},
+            "lacks .*lora_A.* more; .*has no .*_orig_mod",
+        ),
+        (_renamed("base_model", "module.base_model"), {}, "lacks .*the model has no module.base_model"),
+        (_renamed("q_proj", "query"), {}, r"lacks .*q_proj.lora_A.*; the model has no .*query"),
+        (_renamed("layers.1", "layers.7"), {}, r"lacks .*layers\.1\..*; the model has no .*layers\.7\."),
+        (lambda weights: {k: v for k, v in weights.items() if "layers.0" in k}, {}, r"it lacks .*layers\.1\.[^;]*$"),
+        (lambda weights: {k: v for k, v in weights.items() if "lora_A" in k}, {}, r"it lacks .*lora_B[^;]*$"),
+        (None, {"target_modules": ["q_proj"]}, "the model has no .*down_proj"),
+        (None, {"target_modules": ["query"]}, "does not fit the model: .*query"),
+        (None, {"r": 4}, "does not fit the model"),
+        (None, {"peft_type": "IA3"}, "of the kind IA3; only LoRA"),
+    ],
+)
+def test_an_adapter_that_fits_in_part_is_an_error_that_lists_what_is_missing(
+    folder: Path, adapter: Path, tmp_path: Path, change: Any, settings: dict[str, Any], message: str
+) -> None:
+    with pytest.raises(ModelError, match=message):
+        load_adapter(_model(folder), _changed(adapter, tmp_path / "other", change, **settings))
+
+
+def test_an_adapter_with_dropout_answers_like_one_without(folder: Path, adapter: Path, tmp_path: Path) -> None:
+    ids = torch.tensor([[3, 4, 5]])
+    plain = load_adapter(_model(folder), adapter)
+    dropping = load_adapter(_model(folder), _changed(adapter, tmp_path / "dropping", lora_dropout=0.5))
+    assert torch.equal(plain.eval()(input_ids=ids).logits, dropping.train()(input_ids=ids).logits)
+    assert not torch.equal(plain(input_ids=ids).logits, _model(folder)(input_ids=ids).logits)
+    assert LocalEngine(dropping, load_tokenizer(str(folder))).describe()["trained_parameters"] > 0
+
+
+def test_an_adapter_without_weights_asks_nobody(
+    folder: Path, adapter: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def asked(*_: Any, **__: Any) -> None:
+        raise AssertionError("the hub was asked")
+
+    for place in ("hf_hub_download", "file_exists"):
+        monkeypatch.setattr(f"peft.utils.save_and_load.{place}", asked)
+    empty = _changed(adapter, tmp_path / "empty")
+    (empty / WEIGHTS).unlink()
+    with pytest.raises(ModelError, match=r"empty: an adapter without weights \(no adapter_model.safetensors\)"):
+        load_adapter(_model(folder), empty)
+
+
+# ------------------------------------------------------------------------------------- models as they are saved
+
+
+def test_a_model_that_lacks_weights_is_an_error_that_lists_them(folder: Path, tmp_path: Path) -> None:
+    shutil.copytree(folder, tmp_path / "model")
+    weights = load_file(tmp_path / "model" / "model.safetensors")
+    kept = {key: value for key, value in weights.items() if "layers.1.mlp" not in key}
+    save_file(kept, tmp_path / "model" / "model.safetensors", metadata={"format": "pt"})
+    with pytest.raises(ModelError, match=r"lacks weights of it: model\.layers\.1\.mlp\.down_proj\.weight, "):
+        _model(tmp_path / "model")
+
+
+@pytest.mark.parametrize("form", ["tied", "resized", "sharded"])
+def test_heads_in_every_form(folder: Path, tmp_path: Path, form: str) -> None:
+    made = _model(folder)
+    if form == "tied":
+        made.config.tie_word_embeddings = True
+        made.tie_weights()
+    if form == "resized":  # more rows than the tokenizer has tokens, as models are padded
+        made.resize_token_embeddings(made.config.vocab_size + 27, mean_resizing=False)
+    made.save_pretrained(tmp_path, max_shard_size="20KB" if form == "sharded" else "5GB")
+    shutil.copy(folder / "tokenizer.json", tmp_path)
+    shutil.copy(folder / "tokenizer_config.json", tmp_path)
+    if form == "sharded":
+        assert len(list(tmp_path.glob("*.safetensors"))) > 1
+    ids = torch.tensor([[3, 4, 5]])
+    loaded = _model(tmp_path)
+    assert torch.equal(loaded(input_ids=ids).logits, made.eval()(input_ids=ids).logits)
+    tokenizer = load_tokenizer(str(tmp_path))
+    assert tokenizer.pad_token is None
+    answers = answer_grammar(TEMPLATE, tokenizer).answers[::50]
+    prompts = [encode(TEMPLATE, example(1), tokenizer, max_tokens=120).tokens]
+    scores = {}
+    for path in ("plain", "tree"):
+        engine = LocalEngine(add_adapter(_model(tmp_path), LoraConfig(rank=2), seed=0), tokenizer, config=_on(path))
+        assert engine.describe()["path"] == path
+        scores[path] = np.concatenate(engine.logprobs(prompts, [answers])[0])
+        (rollout,) = engine.rollout(prompts, 1, Sampling(10.0, 20, seed=1), LABEL_PROBE)[0]
+        assert np.isfinite(rollout.probe_logprobs).all()
+    assert scores["plain"] == pytest.approx(scores["tree"], abs=1e-4)
+
+
+def _on(path: str) -> EngineConfig:
+    return EngineConfig.model_validate({"path": path})
+
+
+def test_of_a_model_that_also_sees_the_language_model_is_loaded(folder: Path, tmp_path: Path) -> None:
+    tokenizer = load_tokenizer(str(folder))
+    text = {
+        "vocab_size": len(tokenizer),
+        "hidden_size": 24,
+        "intermediate_size": 32,
+        "num_hidden_layers": 2,
+        "num_attention_heads": 2,
+        "num_key_value_heads": 1,
+        "head_dim": 12,
+        "max_position_embeddings": 160,
+        "sliding_window": 64,
+        "eos_token_id": 0,
+        "bos_token_id": None,
+        "pad_token_id": 0,
+    }
+    vision = {
+        "hidden_size": 16,
+        "intermediate_size": 16,
+        "num_hidden_layers": 1,
+        "num_attention_heads": 2,
+        "image_size": 28,
+        "patch_size": 14,
+    }
+    config = transformers.Gemma3Config(
+        text_config=text, vision_config=vision, mm_tokens_per_image=4, image_token_index=5
+    )
+    torch.manual_seed(0)
+    whole = transformers.Gemma3ForConditionalGeneration(config).eval()
+    whole.save_pretrained(tmp_path)
+    tokenizer.save_pretrained(tmp_path)
+    loaded = _model(tmp_path)
+    ids = torch.tensor([[3, 4, 8]])
+    assert torch.equal(loaded(input_ids=ids).logits, whole(input_ids=ids).logits)
+    assert longest_sequence(loaded, tokenizer, None) == longest_sequence(whole, tokenizer, None) == 160
+    engine = LocalEngine(add_adapter(loaded, LoraConfig(rank=2), seed=0), tokenizer)
+    assert engine.describe()["path"] == "tree"
+    kept = {key: value for key, value in load_file(tmp_path / "model.safetensors").items() if "norm" not in key}
+    save_file(kept, tmp_path / "model.safetensors", metadata={"format": "pt"})
+    with pytest.raises(ModelError, match=r"lacks weights of the language model within gemma3: .*norm"):
+        _model(tmp_path)
 
 
 class _Config:

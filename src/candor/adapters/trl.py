@@ -11,7 +11,7 @@ gold label, or for a term that needs p(label), no probe. Nothing here imports TR
 from __future__ import annotations
 
 import operator
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any, Final, TypeAlias
 
 import numpy as np
@@ -86,19 +86,21 @@ def weighted_reward(
     return _named(f"candor_{config.preset}", scorer.total)
 
 
-def model_probe(model: Any, tokenizer: Any) -> Probe:
-    """Read p(label) from a model as it is at each call.
+def model_probe(model: Any, tokenizer: Any, *, chat_template_kwargs: Mapping[str, Any] | None = None) -> Probe:
+    """Read p(label) from a model as it is at each call, behind the very tokens that TRL puts in front of completions.
 
     Args:
         model: the very model object that is trained; one that TRL wraps in an adapter stays the same inside.
         tokenizer: its tokenizer.
+        chat_template_kwargs: those of the trainer's ``GRPOConfig``, for prompts that are messages.
     """
+    variables = dict(chat_template_kwargs or {})
 
     def probe(prompts: Sequence[Any], completion_ids: Sequence[Sequence[int]]) -> NDArray[np.float64]:
         was_training = model.training
         try:
             engine = LocalEngine(model, tokenizer, config=EngineConfig(path="plain"))
-            asked = [encode_text(tokenizer, _prompt_text(prompt, tokenizer)) for prompt in prompts]
+            asked = [_prompt_tokens(prompt, tokenizer, variables) for prompt in prompts]
             sites = [probe_site(tokenizer, ids, LABEL_PROBE.anchor, LABEL_PROBE.choices) for ids in completion_ids]
             scored = engine.logprobs(asked, [site.choices for site in sites])
         finally:
@@ -245,8 +247,9 @@ def _completion_text(completion: Any) -> str:
     return completion if isinstance(completion, str) else str(completion[-1]["content"])
 
 
-def _prompt_text(prompt: Any, tokenizer: Any) -> str:
-    """The text of a prompt, plain or as messages."""
+def _prompt_tokens(prompt: Any, tokenizer: Any, variables: Mapping[str, Any]) -> tuple[int, ...]:
+    """A prompt as TRL tokenises it: text with the tokenizer's own special tokens, messages as their template says."""
     if isinstance(prompt, str):
-        return prompt
-    return str(tokenizer.apply_chat_template(prompt, tokenize=False, add_generation_prompt=True))
+        return tuple(tokenizer(prompt)["input_ids"])
+    text = str(tokenizer.apply_chat_template(prompt, tokenize=False, add_generation_prompt=True, **variables))
+    return encode_text(tokenizer, text, rendered=True)

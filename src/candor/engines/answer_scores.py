@@ -48,7 +48,7 @@ def open_answers(grammar: AnswerGrammar, ended: NDArray[np.bool_]) -> list[tuple
 
 
 def scored_answers(grammar: AnswerGrammar, ended: NDArray[np.bool_]) -> list[tuple[int, ...]]:
-    """What is run to score all answers: the open ones, then those that are ``ended`` with every other end, one by one."""
+    """What is run to score all answers: the open ones, then those that are ``ended``, each with every other end."""
     closed = [answer for answer, is_ended in zip(grammar.answers, ended.ravel(), strict=True) if is_ended]
     return [
         *open_answers(grammar, ended),

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import logging
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, Final
 
@@ -20,6 +20,16 @@ logger = logging.getLogger(__name__)
 NO_LIMIT: Final = 10**9
 """Tokenizers that do not know how long a text may be name some number far above this one."""
 
+ADAPTER_WEIGHTS: Final = ("adapter_model.safetensors", "adapter_model.bin")
+"""Files that PEFT writes an adapter's weights to."""
+
+_KEYS_SHOWN: Final = 3
+_TEXT_PART: Final = {
+    r"^language_model\.model\.": "model.",
+    r"^language_model\.lm_head\.": "lm_head.",
+    r"^model\.language_model\.": "model.",
+}
+"""Where models that also see and hear keep the weights of the language model within them, and its own names."""
 
 _FILES_ARE_WRONG: Final = (
     OSError,
@@ -75,8 +85,10 @@ def load_tokenizer(name: str, *, revision: str | None = None, local_files_only: 
 def load_model(config: ModelConfig, device: torch.device) -> Any:
     """Load the base model's weights onto ``device``. Quantised mixture weights (MXFP4) are unpacked to the dtype.
 
+    Of a model that also sees or hears, the language model alone is loaded.
+
     Raises:
-        ModelError: there is no such model, or it cannot be loaded.
+        ModelError: there is no such model, it cannot be loaded, or some of its weights are missing.
     """
     from transformers import AutoConfig, AutoModelForCausalLM
     from transformers.utils import logging as transformers_logging
@@ -91,16 +103,37 @@ def load_model(config: ModelConfig, device: torch.device) -> Any:
             from transformers import Mxfp4Config
 
             extra["quantization_config"] = Mxfp4Config(dequantize=True)
-        model = AutoModelForCausalLM.from_pretrained(
-            config.name,
-            revision=config.revision,
-            config=model_config,
-            dtype=dtype,
-            trust_remote_code=False,
-            **extra,
-        )
+        text_config = text_part(model_config)
+        if text_config is not model_config:
+            extra["key_mapping"] = _TEXT_PART
+        with _quiet(transformers_logging):
+            model, found = AutoModelForCausalLM.from_pretrained(
+                config.name,
+                revision=config.revision,
+                config=text_config,
+                dtype=dtype,
+                trust_remote_code=False,
+                output_loading_info=True,
+                **extra,
+            )
+    missing = sorted(found["missing_keys"])
+    if missing:
+        # Left at random, they would give a model that says nothing, and no error.
+        kind = f"the language model within {model_config.model_type}" if text_config is not model_config else "it"
+        raise ModelError(f"model.name: {config.name} lacks weights of {kind}: {_some(missing)}")
     model.requires_grad_(False)
     return model.to(device).eval()
+
+
+def text_part(config: Any) -> Any:
+    """The configuration of the language model within a composite one; of any other model its own."""
+    whole = getattr(config, "text_config", None)
+    if whole is None or not hasattr(config, "get_text_config"):
+        return config
+    text = config.get_text_config(decoder=True)
+    if getattr(config, "tie_word_embeddings", None) is not None:
+        text.tie_word_embeddings = config.tie_word_embeddings  # whether there is an output head is said of the whole
+    return text
 
 
 def add_adapter(model: Any, config: LoraConfig, *, seed: int) -> Any:
@@ -135,27 +168,67 @@ def add_adapter(model: Any, config: LoraConfig, *, seed: int) -> Any:
 
 
 def load_adapter(model: Any, path: Path) -> Any:
-    """Put a saved PEFT adapter on the model.
+    """Put a saved LoRA adapter on the model, without the dropout that it may have been trained with.
 
     Raises:
-        ModelError: the folder holds no adapter that fits the model.
+        ModelError: the folder holds no LoRA adapter, or one that does not fit the model in every part.
     """
-    from peft import PeftModel
+    from peft import PeftConfig, PeftModel, PeftType, load_peft_weights, set_peft_model_state_dict
 
     if not (path / "adapter_config.json").is_file():
         raise ModelError(f"{path}: no adapter here (no adapter_config.json); give the adapter folder of a run")
+    if not any((path / name).is_file() for name in ADAPTER_WEIGHTS):
+        # PEFT would take the folder's name for one on the hub.
+        raise ModelError(f"{path}: an adapter without weights (no {ADAPTER_WEIGHTS[0]}); copy the folder whole")
 
     def does_not_fit(error: Exception) -> ModelError:
         return ModelError(f"{path}: the adapter does not fit the model: {error}")
 
     with _said_plainly(does_not_fit), without_peft_noise():
-        return as_float32(PeftModel.from_pretrained(model, str(path), is_trainable=True))
+        config = PeftConfig.from_pretrained(str(path))
+        if config.peft_type != PeftType.LORA:
+            raise ModelError(f"{path}: an adapter of the kind {config.peft_type.value}; only LoRA can be used")
+        if config.lora_dropout:
+            logger.info("%s: trained with dropout %s, which has no effect here", path, config.lora_dropout)
+            config.lora_dropout = 0.0
+        adapted = PeftModel.from_pretrained(model, str(path), config=config, is_trainable=True)
+        # PEFT only warns of what does not fit, and the base model would answer in the adapter's name.
+        weights = load_peft_weights(str(path), device="cpu")
+        result = set_peft_model_state_dict(adapted, weights)
+    own = {name for name, parameter in adapted.named_parameters() if parameter.requires_grad}
+    missing, foreign = sorted(own & set(result.missing_keys)), sorted(result.unexpected_keys)
+    if missing or foreign:
+        parts = [f"it lacks {_some(missing)}"] * bool(missing)
+        parts += [f"the model has no {_some(foreign)}"] * bool(foreign)
+        raise ModelError(f"{path}: the adapter does not fit the model: {'; '.join(parts)}")
+    return as_float32(adapted)
+
+
+def _some(names: Sequence[str]) -> str:
+    """The first of many names, and how many more there are."""
+    more = len(names) - _KEYS_SHOWN
+    return ", ".join(names[:_KEYS_SHOWN]) + (f" and {more} more" if more > 0 else "")
+
+
+@contextlib.contextmanager
+def _quiet(transformers_logging: Any) -> Iterator[None]:
+    """Keep transformers from printing a page on weights, where what is missing is an error anyhow."""
+    before = transformers_logging.get_verbosity()
+    transformers_logging.set_verbosity_error()
+    try:
+        yield
+    finally:
+        transformers_logging.set_verbosity(before)
 
 
 @contextlib.contextmanager
 def without_peft_noise() -> Iterator[None]:
-    """Keep quiet about a name that PEFT still uses and transformers is about to drop: nobody here can change it."""
+    """Keep quiet about a name that PEFT still uses and transformers is about to drop: nobody here can change it.
+
+    Keys that an adapter lacks are an error here, and need no warning.
+    """
     with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="Found missing adapter keys", category=UserWarning)
         warnings.filterwarnings("ignore", message=".*is_gradient_checkpointing.*", category=FutureWarning)
         yield
 
@@ -170,7 +243,7 @@ def as_float32(adapted: Any) -> Any:
 
 def longest_sequence(model: Any, tokenizer: Any, asked: int | None) -> int:
     """Longest sequence in tokens: what is asked for, but no more than the model was made for."""
-    made_for = int(getattr(model.config, "max_position_embeddings", 0) or 0)
+    made_for = int(getattr(text_part(model.config), "max_position_embeddings", 0) or 0)
     tokenizer_limit = int(getattr(tokenizer, "model_max_length", 0) or 0)
     limits = [value for value in (made_for, tokenizer_limit) if 0 < value < NO_LIMIT]
     limit = min(limits) if limits else asked

@@ -16,6 +16,7 @@ from candor.errors import DataError
 from candor.metrics.summary import summary
 from candor.prompts import templates
 from candor.prompts.answers import parse
+from candor.prompts.control import disarm_unseen
 from candor.recipe.data import DataConfig
 from candor.types import Example, Label, Prediction
 
@@ -71,7 +72,7 @@ def _document(example: Example, template: templates.Template) -> dict[str, Any]:
         "evidence": list(example.evidence),
         "gold": example.label.value,
         "template": template.name,
-        "prompt": template.render(example),
+        "prompt": template.render(disarm_unseen(example)),  # the harness has the tokenizer
     }
 
 

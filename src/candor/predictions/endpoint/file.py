@@ -25,6 +25,7 @@ from candor.predictions.file import Header, read_prediction, write_predictions
 from candor.progress import Bar, Reporter
 from candor.prompts import templates
 from candor.recipe.data import TableForm
+from candor.prompts.control import disarm_unseen
 from candor.recipe.engine import Prices
 from candor.types import Example, Prediction
 
@@ -159,7 +160,7 @@ async def _ask_all(
     async def work(waiting: Iterator[int]) -> None:
         for index in waiting:
             try:
-                reply = await endpoint.ask(template.render(examples[index]))
+                reply = await endpoint.ask(template.render(disarm_unseen(examples[index])))
             except RefusedError as error:
                 refused[index] = str(error)
                 reporter.warn(f"{examples[index].id}: refused: {error}")
