@@ -134,7 +134,7 @@ def test_the_probe_is_the_engines(model_folder: Path) -> None:
 
 
 def test_the_probe_reads_behind_the_tokens_that_the_trainer_sends(model_folder: Path) -> None:
-    """A plain prompt keeps its BOS though the tokenizer has a chat template; messages are rendered as the trainer does."""
+    """A plain prompt keeps its BOS though there is a chat template; messages are rendered as the trainer does."""
     engine = toy_engine(model_folder, path="plain")
     tokenizer = engine.tokenizer
     begin = tokenizer("PASS", add_special_tokens=False)["input_ids"][0]

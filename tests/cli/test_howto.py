@@ -13,13 +13,15 @@ from typing import Any
 
 import pytest
 import yaml
+from chat_models import save_chat_model
 from chat_server import serve_chat
-from places import DOCS
+from places import DOCS, README
 from pytest_httpserver import HTTPServer
 from running import running
 from typer.testing import CliRunner
 
 from candor.cli.main import app
+from candor.run_folder import RunFolder
 from candor.verifier import Verifier
 
 
@@ -48,6 +50,27 @@ def call(line: str) -> str:
     result = CliRunner().invoke(app, words[words.index("candor") + 1 :], env=variables)
     assert result.exit_code == 0, f"{line}: {result.output}{result.exception}"
     return result.output
+
+
+@pytest.mark.slow
+def test_the_readme_on_a_thinking_chat_model(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """README's recipe as it is written, on a small Qwen3 with the chat template and the ends of Qwen3-0.6B."""
+    save_chat_model(tmp_path / "Qwen" / "Qwen3-0.6B", "qwen3")
+    (recipe,) = re.findall(r"^```yaml\n(.*?)^```$", README.read_text(encoding="utf-8"), flags=re.M | re.S)
+    (tmp_path / "mine.yaml").write_text(recipe, encoding="utf-8")
+    rows = [f"Claim {n} <|im_end|>,Evidence {n}.,{('PASS', 'FAIL', 'NA')[n % 3]}" for n in range(18)]
+    (tmp_path / "claims.csv").write_text("\n".join(["claim,evidence,label", *rows]), encoding="utf-8")
+    monkeypatch.chdir(tmp_path)
+    call(
+        "candor run mine.yaml -o train.steps=1 -o train.prompts_per_step=2 -o evaluation.batch_size=4 "
+        "-o data.train.mine=4 -o data.validation.mine=2 -o data.test.mine=2 -o evaluation.resamples=10"
+    )
+    path = RunFolder(tmp_path / "runs" / "mine").predictions("trained", "test", "mine")
+    header, *answers = [json.loads(line) for line in path.read_text().splitlines()]
+    assert header["rendered_sha256"]
+    assert len(answers) == 2
+    verdict = json.loads(call("candor verify --run runs/mine --claim x --evidence y --json"))
+    assert 0 <= verdict["valid_mass"] <= 1
 
 
 def test_verify(workplace: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -16,6 +16,8 @@ from candor.prompts.encoding import encode, encode_text, prompt_text, rendered_s
 from candor.prompts.grammar import answer_grammar
 from candor.prompts.templates import in_chat
 
+TO_FINAL = "<|end|><|start|>assistant<|channel|>final<|message|>"
+
 
 @pytest.mark.parametrize("name", FAMILIES)
 def test_the_answer_begins_behind_a_closed_thought(name: str) -> None:
@@ -63,22 +65,31 @@ def test_without_any_end_there_is_no_answer() -> None:
     assert stop_tokens(tokenizer, 3) == {3}
 
 
-def test_a_thought_is_left_open_where_it_is_wanted() -> None:
-    thinking = ChatSettings(enable_thinking=True)
-    for name, ending, thought_end in (
-        ("qwen3", "assistant\n", "\n</think>\n\n"),
-        ("qwen3.5", "assistant\n<think>\n", "\n</think>\n\n"),
-        ("r1 distill", "<think>\n", "\n</think>\n\n"),
-        ("deepseek-v3.1", "<think>", "\n\n</think>\n\n"),
-        ("nemotron", "<think>\n", "\n</think>\n\n"),
-        ("gpt-oss", "<|start|>assistant", "<|end|><|start|>assistant<|channel|>final<|message|>"),
-        ("qwen2.5", "assistant\n", ""),
-    ):
-        frame = frame_of(thinking, chat_tokenizer(name))
-        assert frame.after.endswith(ending), name
-        assert frame.thought_end == thought_end, name
-        assert frame_of(ChatSettings(), chat_tokenizer(name)).thought_end == ""
-    # The same by the name that templates have for it.
+@pytest.mark.parametrize(
+    ("name", "ending", "written", "thought_end"),
+    [
+        ("qwen3", "assistant\n", "", ""),
+        ("qwen3", "assistant\n", "<think>\nhm", "\n</think>\n\n"),
+        ("qwen3", "assistant\n", "<think>\nhm\n</think>\n\nso", ""),
+        ("qwen3.5", "assistant\n<think>\n", "", "\n</think>\n\n"),
+        ("qwen3.5", "assistant\n<think>\n", "hm\n", "</think>\n\n"),
+        ("r1 distill", "<think>\n", "hm", "\n</think>\n\n"),
+        ("r1 distill", "<think>\n", "hm</think>", ""),
+        ("deepseek-v3.1", "<think>", "", "\n\n</think>\n\n"),
+        ("nemotron", "<think>\n", "", "\n</think>\n\n"),
+        ("gpt-oss", "<|start|>assistant", "<|channel|>analysis<|message|>hm", TO_FINAL),
+        ("gpt-oss", "<|start|>assistant", f"<|channel|>analysis<|message|>hm{TO_FINAL}so", ""),
+        ("qwen2.5", "assistant\n", "hm", ""),
+    ],
+)
+def test_a_thought_is_left_open_where_it_is_wanted(name: str, ending: str, written: str, thought_end: str) -> None:
+    frame = frame_of(ChatSettings(enable_thinking=True), chat_tokenizer(name))
+    assert frame.after.endswith(ending)
+    assert frame.thought_end(written) == thought_end
+    assert frame_of(ChatSettings(), chat_tokenizer(name)).thought_end(written) == ""
+
+
+def test_a_thought_can_be_asked_for_by_the_name_that_templates_have_for_it() -> None:
     by_name = ChatSettings(kwargs={"enable_thinking": True})
     assert frame_of(by_name, chat_tokenizer("qwen3.5")).after.endswith("<think>\n")
 

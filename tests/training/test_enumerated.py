@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import torch
 from answer_tree import FIXED_REWARD, Tree
+from chat_templates import chat_tokenizer
 from toy import TEMPLATE, toy_tokenizer
 
 from candor.engines.answer_scores import C, K, answer_probs, draw_ended, open_answers
@@ -17,12 +18,13 @@ from candor.engines.base import TokenScores
 from candor.engines.tree.layout import Trie
 from candor.prompts import templates
 from candor.prompts.answers import CONFIDENCES
+from candor.prompts.chat import ChatSettings, frame_of
 from candor.prompts.encoding import decode
 from candor.prompts.grammar import AnswerGrammar, answer_grammar
 from candor.recipe.objective import objective_config
 from candor.recipe.reward import RewardConfig
 from candor.training.batches import NO_GOLD
-from candor.training.enumerated import EnumeratedObjective
+from candor.training.enumerated import EnumeratedObjective, reasoning_of
 from candor.training.loop import figures
 from candor.training.rewards import score
 from candor.training.sampled import SampledObjective
@@ -557,3 +559,22 @@ def test_unlabelled_prompts_count_for_alignment_form_and_entropy_alone(tree: Tre
     parts = [both(tree.scores(logits[at : at + 1]), slice(at, at + 1)) for at in (0, 1)]
     assert float(sum(part.loss for part in parts)) == pytest.approx(float(result.loss))
     assert set(parts[1].means.values()) == {"reward_alignment_unlabelled"}
+
+
+@pytest.mark.parametrize(
+    ("written", "expected"),
+    [
+        ("hm LABEL=NA", "hm \n</think>\n\n"),
+        ("hm, cut off", "hm, cut off\n</think>\n\n"),
+        ("hm</think>\n\nso LABEL=NA", "hm</think>\n\nso "),
+        ("LABEL=NA", "\n</think>\n\n"),
+    ],
+)
+def test_a_thought_is_over_before_the_verdict_is_enumerated(written: str, expected: str) -> None:
+    tokenizer = chat_tokenizer("qwen3.5")
+    tokens = tuple(tokenizer(written, add_special_tokens=False)["input_ids"])
+    rollout = Rollout(tokens, decode(tokenizer, tokens), (), (), (), stopped=False)
+    frame = frame_of(ChatSettings(enable_thinking=True), tokenizer)
+    assert tokenizer.decode(reasoning_of(tokenizer, rollout, frame)) == expected
+    closed = frame_of(ChatSettings(), tokenizer)
+    assert tokenizer.decode(reasoning_of(tokenizer, rollout, closed)) == written.partition("LABEL")[0]

@@ -85,6 +85,32 @@ def test_open_answers_change_neither_label_nor_statement_nor_probabilities(verif
         assert verdict.label_probs == pytest.approx(np.exp(labels) / np.exp(labels).sum(), abs=1e-5)
 
 
+def test_every_token_that_ends_a_turn_counts_to_the_mass(trained_run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A chat model may end with another token than the tokenizer's, and with any that its settings name."""
+    claim, evidence = CLAIMS[0]
+    plain = Verifier.load(trained_run, device="cpu")
+    engine = plain._engine
+    ends = [engine.tokenizer.eos_token_id, 5, 9]
+    monkeypatch.setattr(engine._model.generation_config, "eos_token_id", ends)
+    verifier = Verifier(engine, get("sandbox"))
+    answers = [(*a[:-1], end) for a in answer_grammar(get("sandbox"), engine.tokenizer).answers for end in ends]
+    (scores,) = engine.logprobs([verifier.encode(claim, evidence).tokens], [answers])
+    mass = np.exp([row.sum() for row in scores]).sum()
+    verdict, before = verifier.verify(claim, evidence), plain.verify(claim, evidence)
+    assert verdict.valid_mass == pytest.approx(mass, abs=0.01)
+    assert verdict.valid_mass > before.valid_mass
+    assert (verdict.label, verdict.confidence) == (before.label, before.confidence)
+    assert verdict.label_probs == pytest.approx(before.label_probs, abs=1e-5)
+
+
+def test_a_document_longer_than_all_room_is_cut_and_said(verifier: Verifier) -> None:
+    verdict = verifier.verify("x = 3", "x is 3. " * 200)
+    assert verdict.evidence_cut > 1000
+    assert verdict.evidence_dropped == 0
+    assert verdict.as_json()["evidence_cut"] == verdict.evidence_cut
+    assert verifier.verify("x = 3", "x is 3.").evidence_cut == 0
+
+
 def test_a_verdict_depends_on_its_own_claim_alone(verifier: Verifier) -> None:
     together = verifier.verify_batch(CLAIMS)
     for verdict, (claim, evidence) in zip(together, CLAIMS, strict=True):

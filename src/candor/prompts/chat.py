@@ -143,7 +143,7 @@ class Frame:
         after: text behind them, up to where the answer begins.
         strips_left, strips_right: whether the template takes off white space at the prompt's ends.
         rendered: whether a chat template made it; it writes a text's leading special tokens itself.
-        thought_end: what closes the thought that the frame leaves open; ``""`` where it leaves none.
+        thinks: whether a thought may stand in front of the answer.
     """
 
     before: str = ""
@@ -151,7 +151,7 @@ class Frame:
     strips_left: bool = False
     strips_right: bool = False
     rendered: bool = False
-    thought_end: str = ""
+    thinks: bool = False
 
     def around(self, text: str) -> str:
         """The prompt with its frame."""
@@ -160,6 +160,21 @@ class Frame:
         if self.strips_right:
             text = text.rstrip()
         return self.before + text + self.after
+
+    def thought_end(self, written: str) -> str:
+        """What closes the thought that is open behind the prompt and what was written after it; ``""`` for none.
+
+        Args:
+            written: the beginning of a completion, control tokens and all.
+        """
+        return (_thought(self.after + written, "")[0] or "") if self.thinks else ""
+
+
+NO_FRAME: Final = Frame()
+"""Around a plain prompt stands nothing."""
+
+LONGEST_THOUGHT_END: Final = 32
+"""Tokens to leave free for closing a thought."""
 
 
 def frame_of(settings: ChatSettings, tokenizer: Any) -> Frame:
@@ -175,7 +190,7 @@ def frame_of(settings: ChatSettings, tokenizer: Any) -> Frame:
                 "prompt.system, prompt.enable_thinking and prompt.chat_template_kwargs: the tokenizer has no chat "
                 "template that could take them; leave them out"
             )
-        return Frame()
+        return NO_FRAME
     return _frame(settings, tokenizer, source)
 
 
@@ -268,9 +283,9 @@ def _frame(settings: ChatSettings, tokenizer: Any, source: str) -> Frame:
         raise PromptError("prompt.system: the tokenizer's chat template leaves the system prompt out; leave it out too")
     before, after = rendered.split(_SIGN)
     left, right = _stripped_ends(asked, tokenizer, source, before, after)
-    closing, filling = _thought(after, source)
     if settings.thinks:
-        return Frame(before, after, left, right, rendered=True, thought_end=closing or _closing_of(source))
+        return Frame(before, after, left, right, rendered=True, thinks=True)
+    closing, filling = _thought(after, source)
     return Frame(before, after + (closing if closing is not None else filling), left, right, rendered=True)
 
 
@@ -304,14 +319,18 @@ def _asked_for_no_thought(settings: ChatSettings, source: str) -> ChatSettings |
 def _thought(after: str, source: str) -> tuple[str | None, str]:
     """What closes a thought left open at a frame's end (``None``: none is), and an empty one where one is missing."""
     if _CHANNEL in source or _CHANNEL in after:
-        if after.endswith(_FINAL):
-            return None, ""
-        return (_TO_FINAL, "") if _CHANNEL in after else (None, _FINAL)
+        last = after.rfind(_CHANNEL)
+        if last < 0:
+            return None, _FINAL
+        return (None if after.startswith(_FINAL, last) else _TO_FINAL), ""
     for marks in _THOUGHTS:
         opened, closed = after.rfind(marks.opening), after.rfind(marks.closing)
         if opened > closed:
             begun = after[opened + len(marks.opening) :]
-            gap = marks.gap.removeprefix(begun) if not begun.strip() and marks.gap.startswith(begun) else ""
+            if not begun.strip():
+                gap = marks.gap.removeprefix(begun) if marks.gap.startswith(begun) else ""
+            else:
+                gap = "\n" if marks.gap and not begun.endswith("\n") else ""
             return gap + marks.closing + marks.behind, ""
         if closed >= 0:
             return None, ""
@@ -321,13 +340,6 @@ def _thought(after: str, source: str) -> tuple[str | None, str]:
             if marks.closing in source:
                 return None, marks.opening + marks.gap + marks.closing + marks.behind
     return None, ""
-
-
-def _closing_of(source: str) -> str:
-    """What closes a thought that the model opens itself, by the marks that its template knows."""
-    if _CHANNEL in source:
-        return _TO_FINAL
-    return next((f"\n{marks.closing}{marks.behind}" for marks in _THOUGHTS if marks.closing in source), "")
 
 
 # --------------------------------------------------------------------------------------------------- endings

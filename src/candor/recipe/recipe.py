@@ -21,6 +21,7 @@ from pydantic import Field, ValidationError, model_validator
 from candor.config import FILE_NAME, Config, explain
 from candor.errors import RecipeError
 from candor.prompts import templates
+from candor.prompts.chat import LONGEST_THOUGHT_END
 from candor.prompts.grammar import AnswerGrammar
 from candor.recipe.data import DataConfig
 from candor.recipe.engine import EngineConfig, ModelConfig
@@ -181,6 +182,8 @@ class Recipe(Config):
     def answer_room(self, grammar: AnswerGrammar) -> int:
         """Tokens to leave free behind a prompt, for whatever a run of this recipe puts there."""
         enumerated = grammar.longest + self.sampling.reasoning_tokens
+        if self.prompt.chat.thinks:
+            enumerated += LONGEST_THOUGHT_END
         sampled = self.sampling.max_new_tokens
         if isinstance(self.objective, SampledExpected):  # behind a label that may have come last
             sampled += grammar.longest_behind_label

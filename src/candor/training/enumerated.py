@@ -19,6 +19,7 @@ from candor.engines.answer_scores import K, answer_probs, draw_ended, grammar_lo
 from candor.engines.base import Batch, ObjectiveResult, Sampling, Tokens, TokenScores
 from candor.means import Means
 from candor.prompts.answers import CONFIDENCES
+from candor.prompts.chat import NO_FRAME, Frame, frame_of
 from candor.prompts.encoding import common_prefix_length, encode_continuation
 from candor.prompts.grammar import AnswerGrammar
 from candor.prompts.probe import LABEL_PROBE, split_before
@@ -50,7 +51,10 @@ def enumerated_step(run: Prepared, config: EnumeratedConfig, batch: PromptBatch,
         seed = derive_seed(run.seed, "step", step)
         sampling = Sampling(recipe.sampling.temperature, recipe.sampling.reasoning_tokens, seed)
         rollouts_P_R = run.engine.rollout(batch.prompts_P, recipe.sampling.group_size, sampling, LABEL_PROBE)
-        prefixes_P_R = [[reasoning_of(run.engine.tokenizer, rollout) for rollout in group] for group in rollouts_P_R]
+        frame = frame_of(run.template.chat, run.engine.tokenizer)
+        prefixes_P_R = [
+            [reasoning_of(run.engine.tokenizer, rollout, frame) for rollout in group] for group in rollouts_P_R
+        ]
         sampled_lengths_P_R = np.array(
             [
                 [common_prefix_length([prefix, rollout.tokens]) for prefix, rollout in zip(*both, strict=True)]
@@ -82,16 +86,22 @@ def enumerated_step(run: Prepared, config: EnumeratedConfig, batch: PromptBatch,
     return Step(Batch(batch.prompts_P, answers, recipe.sampling.temperature), objective, rollouts_P_R, Means())
 
 
-def reasoning_of(tokenizer: Any, rollout: Rollout) -> Tokens:
+def reasoning_of(tokenizer: Any, rollout: Rollout, frame: Frame = NO_FRAME) -> Tokens:
     """A completion's own tokens before its label; all but the end token if it never comes to one.
 
-    A space that shares a token with the label is encoded on its own, so that the verdict behind it reads as it was.
+    A space that shares a token with the label is encoded on its own, so that the verdict behind it reads as it was. A
+    thought that is not over there is closed, since a verdict within it would be none.
     """
     position = rollout.text.rfind(LABEL_PROBE.anchor)
     if position < 0:
-        return rollout.tokens[:-1] if rollout.stopped else rollout.tokens
-    kept, lead = split_before(tokenizer, rollout.tokens, position)
-    return (*kept, *encode_continuation(tokenizer, lead))
+        reasoning = rollout.tokens[:-1] if rollout.stopped else rollout.tokens
+    else:
+        kept, lead = split_before(tokenizer, rollout.tokens, position)
+        reasoning = (*kept, *encode_continuation(tokenizer, lead))
+    if not frame.thinks:
+        return reasoning
+    thought_end = frame.thought_end(str(tokenizer.decode(list(reasoning), skip_special_tokens=False)))
+    return (*reasoning, *tokenizer(thought_end, add_special_tokens=False)["input_ids"]) if thought_end else reasoning
 
 
 @dataclass(frozen=True, slots=True)

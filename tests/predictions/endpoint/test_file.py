@@ -29,6 +29,7 @@ class Server:
 
     def __init__(self) -> None:
         self.asked: Counter[str] = Counter()
+        self.prompts: list[str] = []
         self.replies: dict[str, Callable[[], Reply]] = {}
 
     def __call__(self, asking: Asking, *, say: Callable[[str], None]) -> Server:
@@ -41,6 +42,7 @@ class Server:
         pass
 
     async def ask(self, prompt: str) -> Reply:
+        self.prompts.append(prompt)
         claim = prompt.split("Claim: ")[1].split("\n")[0]
         reply = self.replies.get(claim, lambda: Reply("LABEL=NA\nCONF=0.40", True, None, 10, 3))()
         self.asked[claim] += 1
@@ -99,6 +101,18 @@ def test_every_claim_is_asked_once_and_counted(server: Server, tmp_path: Path) -
     assert not (tmp_path / "out.jsonl.part").exists()
     with pytest.raises(DataError, match="is there already"):
         ask(claims(tmp_path))
+
+
+def test_no_control_token_is_sent(server: Server, tmp_path: Path) -> None:
+    row = {"claim": "True.<|im_end|>[INST]", "evidence": ["</s> so <think>"]}
+    assert ask(claims(tmp_path, 1, **row)).written
+    assert list(server.prompts[0].split("Claim: ")[1].splitlines()) == [
+        "True.< |im_end|>[ INST]",
+        "Evidence:",
+        "[1] < /s> so < think>",
+    ]
+    (kept,) = read_predictions(tmp_path / "out.jsonl").predictions
+    assert (kept.claim, kept.evidence) == (row["claim"], ("</s> so <think>",))
 
 
 def test_what_is_answered_is_kept_and_not_asked_again(server: Server, tmp_path: Path) -> None:
