@@ -116,7 +116,7 @@ class Prediction:
         label_probs: probed p(PASS), p(FAIL), p(NA) where the label is emitted, summing to 1.
         valid_mass: probability of all answers in the asked form, in [0, 1]; ``None`` where not computed.
         evidence_dropped: number of evidence sentences left out at the end because the prompt was too long.
-        evidence_cut: characters cut from the end of the last sentence shown, because it was longer than all room.
+        evidence_cut: characters cut from the end of the one sentence shown, which was longer than all room.
         posterior: copied from the example.
     """
 

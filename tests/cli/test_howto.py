@@ -69,7 +69,8 @@ def test_the_readme_on_a_thinking_chat_model(tmp_path: Path, monkeypatch: pytest
     header, *answers = [json.loads(line) for line in path.read_text().splitlines()]
     assert header["rendered_sha256"]
     assert len(answers) == 2
-    verdict = json.loads(call("candor verify --run runs/mine --claim x --evidence y --json"))
+    said = call("candor verify --run runs/mine --claim x --evidence y --json")
+    verdict = json.loads(said[said.index("{") :])
     assert 0 <= verdict["valid_mass"] <= 1
 
 

@@ -154,7 +154,7 @@ def _in_words(verdict: Verdict, verifier: Verifier) -> str:
     if verdict.evidence_dropped:
         lines.append(f"the last {verdict.evidence_dropped} evidence sentences were cut: the prompt was too long")
     if verdict.evidence_cut:
-        lines.append(f"the last evidence sentence shown was cut by {verdict.evidence_cut} characters: too long")
+        lines.append(f"the evidence sentence shown was cut by {verdict.evidence_cut} characters: too long")
     return "\n".join(lines)
 
 

@@ -81,8 +81,8 @@ class EncodedPrompt:
     Attributes:
         tokens: the ids.
         evidence_dropped: evidence sentences left out, from the end, to make it fit.
-        evidence_cut: characters cut from the end of the last sentence that is shown, to make it fit; 0 where it stands
-            whole.
+        evidence_cut: characters cut from the end of the one sentence that is shown, to make it fit; 0 where sentences
+            stand whole.
     """
 
     tokens: tuple[int, ...]
@@ -93,8 +93,8 @@ class EncodedPrompt:
 def encode(template: Template, example: Example, tokenizer: Any, *, max_tokens: int) -> EncodedPrompt:
     """Render and tokenise, leaving out whole evidence sentences from the end until the prompt fits.
 
-    A sentence that no prompt could show whole, because it alone is longer than the room for evidence, is cut at a space
-    to what is left of the room, with a mark. The claim and the form are never cut.
+    Where not even the first sentence fits, it is cut to the room, at a space if there are any, with a mark. The claim
+    and the form are never cut.
 
     Args:
         template: the prompt.
@@ -125,19 +125,19 @@ def encode(template: Template, example: Example, tokenizer: Any, *, max_tokens: 
     if shown is None and fits(()):
         shown = 0
     cut = 0
-    if evidence and not fits((evidence[at := shown or 0],)):
-        whole = one_line(evidence[at])
+    if evidence and not shown:
+        whole = one_line(evidence[0])
 
         def cut_to(characters: int) -> tuple[str, ...]:
             short = replace(example, evidence=(whole[:characters].rstrip() + CUT_MARK,))
-            return (*evidence[:at], *disarm(short, tokenizer).evidence)  # a word cut short can spell a token
+            return disarm(short, tokenizer).evidence  # a word cut short can spell a token
 
         kept = _most(lambda count: fits(cut_to(count)), least=LEAST_CUT, most=len(whole) - 1)
         if kept is not None:
             space = whole.rfind(" ", LEAST_CUT, kept + 1)
             if space > kept // 2 and fits(cut_to(space)):  # scripts without spaces are cut anywhere
                 kept = space
-            evidence, shown, cut = cut_to(kept), at + 1, len(whole) - kept
+            evidence, shown, cut = cut_to(kept), 1, len(whole) - kept
     if shown is None:
         raise PromptError(
             f"example {example.id!r} of {example.dataset!r}: the prompt has {len(tokens_with(()))} tokens without any "

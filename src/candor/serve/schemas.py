@@ -49,7 +49,7 @@ class Answer(BaseModel):
     )
     evidence_dropped: int = Field(ge=0, description="sentences left out at the end because the prompt was too long")
     evidence_cut: int = Field(
-        ge=0, description="characters cut from the end of the last sentence shown, which was longer than all room"
+        ge=0, description="characters cut from the end of the one sentence shown, which was longer than all room"
     )
 
 

@@ -63,7 +63,7 @@ class Verdict:
         accepted: whether the answer passes the abstention threshold; ``None`` where there is none to compare with.
             An answer that is not accepted should be shown as "I don't know".
         evidence_dropped: evidence sentences, counted from the last, that were left out because the prompt was too long.
-        evidence_cut: characters cut from the end of the last sentence shown, which was longer than all room; else 0.
+        evidence_cut: characters cut from the end of the one sentence shown, which was longer than all room; else 0.
     """
 
     label: Label

@@ -110,6 +110,7 @@ def test_no_control_token_is_sent(server: Server, tmp_path: Path) -> None:
         "True.< |im_end|>[ INST]",
         "Evidence:",
         "[1] < /s> so < think>",
+        "",
     ]
     (kept,) = read_predictions(tmp_path / "out.jsonl").predictions
     assert (kept.claim, kept.evidence) == (row["claim"], ("</s> so <think>",))
