@@ -191,6 +191,18 @@ def test_templates_that_cannot_be_used(source: Any, message: str) -> None:
         frame_of(ChatSettings(), _templated(source))
 
 
+@pytest.mark.parametrize("inner", ["m.content[0].text", "m['content'] | map(attribute='text') | join"])
+def test_templates_of_models_that_also_see_take_messages_in_parts(inner: str) -> None:
+    source = (
+        "{% for m in messages %}{{ '<|im_start|>' + m.role + ' ' }}{% for p in m.content %}"
+        "{% if p['type'] == 'image' %}{{ '<image>' }}{% endif %}{% endfor %}{{ "
+        + inner
+        + " }}{{ '<|im_end|>' }}{% endfor %}"
+    )
+    frame = frame_of(ChatSettings(system="Be brief."), _templated(source))
+    assert frame.around("a") == "<|im_start|>system Be brief.<|im_end|><|im_start|>user a<|im_end|>"
+
+
 def test_one_of_several_templates_is_the_default() -> None:
     named = _templated({"default": "<{{ messages[0].content }}>", "tool_use": "x"})
     assert frame_of(ChatSettings(), named).around("a") == "<a>"

@@ -50,7 +50,8 @@ def test_what_is_cut_is_what_a_run_would_cut(folder: Path) -> None:
     tokens = result["datasets"]["d"]["prompt_tokens"]
     dropped = 0
     for fitting in made[:3]:
-        dropped += encode(meter.template, fitting, meter.tokenizer, max_tokens=meter.max_tokens).evidence_dropped
+        encoded = encode(meter.template, fitting, meter.tokenizer, max_tokens=meter.max_tokens)
+        dropped += encoded.evidence_dropped + (encoded.evidence_cut > 0)
     for never in made[3:]:
         with pytest.raises(PromptError):
             encode(meter.template, never, meter.tokenizer, max_tokens=meter.max_tokens)

@@ -48,6 +48,7 @@ _SIGN: Final = "candor2prompt"
 """Stands for the prompt while a frame is rendered; letters and a digit, which no template changes."""
 _TIME_CODES: Final = ("Y", "y", "m", "d", "e", "B", "b", "A", "a", "j", "H", "I", "M", "S", "p", "F", "T")
 """What templates ask a clock for, as ``strftime`` calls it."""
+_TAKES_PARTS: Final = re.compile(r"['\"]type['\"]|\.type\b")
 _SWITCHES: Final = re.compile(r"\b(?:enable_thinking|thinking)\b")
 
 
@@ -247,16 +248,29 @@ def _on(day: str, source: str) -> str:
 
 
 def _render(settings: ChatSettings, tokenizer: Any, source: str, content: str, *, answer: str | None = None) -> str:
-    messages = [] if settings.system is None else [{"role": "system", "content": settings.system}]
-    messages.append({"role": "user", "content": content})
-    if answer is not None:
-        messages.append({"role": "assistant", "content": answer})
+    """A conversation of one question: messages as text, or as lists of parts where a template takes nothing else."""
+    turns = [("system", settings.system), ("user", content), ("assistant", answer)]
+    said = [(role, text) for role, text in turns if text is not None]
+    of_parts = _TAKES_PARTS.search(source) is not None
+    rendered = ""
+    try:
+        rendered = _applied(settings, tokenizer, source, [{"role": role, "content": text} for role, text in said])
+    except PromptError:
+        if not of_parts:
+            raise
+    if of_parts and content.strip() not in rendered:
+        parts = [{"role": role, "content": [{"type": "text", "text": text}]} for role, text in said]
+        rendered = _applied(settings, tokenizer, source, parts)
+    return rendered
+
+
+def _applied(settings: ChatSettings, tokenizer: Any, source: str, messages: list[dict[str, Any]]) -> str:
     try:
         rendered = tokenizer.apply_chat_template(
             messages,
             chat_template=_on(settings.date, source),
             tokenize=False,
-            add_generation_prompt=answer is None,
+            add_generation_prompt=messages[-1]["role"] != "assistant",
             **{"enable_thinking": settings.thinks, "thinking": settings.thinks, **settings.kwargs},
         )
     except Exception as error:
