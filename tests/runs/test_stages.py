@@ -91,6 +91,16 @@ def test_another_base_model_of_the_same_name_is_not_mixed_in(model: Path, tmp_pa
     assert not member.folder.predictions("base", "test", "toy").exists()
 
 
+def test_prompts_of_another_form_are_not_mixed_in(model: Path, tmp_path: Path) -> None:
+    """A tokenizer or chat template that has changed since a run was begun asks the model something else."""
+    (member,) = group(model, tmp_path / "run")
+    Stages(member, data_dir=None, reporter=QUIET).go(["data"])
+    write_json(member.folder.engine, read_json(member.folder.engine) | {"rendered_sha256": "0" * 64})
+    with pytest.raises(RunError, match=r"was begun with prompts of another form: .* has changed since"):
+        Stages(member, data_dir=None, reporter=QUIET).go(["base"])
+    assert not member.folder.predictions("base", "test", "toy").exists()
+
+
 def test_a_stage_that_lacks_the_adapter_says_which_makes_it(model: Path, tmp_path: Path) -> None:
     (member,) = group(model, tmp_path / "run")
     Stages(member, data_dir=None, reporter=QUIET).go(["data"])
