@@ -24,8 +24,8 @@ from candor.predictions.endpoint.reply import Reply
 from candor.predictions.file import Header, read_prediction, write_predictions
 from candor.progress import Bar, Reporter
 from candor.prompts import templates
-from candor.recipe.data import TableForm
 from candor.prompts.control import disarm_unseen
+from candor.recipe.data import TableForm
 from candor.recipe.engine import Prices
 from candor.types import Example, Prediction
 
