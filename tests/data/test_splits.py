@@ -64,7 +64,9 @@ def ids(splits: Splits) -> dict[str, dict[str, list[str]]]:
 
 
 @files_allowed
-@given(one=rows(), two=rows(), asked=st.tuples(*[counts] * 6), seed=st.integers(0, 5), shuffle=st.randoms())
+@given(
+    one=rows(), two=rows(), asked=st.tuples(*[counts] * (2 * len(SPLITS))), seed=st.integers(0, 5), shuffle=st.randoms()
+)
 def test_splits_are_disjoint_deterministic_and_order_free(
     tmp_path: Path,
     one: list[dict[str, str]],
@@ -146,11 +148,24 @@ def test_shrinking_takes_from_the_test_set_first(tmp_path: Path) -> None:
     write_rows(tmp_path / "one.jsonl", plain(7, "FAIL"))
     asked = {split: {"one": {"FAIL": 4}} for split in SPLITS}
     splits = make_splits(config(**asked), data_dir=tmp_path)
-    assert [len(sources["one"]) for _, sources in splits.items()] == [4, 3, 0]
+    assert [len(sources["one"]) for _, sources in splits.items()] == [4, 3, 0, 0]
     assert splits.notes["shortages"] == [
         {"split": "validation", "source": "one", "label": "FAIL", "asked": 4, "taken": 3, "available": 7},
         {"split": "test", "source": "one", "label": "FAIL", "asked": 4, "taken": 0, "available": 7},
+        {"split": "calibration", "source": "one", "label": "FAIL", "asked": 4, "taken": 0, "available": 7},
     ]
+
+
+def test_a_calibration_split_takes_what_is_left_and_moves_no_other(tmp_path: Path) -> None:
+    made = [row | {"group": f"g{n // 3}"} for n, row in enumerate(plain(300) + plain(90, "FAIL", start=300))]
+    write_rows(tmp_path / "one.jsonl", made)
+    asked = {"train": {"one": {"PASS": 30, "FAIL": 30}}, "validation": {"one": 20}, "test": {"one": {"PASS": 40}}}
+    without = make_splits(config(**asked), data_dir=tmp_path)
+    splits = make_splits(config(**asked, calibration={"one": {"PASS": 50, "FAIL": 9}}), data_dir=tmp_path)
+    assert ids(splits) | {"calibration": {}} == ids(without)
+    assert Counter(example.label for example in splits.calibration["one"]) == {Label.PASS: 50, Label.FAIL: 9}
+    elsewhere = {e.group for _, sources in without.items() for e in sources.get("one", [])}
+    assert not elsewhere & {example.group for example in splits.calibration["one"]}
 
 
 def test_claims_of_two_sources_meet_in_one_split(tmp_path: Path) -> None:

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from toy import save_toy_model, toy_recipe
 
+from candor.data.examples import read_examples
 from candor.errors import RunError
 from candor.files import read_json, write_json
 from candor.progress import Reporter
@@ -108,3 +109,25 @@ def test_a_stage_that_lacks_the_adapter_says_which_makes_it(model: Path, tmp_pat
         Stages(member, data_dir=None, reporter=QUIET).go(["trained"])
     with member.folder.working(), pytest.raises(RunError, match="another process"):
         Stages(member, data_dir=None, reporter=QUIET).go()
+
+
+def test_a_calibration_split_is_made_and_answered_once(model: Path, tmp_path: Path, asked: list[int]) -> None:
+    (member,) = group(model, tmp_path, "data.calibration={toy: 5}")
+    Stages(member, data_dir=None, reporter=QUIET).go()
+    assert asked == [6, 6, 5]
+    calibration = {e.group for e in read_examples(member.folder.examples("calibration"))}
+    others = {
+        e.group for split in ("train", "validation", "test") for e in read_examples(member.folder.examples(split))
+    }
+    assert len(calibration) >= 1
+    assert not calibration & others
+    Stages(member, data_dir=None, reporter=QUIET).go()
+    assert asked == [6, 6, 5]
+
+
+def test_a_run_begun_before_there_was_a_calibration_split_goes_on(model: Path, tmp_path: Path) -> None:
+    (member,) = group(model, tmp_path)
+    Stages(member, data_dir=None, reporter=QUIET).go(["data"])
+    member.folder.examples("calibration").unlink()
+    Stages(member, data_dir=None, reporter=QUIET).go()
+    assert member.folder.predictions("base", "test", "toy").is_file()

@@ -1,4 +1,4 @@
-"""Train, validation and test sets that share no claim and no group, whatever the sources."""
+"""Train, validation, test and calibration sets that share no claim and no group, whatever the sources."""
 
 from __future__ import annotations
 
@@ -46,11 +46,12 @@ class Splits:
     train: Split
     validation: Split
     test: Split
+    calibration: Split
     notes: dict[str, Any] = field(default_factory=dict)
 
     def items(self) -> list[tuple[str, Split]]:
         """Name and examples of each split."""
-        return [("train", self.train), ("validation", self.validation), ("test", self.test)]
+        return [(split, getattr(self, split)) for split in SPLITS]
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +77,7 @@ def make_splits(config: DataConfig, *, data_dir: Path | None = None, progress: P
     Examples that share a normalised claim or a group, directly or over others and across sources, form a unit, and
     a unit feeds one split only. Units are taken in the order of a hash of seed, claim and id, so the same seed
     gives the same splits whatever the order of rows and files. Counts per label are drawn from as many units as
-    possible. Splits are filled in the order train, validation, test.
+    possible. Splits are filled in the order train, validation, test, calibration.
 
     Args:
         config: the ``data:`` section of a recipe.
@@ -92,7 +93,9 @@ def make_splits(config: DataConfig, *, data_dir: Path | None = None, progress: P
         name: int(config.requested(name) * _SANDBOX_MARGIN) + 50 for name in config.sources if config.requested(name)
     }
     if not sizes:
-        raise SplitError("the recipe asks for no examples; give counts under data.train, .validation or .test")
+        raise SplitError(
+            "the recipe asks for no examples; give counts under data.train, .validation, .test or .calibration"
+        )
     loaded = {}
     for name in sizes:
         say(f"loading {name}")

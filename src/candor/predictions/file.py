@@ -71,7 +71,7 @@ class Header:
         template: name of the prompt template.
         template_sha256: hash over every word of the template; files that differ here are not compared unasked.
         dataset: name of the dataset.
-        split: ``train``, ``validation`` or ``test``.
+        split: ``train``, ``validation``, ``test`` or ``calibration``.
         seed: of the run.
         created_by: candor's version.
         rendered_sha256: hash over the prompt in the form that the model was shown it, chat template, date and all;

@@ -12,8 +12,11 @@ from pydantic import BeforeValidator, Field, field_validator, model_validator
 from candor.config import FILE_NAME, Config
 from candor.types import LABELS, Label
 
-SPLITS = ("train", "validation", "test")
+SPLITS = ("train", "validation", "test", "calibration")
 """The order in which splits are filled; when labels run short the last one shrinks first."""
+
+ANSWERED = SPLITS[1:]
+"""Splits that both models answer."""
 
 OnBadRow: TypeAlias = Literal["error", "skip"]
 NaEvidence: TypeAlias = Literal["none", "random", "retrieved"]
@@ -206,8 +209,9 @@ class DataConfig(Config):
     Attributes:
         seed: decides which examples go where; the same seed and files give the same splits.
         sources: by name; the name becomes the examples' ``dataset``.
-        train, validation, test: for each source the number of examples, per label or as they come.
-        on_shortage: ``error``, or ``shrink``: take what there is; test gives way first, then validation.
+        train, validation, test, calibration: for each source the number of examples, per label or as they come.
+            Checkpoints are chosen on validation, the abstention threshold on calibration.
+        on_shortage: ``error``, or ``shrink``: take what there is; calibration gives way first, then test.
         on_bad_row: ``error``, or ``skip``: leave the row out, count and list it.
     """
 
@@ -216,6 +220,7 @@ class DataConfig(Config):
     train: dict[str, Counts] = Field(default_factory=dict)
     validation: dict[str, Counts] = Field(default_factory=dict)
     test: dict[str, Counts] = Field(default_factory=dict)
+    calibration: dict[str, Counts] = Field(default_factory=dict)
     on_shortage: Literal["error", "shrink"] = "error"
     on_bad_row: OnBadRow = "error"
 

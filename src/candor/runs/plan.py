@@ -18,6 +18,7 @@ from candor.engines.pretrained import load_tokenizer
 from candor.prompts.answers import CONFIDENCES
 from candor.prompts.encoding import prompt_length
 from candor.prompts.grammar import AnswerGrammar, answer_grammar
+from candor.recipe.data import ANSWERED
 from candor.recipe.engine import Prices
 from candor.recipe.objective import SampledExpected
 from candor.recipe.recipe import Recipe, dump, resolve_arms
@@ -74,7 +75,7 @@ class RunPlan:
         steps: of its training.
         step: least and most that one training step takes, on average.
         training: all steps.
-        answers: of one model on validation and test.
+        answers: of one model on every split that is not trained on.
         models: so many models answer, over all seeds; arms with the same data share the base model's answers.
         checkpoints: states saved.
     """
@@ -130,7 +131,7 @@ def _plan(
     prompt = _mean_prompt(recipe, lengths["train"])
     steps = train.steps if "train" in recipe.stages else 0
     short = min(map(len, grammar.answers))
-    asked = [length for split in ("validation", "test") for found in lengths[split].values() for length in found]
+    asked = [length for split in ANSWERED for found in lengths[split].values() for length in found]
     chosen_on = [length for source in recipe.trained_on() for length in lengths["validation"].get(source, [])]
     validations = steps // train.validate_every if train.validate_every else 0
 

@@ -23,6 +23,7 @@ from candor.predictions.local import predict
 from candor.predictions.validation import validation_score
 from candor.progress import Reporter
 from candor.prompts.encoding import rendered_sha256
+from candor.recipe.data import ANSWERED
 from candor.recipe.recipe import dump
 from candor.report.page import report_run
 from candor.run_folder import SideName
@@ -197,7 +198,7 @@ class Stages:
         self._predict("trained")
 
     def _predict(self, side: SideName) -> None:
-        for split in ("validation", "test"):
+        for split in ANSWERED:
             for source, examples in self._examples(split).items():
                 path = self._folder.predictions(side, split, source)
                 if path.is_file() or not examples:
@@ -246,6 +247,8 @@ class Stages:
 
     def _examples(self, split: str) -> dict[str, list[Example]]:
         groups: dict[str, list[Example]] = {source: [] for source in self._recipe.data.counts(split)}
+        if not groups:  # a run of an earlier version has no file for a split that its recipe cannot ask for
+            return {}
         for example in read_examples(self._folder.examples(split)):
             groups[example.dataset].append(example)
         return groups
