@@ -9,7 +9,7 @@ import pytest
 from scipy import stats
 
 from candor.comparison.validation_fits import threshold_side
-from candor.metrics.threshold import LEAST_VALID_MASS, SAME, accepts, choose_threshold, risk_bound
+from candor.metrics.threshold import LEAST_VALID_MASS, SAME, accepts, choose_threshold, one_per_group, risk_bound
 from candor.metrics.views import View, stated_view
 from candor.types import NO_LABEL, Label, Prediction, Validity
 from candor.verifier.abstention import Abstention
@@ -61,9 +61,12 @@ def test_levels_with_too_few_answers_are_passed_over() -> None:
 @pytest.mark.parametrize(
     ("view", "reason"),
     [
-        (answers((0.9, 28, 0), missing=50), "needs at least 29 validation answers with a confidence, there are 28"),
+        (
+            answers((0.9, 28, 0), missing=50),
+            "needs at least 29 answers of different groups, each with a confidence; there are 28",
+        ),
         (answers((0.9, 20, 20)), "the surest answers that could show a risk of at most 0.1 do not"),
-        (answers(missing=3), "needs at least 29 validation answers with a confidence, there are 0"),
+        (answers(missing=3), "needs at least 29 answers of different groups, each with a confidence; there are 0"),
     ],
 )
 def test_no_threshold_has_a_reason(view: View, reason: str) -> None:
@@ -130,3 +133,56 @@ def test_the_rule_at_its_edges() -> None:
     assert accepts(0.0, [0.0, math.nan]).tolist() == [True, False]
     assert accepts(0.5, [0.5 - SAME / 2, 0.5 - 2 * SAME]).tolist() == [True, False]
     assert accepts(0.5, 0.5, LEAST_VALID_MASS).tolist() is True
+
+
+def test_one_answer_of_each_group_counts() -> None:
+    """Thirty groups of ten equal answers show what thirty answers show, and no more."""
+    view = answers((0.9, 300, 0))
+    grouped = View(view.gold_N, view.label_N, view.confidence_N, np.repeat(np.arange(30), 10))
+    choice = choose_threshold(grouped, risk=0.1, confidence=0.95)
+    assert (choice.threshold, choice.n, choice.accepted) == (0.9, 30, 30)
+    assert choice.bound == risk_bound(0, 30, 0.95)
+    one_group = View(view.gold_N, view.label_N, view.confidence_N, np.zeros(300, dtype=np.int64))
+    nothing = choose_threshold(one_group, risk=0.1, confidence=0.95)
+    assert (nothing.threshold, nothing.n) == (None, 1)
+    assert nothing.reason == "needs at least 29 answers of different groups, each with a confidence; there are 1"
+
+
+def test_every_answer_of_a_group_may_be_the_one_that_counts() -> None:
+    groups = np.tile(np.arange(200), 3)  # a group's answers stand 200 apart
+    picked_G = one_per_group(groups)
+    assert sorted(groups[picked_G]) == list(range(200))
+    assert (picked_G == one_per_group(groups)).all()
+    # Each third holds about a third of those picked; at 200 draws, 20 is three standard errors.
+    assert np.bincount(picked_G // 200, minlength=3) == pytest.approx(200 / 3, abs=20)
+    assert one_per_group(np.zeros(0, dtype=np.int64)).size == 0
+
+
+def test_weights_choose_what_counts() -> None:
+    """Two kinds of claims at the same confidence, right and wrong; weights say which kind will come."""
+    view = answers((0.9, 200, 100))
+    right_kind = np.where(view.correct, 1.0, 0.0)
+    choice = choose_threshold(view, risk=0.1, confidence=0.95, weight_N=right_kind)
+    assert (choice.threshold, choice.n, choice.errors) == (0.9, 200, 0)
+    assert choose_threshold(view, risk=0.1, confidence=0.95, weight_N=1 - right_kind).threshold is None
+    # Weights count by their ratios alone.
+    mixed = np.where(view.correct, 1.0, 0.05)
+    assert choose_threshold(view, risk=0.1, confidence=0.95, weight_N=mixed) == choose_threshold(
+        view, risk=0.1, confidence=0.95, weight_N=7 * mixed
+    )
+
+
+def test_even_weights_keep_every_answer() -> None:
+    view = answers((0.9, 60, 0), (0.8, 58, 2), (0.7, 20, 40))
+    even = choose_threshold(view, risk=0.1, confidence=0.95, weight_N=np.full(180, 0.25))
+    assert even == choose_threshold(view, risk=0.1, confidence=0.95)
+
+
+def test_weights_that_leave_too_little_say_so() -> None:
+    view = answers((0.9, 300, 0))
+    few = np.where(np.arange(300) < 5, 1.0, 0.0)
+    choice = choose_threshold(view, risk=0.1, confidence=0.95, weight_N=few)
+    assert (choice.threshold, choice.n) == (None, 5)
+    assert (
+        choice.reason == "needs at least 29 answers that are left after weighting, each with a confidence; there are 5"
+    )

@@ -21,14 +21,17 @@ LEAST_VALID_MASS: Final = 0.5
 SAME: Final = 1e-12
 """Confidences at the threshold are accepted, whatever the last bit of their float."""
 
+_PICK_SEED: Final = 0
+"""Which answer of a group counts, and which answers a weighting keeps, must not depend on how they came out."""
+
 
 @dataclass(frozen=True, slots=True)
 class Choice:
-    """A threshold chosen on validation answers.
+    """A threshold chosen on answers with gold labels.
 
     Attributes:
         threshold: accept answers at least this confident; ``None`` where no threshold carries the guarantee.
-        n: validation answers.
+        n: answers that it was chosen on, each of another group.
         accepted: how many of them the threshold accepts.
         errors: how many of the accepted are wrong.
         bound: upper bound on the risk, at most the risk asked for; ``None`` without threshold.
@@ -80,27 +83,49 @@ def risk_bound(errors: int, accepted: int, confidence: float) -> float:
     return float(stats.beta.ppf(confidence, errors + 1, accepted - errors))
 
 
-def choose_threshold(validation: View, *, risk: float, confidence: float) -> Choice:
+def one_per_group(group_N: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Positions [G] of one answer of each group, in rising order: drawn evenly, and the same at every call.
+
+    >>> one_per_group(np.array([4, 4, 9])).size
+    2
+    """
+    order_N = np.random.default_rng(_PICK_SEED).permutation(group_N.size)
+    _, first_G = np.unique(group_N[order_N], return_index=True)
+    return np.sort(order_N[first_G])
+
+
+def choose_threshold(
+    answers: View, *, risk: float, confidence: float, weight_N: NDArray[np.float64] | None = None
+) -> Choice:
     """Return the lowest confidence at which the error rate among accepted answers is at most ``risk``.
 
     Thresholds are tested from the highest down, each with an exact binomial test at the full level, until the first
     that fails (fixed-sequence testing, Angelopoulos et al. 2021, "Learn then test"); so the guarantee holds with
-    probability ``confidence`` over draws of validation answers although many thresholds are looked at. Thresholds that
+    probability ``confidence`` over draws of ``answers`` although many thresholds are looked at. Thresholds that
     accept too few answers to pass even without an error are not tested; that depends on no outcome.
 
+    Answers of a group are not independent, and the binomial test needs answers that are, so one of each group counts,
+    drawn whatever its outcome: the error rate is that of an answer drawn from a group drawn at random.
+
     Args:
-        validation: answers like those that will come; independent of those that the threshold is judged on.
+        answers: answers like those that will come, with gold labels. What is judged must not have been chosen on them:
+            neither the model's checkpoint nor anything else about it.
         risk: highest error rate, in (0, 1).
         confidence: in (0, 1).
+        weight_N: how much likelier each answer's claim is among those that will come than among these, up to a factor;
+            at least 0, finite, one of them positive. An answer is kept with probability weight / largest weight, so
+            that those kept are a sample of what will come (Park et al. 2022, "PAC prediction sets under covariate
+            shift"). The guarantee is for claims that differ as the weights say and in nothing else.
     """
-    used = validation.take(accepts(0.0, validation.confidence_N, validation.valid_mass_N))
+    independent = answers.take(_sample(answers.group_N, weight_N))
+    used = independent.take(accepts(0.0, independent.confidence_N, independent.valid_mass_N))
     levels, level_N = np.unique(-used.confidence_N, return_inverse=True)
     # A threshold accepts all levels up to the last that counts as the same, as in `accepts`.
     last_L = np.searchsorted(levels, levels + SAME, side="right") - 1
     accepted_L = np.cumsum(np.bincount(level_N, minlength=levels.size))[last_L]
     errors_L = np.cumsum(np.bincount(level_N, weights=~used.correct, minlength=levels.size)).astype(np.int64)[last_L]
     fewest = math.log(1 - confidence) / math.log(1 - risk)
-    total = validation.gold_N.size
+    total = independent.gold_N.size
     best: Choice | None = None
     for level, accepted, errors in zip(levels.tolist(), accepted_L.tolist(), errors_L.tolist(), strict=True):
         if accepted < fewest:
@@ -112,9 +137,20 @@ def choose_threshold(validation: View, *, risk: float, confidence: float) -> Cho
     if best is not None:
         return best
     needed = math.ceil(fewest)
+    kind = "answers of different groups" if weight_N is None else "answers that are left after weighting"
     reason = (
-        f"needs at least {needed} validation answers with a confidence, there are {used.gold_N.size}"
+        f"needs at least {needed} {kind}, each with a confidence; there are {used.gold_N.size}"
         if used.gold_N.size < needed
         else f"the surest answers that could show a risk of at most {risk:g} do not"
     )
     return Choice(None, total, 0, 0, None, reason)
+
+
+def _sample(group_N: NDArray[np.int64], weight_N: NDArray[np.float64] | None) -> NDArray[np.int64]:
+    """Positions of the answers that count: one of each group, and of these as many as their weights say."""
+    picked_G = one_per_group(group_N)
+    if weight_N is None or not picked_G.size:
+        return picked_G
+    chance_G = weight_N[picked_G] / weight_N[picked_G].max()
+    kept_G = np.random.default_rng([_PICK_SEED, 1]).random(picked_G.size) < chance_G
+    return picked_G[kept_G]
