@@ -1,4 +1,4 @@
-"""Recalibration and the abstention threshold: what validation answers allow."""
+"""Recalibration: what validation answers allow."""
 
 from __future__ import annotations
 
@@ -7,13 +7,12 @@ import math
 import numpy as np
 import pytest
 from made_view import make_view
-from scipy import special, stats
+from scipy import special
 from sklearn.isotonic import IsotonicRegression
 from sklearn.linear_model import LogisticRegression
 
-from candor.comparison.validation_fits import recalibration_rows, threshold_side
+from candor.comparison.validation_fits import recalibration_rows
 from candor.metrics.recalibration import fit_recalibration
-from candor.metrics.threshold import choose_threshold, risk_bound
 from candor.metrics.views import View
 
 
@@ -80,53 +79,3 @@ def test_too_few_validation_answers_fit_nothing() -> None:
     for row in rows[1:]:
         assert row["reason"] is not None
         assert "needs 20 right" in row["reason"]
-
-
-def test_bound_against_scipy() -> None:
-    for errors, accepted in ((0, 10), (3, 40), (7, 8)):
-        interval = stats.binomtest(errors, accepted, alternative="less").proportion_ci(0.95, "exact")
-        assert risk_bound(errors, accepted, 0.95) == pytest.approx(interval.high, rel=0, abs=1e-12)
-    assert risk_bound(5, 5, 0.95) == 1.0
-
-
-def test_threshold_is_the_lowest_before_the_first_failure() -> None:
-    """100 right answers at .9, 100 at .8 with one error, 100 at .7 of which half are wrong."""
-    confidence = np.repeat([0.9, 0.8, 0.7], 100)
-    right = np.concatenate([np.ones(100), np.arange(100) > 0, np.arange(100) >= 50])
-    view = View(np.zeros(300, int), np.where(right, 0, 1), confidence, np.arange(300))
-    choice = choose_threshold(view, risk=0.05, confidence=0.95)
-    assert (choice.threshold, choice.accepted, choice.errors) == (0.8, 200, 1)
-    assert choice.bound == pytest.approx(risk_bound(1, 200, 0.95))
-    side = threshold_side(view, view, risk=0.05, confidence=0.95)
-    assert side["coverage"]["value"] == pytest.approx(2 / 3)
-    assert side["risk"]["value"] == pytest.approx(1 / 200)
-
-
-def test_few_sure_answers_do_not_stop_the_search() -> None:
-    """Five answers at the top can show nothing; the next hundred can."""
-    view = View(np.zeros(105, int), np.zeros(105, int), np.repeat([1.0, 0.9], [5, 100]), np.arange(105))
-    assert choose_threshold(view, risk=0.05, confidence=0.95).threshold == 0.9
-
-
-def test_no_threshold_gives_a_reason() -> None:
-    assert "at least 59" in str(choose_threshold(make_view(1, rows=30), risk=0.05, confidence=0.95).reason)
-    bad = choose_threshold(make_view(1, rows=300, skill=0.1), risk=0.05, confidence=0.95)
-    assert bad.threshold is None
-    assert bad.reason is not None
-    side = threshold_side(make_view(1), make_view(1, rows=30), risk=0.05, confidence=0.95)
-    assert side["coverage"]["value"] is None
-
-
-def test_guarantee_holds_over_draws() -> None:
-    """Risk above the limit in at most 5 % of the draws, up to noise: 400 draws, true risk known by confidence."""
-    levels = np.linspace(0.6, 0.99, 10)
-    broken = 0
-    for seed in range(400):
-        draw = np.random.default_rng(seed)
-        confidence = draw.choice(levels, 300)
-        right = draw.random(300) < confidence
-        view = View(np.zeros(300, int), np.where(right, 0, 1), confidence, np.arange(300))
-        threshold = choose_threshold(view, risk=0.10, confidence=0.95).threshold
-        if threshold is not None:
-            broken += 1 - levels[levels >= threshold - 1e-12].mean() > 0.10
-    assert broken <= 32

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from candor.comparison.validation_fits import threshold_side
+from candor.comparison.threshold import threshold_side
 from candor.metrics.threshold import LEAST_VALID_MASS, SAME, accepts, choose_threshold, one_per_group, risk_bound
 from candor.metrics.views import View, stated_view
 from candor.types import NO_LABEL, Label, Prediction, Validity
@@ -100,8 +100,9 @@ def test_what_is_chosen_counts_what_is_accepted(rows: list[Prediction]) -> None:
 
 def test_coverage_reported_is_coverage_served(rows: list[Prediction]) -> None:
     view = stated_view(rows)
-    side = threshold_side(view, view, risk=0.05, confidence=0.9)
-    rule = Abstention(0.05, 0.9, ("toy",), choose_threshold(view, risk=0.05, confidence=0.9))
+    choice = choose_threshold(view, risk=0.05, confidence=0.9)
+    side = threshold_side(view, choice)
+    rule = Abstention(0.05, 0.9, ("toy",), choice)
     served = [r.confidence is not None and rule.accepts(r.confidence, r.valid_mass) for r in rows]
     assert side["coverage"]["value"] == np.mean(served) == 100 / len(rows)
     assert side["risk"]["value"] == 0.0

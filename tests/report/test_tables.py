@@ -97,6 +97,14 @@ def test_recalibration_and_threshold_are_tables_only_where_there_was_a_validatio
     assert threshold is not None
     assert [cell.text for cell in row(threshold, "trained").cells] == ["0.83", "47.0", "6.0"]
     assert row(threshold, "base").cells[0].text == "none reaches it"
+    assert threshold.caption.endswith("chosen on each dataset's validation answers.")
+    items[0]["threshold"] |= {"sources": ["revision", "climate"], "split": "calibration"}
+    elsewhere = tables.threshold_table(items[:1])
+    assert elsewhere is not None
+    assert elsewhere.caption.endswith(
+        "chosen on calibration answers of revision, climate. It holds for claims like those and for no others."
+    )
+    assert elsewhere.groups[0].title == "wiki (trained on): the threshold promises nothing here"
     for item in items:
         item |= {"recalibration": [], "threshold": None}
     assert tables.recalibration_table(items) is None

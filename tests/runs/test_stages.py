@@ -131,3 +131,14 @@ def test_a_run_begun_before_there_was_a_calibration_split_goes_on(model: Path, t
     member.folder.examples("calibration").unlink()
     Stages(member, data_dir=None, reporter=QUIET).go()
     assert member.folder.predictions("base", "test", "toy").is_file()
+
+
+@pytest.mark.parametrize(("calibration", "warned"), [("{}", True), ("{toy: 5}", False)])
+def test_a_run_that_will_have_no_threshold_says_so_at_once(
+    calibration: str, warned: bool, model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    said: list[str] = []
+    monkeypatch.setattr(Reporter, "warn", lambda self, words: said.append(words))
+    (member,) = group(model, tmp_path, "train.validate_every=2", f"data.calibration={calibration}")
+    Stages(member, data_dir=None, reporter=QUIET).go(["data"])
+    assert any("give counts under data.calibration" in words for words in said) == warned

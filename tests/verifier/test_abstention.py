@@ -21,6 +21,25 @@ ANSWER = Prediction("1", "wiki", "g", "C", (), Label.NA, "", Label.NA, 0.9, Vali
 HEADER = Header("m", "verdict", "ab" * 32, "wiki", "validation", 0)
 
 
+def test_what_an_earlier_version_wrote_accepts_nothing() -> None:
+    old = {"risk": 0.1, "confidence": 0.9, "sources": ["wiki"], "choice": RULE.as_json()["choice"]}
+    rule = Abstention.from_json(old)
+    assert (rule.choice.threshold, rule.split) == (None, "validation")
+    assert "export the run again" in rule.promise
+    assert not rule.accepts(1.0, 1.0)
+
+
+def test_the_promise_names_its_claims_and_its_end() -> None:
+    assert RULE.promise == (
+        "Answers with a confidence of 0.80 or more are accepted. With 0.9 certainty at most 0.1 of those accepted are "
+        "wrong, on claims like the calibration examples of wiki, climate (100 of them, one of each group). On other "
+        "claims nothing is promised."
+    )
+    weighted = replace(RULE, weighted_to=40, split="validation").promise
+    assert "claims like the 40 it was weighted to, as far as their differences from the validation examples" in weighted
+    assert RULE.as_json()["promise"] == RULE.promise
+
+
 def test_a_rule_survives_json() -> None:
     assert Abstention.from_json(json.loads(json.dumps(RULE.as_json()))) == RULE
 
@@ -54,7 +73,7 @@ def run(folder: Path, **confidences: list[float]) -> Path:
     """A run with validation answers, all of them right."""
     for source, values in confidences.items():
         path = RunFolder(folder).predictions("trained", "validation", source)
-        rows = [replace(ANSWER, id=str(n), group=str(n), confidence=value) for n, value in enumerate(values)]
+        rows = [replace(ANSWER, id=str(n), group=f"{source}-{n}", confidence=value) for n, value in enumerate(values)]
         write_predictions(path, HEADER, rows)
     return folder
 
@@ -67,7 +86,7 @@ def test_it_is_chosen_on_what_was_trained_on_unless_told(tmp_path: Path) -> None
     assert (rule.risk, rule.confidence) == (0.1, 0.9)
     both = choose_abstention(folder, recipe("evaluation.threshold_risk=0.2"), sources=["climate", "wiki"])
     assert both is not None
-    assert (both.sources, both.choice.threshold, both.choice.n, both.risk) == (("climate", "wiki"), 0.7, 80, 0.2)
+    assert (both.sources, both.choice.threshold, both.choice.n, both.risk) == (("wiki", "climate"), 0.7, 80, 0.2)
     json.dumps(both.as_json())
 
 
@@ -77,7 +96,7 @@ def test_a_risk_of_ones_own_comes_before_the_recipes(tmp_path: Path) -> None:
     assert rule.risk == 0.01
     assert rule.choice.threshold is None
     assert rule.choice.reason is not None
-    assert rule.choice.reason.startswith("needs at least 230 validation answers")
+    assert rule.choice.reason.startswith("needs at least 230 answers of different groups")
 
 
 def test_a_run_without_validation_answers_has_no_rule(tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection
+from dataclasses import replace
 from pathlib import Path
 from typing import Final
 
@@ -11,7 +12,8 @@ from candor.comparison.candor_rules import CANDOR
 from candor.comparison.pairing import load_side, match_sides
 from candor.comparison.stages import Both, Draws, Fits
 from candor.comparison.study_rules import STUDY
-from candor.comparison.validation_fits import fit_validation, validation_views
+from candor.comparison.threshold import ThresholdAnswers, fit_threshold, load_threshold_answers
+from candor.comparison.validation_fits import recalibration_rows, validation_view
 from candor.errors import PredictionError
 from candor.metrics import schema
 from candor.metrics.bootstrap import LEVEL, RESAMPLES
@@ -26,6 +28,7 @@ def compare_files(
     *,
     paper_conventions: bool = False,
     validation: tuple[Path | str, Path | str] | None = None,
+    threshold_answers: ThresholdAnswers | None = None,
     allow: Collection[str] = (),
     dataset: str | None = None,
     role: schema.Role | None = None,
@@ -40,7 +43,9 @@ def compare_files(
         base: the base model's answers.
         trained: the trained model's answers to the same examples.
         paper_conventions: drop, pair and test as the study did, to reproduce its printed digits.
-        validation: both models' answers to the validation split, base first: for recalibration and threshold.
+        validation: both models' answers to the validation split, base first: for recalibration, and for the
+            threshold unless ``threshold_answers`` is given.
+        threshold_answers: both models' answers that the threshold is chosen on.
         allow: in what the files may differ all the same: ``prompt``, ``ids``, ``gold``.
         dataset: its name; as in the files' headers if not given.
         role: whether the trained model was trained on this dataset.
@@ -60,7 +65,7 @@ def compare_files(
             f"resamples is {resamples}, risk {risk}, risk_confidence {risk_confidence}: "
             "needs at least 1 resample, and shares strictly between 0 and 1"
         )
-    if paper_conventions and validation is not None:
+    if paper_conventions and (validation is not None or threshold_answers is not None):
         raise PredictionError("the study's conventions use no validation answers; leave out one of the two")
     rules = STUDY if paper_conventions else CANDOR
     draws = Draws(resamples, seed)
@@ -72,7 +77,13 @@ def compare_files(
     significance = rules.tests(views, figures)
     fits = Fits()
     if validation is not None:
-        fits = fit_validation(views, validation_views(validation, sides), draws, risk=risk, confidence=risk_confidence)
+        base_validation = validation_view(validation[0], sides.base)
+        rows = recalibration_rows(*views.paired, base_validation, resamples=draws.resamples, seed=draws.seed)
+        threshold_answers = threshold_answers or load_threshold_answers([validation])
+        fits = Fits(recalibration=rows)
+    if threshold_answers is not None:
+        threshold = fit_threshold(views, sides, threshold_answers, risk=risk, confidence=risk_confidence)
+        fits = replace(fits, threshold=threshold)
     recorded = sides.base.header["dataset"] or sides.trained.header["dataset"]
     return assemble(
         rules,

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from candor.comparison.compare import compare_files
 from candor.comparison.results import run_results
+from candor.comparison.threshold import ThresholdAnswers, load_threshold_answers, threshold_sources
 from candor.errors import PredictionError
 from candor.files import read_json
 from candor.metrics import schema
@@ -21,8 +22,9 @@ def compare_run(folder: Path) -> schema.RunResults:
     """
     run = RunFolder(folder)
     recipe = load_run_recipe(run.recipe)
+    threshold = _threshold_answers(run, recipe)
     comparisons = [
-        _compare(run, recipe, source)
+        _compare(run, recipe, source, threshold)
         for source in recipe.data.test
         if run.predictions("base", "test", source).is_file()
     ]
@@ -60,7 +62,18 @@ def _against(run: RunFolder, recipe: Recipe) -> dict[str, list[str]]:
     }
 
 
-def _compare(run: RunFolder, recipe: Recipe, source: str) -> schema.Comparison:
+def _threshold_answers(run: RunFolder, recipe: Recipe) -> ThresholdAnswers | None:
+    """The answers that the run's threshold is chosen on: one threshold, the verifier's, for every test set."""
+    used = threshold_sources(run, recipe)
+    if used is None:
+        return None
+    files = [
+        (run.predictions("base", used.split, name), run.predictions("trained", used.split, name)) for name in used.names
+    ]
+    return load_threshold_answers(files, split=used.split, refused=used.refused)
+
+
+def _compare(run: RunFolder, recipe: Recipe, source: str, threshold: ThresholdAnswers | None) -> schema.Comparison:
     validation = (
         run.predictions("base", "validation", source),
         run.predictions("trained", "validation", source),
@@ -69,6 +82,7 @@ def _compare(run: RunFolder, recipe: Recipe, source: str) -> schema.Comparison:
         run.predictions("base", "test", source),
         run.predictions("trained", "test", source),
         validation=validation if all(path.is_file() for path in validation) else None,
+        threshold_answers=threshold,
         dataset=source,
         role="in_domain" if source in recipe.trained_on() else "out_of_domain",
         risk=recipe.evaluation.threshold_risk,

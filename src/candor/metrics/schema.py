@@ -7,7 +7,7 @@ written. ``docs/results.md`` says what each figure means.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Final, Literal
+from typing import Any, Final, Literal, NotRequired
 
 from typing_extensions import TypedDict
 
@@ -153,7 +153,10 @@ class Recalibration(TypedDict):
 
 
 class ThresholdSide(TypedDict):
-    """The abstention threshold of one model; ``bound`` is the upper bound on the risk that selected it."""
+    """The abstention threshold of one model; ``bound`` is the upper bound on the risk that selected it.
+
+    ``validation_n``, ``_accepted`` and ``_errors`` count the answers that it was chosen on, one of each group.
+    """
 
     threshold: float | None
     validation_n: int
@@ -166,12 +169,18 @@ class ThresholdSide(TypedDict):
 
 
 class Threshold(TypedDict):
-    """Accept answers at least this confident, and the error stays at most ``risk`` with ``confidence``."""
+    """Accept answers at least this confident, and the error stays at most ``risk`` with ``confidence``.
+
+    That holds for claims like those of ``sources``, on whose answers in ``split`` it was chosen, all together.
+    """
 
     risk: float
     confidence: float
     base: ThresholdSide
     trained: ThresholdSide
+    sources: NotRequired[list[str]]
+    split: NotRequired[str | None]
+    notes: NotRequired[list[str]]
 
 
 class Comparison(TypedDict):

@@ -91,7 +91,8 @@ def one_per_group(group_N: NDArray[np.int64]) -> NDArray[np.int64]:
     """
     order_N = np.random.default_rng(_PICK_SEED).permutation(group_N.size)
     _, first_G = np.unique(group_N[order_N], return_index=True)
-    return np.sort(order_N[first_G])
+    picked_G: NDArray[np.int64] = np.sort(order_N[first_G])
+    return picked_G
 
 
 def choose_threshold(
@@ -152,5 +153,5 @@ def _sample(group_N: NDArray[np.int64], weight_N: NDArray[np.float64] | None) ->
     if weight_N is None or not picked_G.size:
         return picked_G
     chance_G = weight_N[picked_G] / weight_N[picked_G].max()
-    kept_G = np.random.default_rng([_PICK_SEED, 1]).random(picked_G.size) < chance_G
-    return picked_G[kept_G]
+    kept_K: NDArray[np.int64] = picked_G[np.random.default_rng([_PICK_SEED, 1]).random(picked_G.size) < chance_G]
+    return kept_K

@@ -250,6 +250,10 @@ class DataConfig(Config):
         counts: dict[str, Counts] = getattr(self, split)
         return counts
 
+    def asks(self, split: str) -> bool:
+        """Whether a split asks for any examples."""
+        return any(_total(counts) for counts in self.counts(split).values())
+
     def requested(self, source: str) -> int:
         """How many examples of a source all splits ask for together."""
         return sum(_total(self.counts(split).get(source, 0)) for split in SPLITS)

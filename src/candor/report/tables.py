@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from candor.metrics.names import METRICS
+from candor.metrics.schema import Threshold
 from candor.report import wording
 from candor.report.arms import (
     Arm,
@@ -195,7 +196,7 @@ def recalibration_table(items: Sequence[Comparison]) -> Table | None:
 
 
 def threshold_table(items: Sequence[Comparison]) -> Table | None:
-    """The abstention threshold chosen on validation and what it does on the test rows."""
+    """The abstention threshold and what it does on the test rows of every dataset."""
     groups = []
     caption = ""
     for item in items:
@@ -204,7 +205,7 @@ def threshold_table(items: Sequence[Comparison]) -> Table | None:
             continue
         caption = (
             f"The lowest confidence at which at most {chosen['risk']:.0%} of the accepted answers are wrong, with "
-            f"{chosen['confidence']:.0%} confidence, chosen on validation answers."
+            f"{chosen['confidence']:.0%} confidence, chosen on {_chosen_on(chosen)}."
         )
         rows = []
         for side in SIDES:
@@ -213,9 +214,19 @@ def threshold_table(items: Sequence[Comparison]) -> Table | None:
             text = "none reaches it" if bound is None else f"{bound:.2f}"
             cells = (Cell(text), *(_figure_cell("accuracy", found[key]) for key in ("coverage", "risk")))
             rows.append(Row(side, cells))
-        groups.append(Group(dataset_title(item), tuple(rows)))
+        promised = item["dataset"] in chosen.get("sources", [item["dataset"]])
+        title = dataset_title(item) + ("" if promised else ": the threshold promises nothing here")
+        groups.append(Group(title, tuple(rows)))
     columns = ("Model", "Threshold", "Answers accepted, %", "Wrong among them, %")
     return Table("threshold", caption, columns, tuple(groups)) if groups else None
+
+
+def _chosen_on(chosen: Threshold) -> str:
+    """Which answers, and what they stand for."""
+    if "sources" not in chosen:  # results of an earlier version: each dataset's own validation answers
+        return "each dataset's validation answers"
+    sources = ", ".join(chosen["sources"])
+    return f"{chosen.get('split') or 'other'} answers of {sources}. It holds for claims like those and for no others"
 
 
 def confusion_tables(items: Sequence[Comparison]) -> list[Table]:

@@ -112,6 +112,11 @@ class Stages:
                 notes = read_json(self._twin.folder.manifest)["data"]
             else:
                 notes = self._make_data()
+            if self._recipe.train.validate_every and not self._recipe.data.asks("calibration"):
+                self._reporter.warn(
+                    "no threshold for accepting answers will be chosen: checkpoints are chosen on the validation "
+                    "answers (train.validate_every), and there are no others; give counts under data.calibration"
+                )
             write_json(
                 self._folder.manifest,
                 {

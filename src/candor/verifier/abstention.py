@@ -3,19 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
+from candor.comparison.threshold import choose_on, threshold_sources
 from candor.errors import RunError
-from candor.metrics.threshold import Choice, accepts, choose_threshold
+from candor.metrics.threshold import Choice, accepts
 from candor.metrics.views import stated_view
 from candor.predictions.file import read_predictions
 from candor.recipe.recipe import Recipe
 from candor.run_folder import RunFolder
-from candor.types import Prediction
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,15 +22,19 @@ class Abstention:
 
     Attributes:
         risk: highest error rate allowed among accepted answers.
-        confidence: probability, over draws of validation answers, with which the rule keeps to it.
-        sources: validation sets it was chosen on; the guarantee is for claims like theirs.
+        confidence: probability, over draws of the answers that it was chosen on, with which the rule keeps to it.
+        sources: datasets that it was chosen on, together; the guarantee is for claims like theirs.
         choice: the threshold on the stated confidence; none where no threshold carries the guarantee.
+        split: which of their examples it was chosen on: ``calibration`` or ``validation``.
+        weighted_to: so many unlabelled claims said how to weight these examples; 0 where they count as they are.
     """
 
     risk: float
     confidence: float
     sources: tuple[str, ...]
     choice: Choice
+    split: str = "calibration"
+    weighted_to: int = 0
 
     def accepts(self, confidence: float, valid_mass: float) -> bool:
         """Whether to take an answer; without a threshold that carries the guarantee, none.
@@ -43,50 +45,77 @@ class Abstention:
         """
         return bool(accepts(self.choice.threshold, confidence, valid_mass))
 
+    @property
+    def promise(self) -> str:
+        """What the rule promises, for which claims, and what it does not."""
+        data = f"{self.split} examples of {', '.join(self.sources)}"
+        if self.choice.threshold is None:
+            return f"No answer is accepted: {self.choice.reason} (risk {self.risk:g}; {self.choice.n} {data})."
+        claims = f"claims like the {data}"
+        if self.weighted_to:
+            claims = (
+                f"claims like the {self.weighted_to} it was weighted to, as far as their differences from the {data} "
+                "show in their traits"
+            )
+        return (
+            f"Answers with a confidence of {self.choice.threshold:.2f} or more are accepted. With {self.confidence:g} "
+            f"certainty at most {self.risk:g} of those accepted are wrong, on {claims} "
+            f"({self.choice.n} of them, one of each group). On other claims nothing is promised."
+        )
+
     def as_json(self) -> dict[str, Any]:
-        """As :meth:`from_json` reads it."""
-        return asdict(self)
+        """As :meth:`from_json` reads it, with the promise in words."""
+        return asdict(self) | {"promise": self.promise}
 
     @classmethod
     def from_json(cls, values: Mapping[str, Any]) -> Abstention:
-        """Read what :meth:`as_json` wrote."""
-        return cls(values["risk"], values["confidence"], tuple(values["sources"]), Choice(**values["choice"]))
+        """Read what :meth:`as_json` wrote.
+
+        What an earlier version wrote accepts nothing: it may have chosen the threshold on answers that had chosen the
+        checkpoint, or counted answers of one group as independent.
+        """
+        choice = Choice(**values["choice"])
+        if "split" not in values:
+            reason = "an earlier version chose the threshold on answers that may flatter it; export the run again"
+            choice = replace(choice, threshold=None, bound=None, accepted=0, errors=0, reason=reason)
+        return cls(
+            values["risk"],
+            values["confidence"],
+            tuple(values["sources"]),
+            choice,
+            values.get("split", "validation"),
+            values.get("weighted_to", 0),
+        )
 
 
 def choose_abstention(
     folder: Path, recipe: Recipe, *, risk: float | None = None, sources: Sequence[str] | None = None
 ) -> Abstention | None:
-    """Choose the threshold of a finished run on the trained model's validation answers.
+    """Choose the threshold of a finished run: that of its results, unless another risk or other sources are asked for.
 
     Args:
         folder: the run folder.
         recipe: its recipe.
         risk: highest error rate among accepted answers, in (0, 1); default: the recipe's ``threshold_risk``.
-        sources: validation sets to choose on, together; default: those that the run was trained on.
+        sources: datasets to choose on, together; default: all under ``data.calibration``, or without any the
+            validation sets of what the run was trained on.
 
     Returns:
-        The rule, or ``None`` where the run has no validation answers.
+        The rule, or ``None`` where the run has no answers to choose on.
 
     Raises:
-        RunError: a named validation set is not there, or the risk is out of range.
+        RunError: a named dataset has no such answers, or the risk is out of range.
     """
     if risk is not None and not 0 < risk < 1:
         raise RunError(f"risk: {risk:g} is not between 0 and 1; 0.1 means that one accepted answer in ten may be wrong")
     run = RunFolder(folder)
-    there = {source: run.predictions("trained", "validation", source) for source in recipe.data.validation}
-    there = {source: path for source, path in there.items() if path.is_file()}
-    missing = [source for source in sources or () if source not in there]
-    if missing:
-        raise RunError(
-            f"{folder}: no validation answers of {missing[0]!r}; there are: {', '.join(there) or 'none at all'}"
-        )
-    used = tuple(sources) if sources else tuple(source for source in there if source in recipe.trained_on())
-    if not used:
+    used = threshold_sources(run, recipe, sources)
+    if used is None:
         return None
-    rows: list[Prediction] = [row for source in used for row in read_predictions(there[source]).predictions]
     asked = recipe.evaluation.threshold_risk if risk is None else risk
     confidence = recipe.evaluation.threshold_confidence
-    choice = choose_threshold(stated_view(rows), risk=asked, confidence=confidence)
-    threshold = None if choice.threshold is None else float(np.float64(choice.threshold))
-    plain = Choice(threshold, choice.n, choice.accepted, choice.errors, choice.bound, choice.reason)
-    return Abstention(asked, confidence, used, plain)
+    rows = [
+        row for name in used.names for row in read_predictions(run.predictions("trained", used.split, name)).predictions
+    ]
+    choice = choose_on(stated_view(rows), risk=asked, confidence=confidence, refused=used.refused)
+    return Abstention(asked, confidence, used.names, choice, used.split)
