@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import importlib.util
 import math
+import sys
+from types import ModuleType
 
 import numpy as np
 import pytest
+from places import ROOT
 from scipy import stats
 
 from candor.comparison.threshold import threshold_side
@@ -187,3 +191,59 @@ def test_weights_that_leave_too_little_say_so() -> None:
     assert (
         choice.reason == "needs at least 29 answers that are left after weighting, each with a confidence; there are 5"
     )
+
+
+@pytest.fixture(scope="module")
+def simulation() -> ModuleType:
+    """The benchmark that draws answers and looks up the true error rate of what is accepted."""
+    spec = importlib.util.spec_from_file_location("threshold_simulation", ROOT / "benchmarks" / "threshold.py")
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[spec.name] = module
+    spec.loader.exec_module(module)
+    return module
+
+
+DRAWS = 250
+
+
+@pytest.mark.parametrize(
+    "setting",
+    [
+        "ties, the worst case",
+        "continuous, the worst case",
+        "continuous, error falls",
+        "continuous, surest are worst",
+        "groups of 2",
+        "groups of 5",
+        "groups of 10",
+        "5 checkpoints, answers apart",
+        "shift, true weights",
+        "shift, estimated weights",
+    ],
+)
+def test_the_promise_is_kept(setting: str, simulation: ModuleType) -> None:
+    assert simulation.SETTINGS[setting][0] == "mended"
+    _, broken = simulation.simulate(setting, DRAWS)
+    # At most one draw in ten; so many more would come of chance once in a thousand.
+    assert broken * DRAWS <= stats.binom.isf(0.001, DRAWS, 1 - simulation.CONFIDENCE)
+
+
+@pytest.mark.parametrize(
+    "setting",
+    [
+        "groups of 5 as if independent",
+        "groups of 10 as if independent",
+        "5 checkpoints, same answers",
+        "shift, no weights",
+    ],
+)
+def test_what_must_not_be_done_breaks_it(setting: str, simulation: ModuleType) -> None:
+    _, broken = simulation.simulate(setting, DRAWS)
+    assert broken * DRAWS > stats.binom.isf(0.001, DRAWS, 1 - simulation.CONFIDENCE)
+
+
+def test_weights_still_find_thresholds_under_a_shift(simulation: ModuleType) -> None:
+    chosen, _ = simulation.simulate("shift, estimated weights", DRAWS)
+    assert chosen > 0.1

@@ -16,7 +16,7 @@ from candor.verifier.card import METRICS, model_card
 
 RESULTS = read_json(Path(__file__).parents[1] / "data_files" / "results_run.json")
 CHOICE = {"threshold": 0.8, "n": 100, "accepted": 60, "errors": 2, "bound": 0.09, "reason": None}
-RULE = {"risk": 0.1, "confidence": 0.9, "sources": ["wiki", "books"], "choice": CHOICE}
+RULE = {"risk": 0.1, "confidence": 0.9, "sources": ["wiki", "books"], "split": "calibration", "choice": CHOICE}
 
 
 def recipe(**changes: Any) -> Recipe:
@@ -77,7 +77,8 @@ def test_when_to_take_an_answer() -> None:
     card = model_card(recipe(), None, about(abstention=RULE))
     assert (
         "Answers with a stated confidence of 0.80 or more can be accepted: at most 0.1 of them are wrong on claims "
-        "like those of wiki, books, with probability 0.9 (60 of 100 validation answers accepted, 2 of them wrong)."
+        "like the calibration examples of wiki, books, with probability 0.9 (60 of 100 answers accepted, one of each "
+        "group, 2 of them wrong). On other claims nothing is promised."
     ) in card
     none = RULE | {"choice": CHOICE | {"threshold": None, "reason": "too few"}}
     assert "those of wiki, books: too few. At that risk every" in model_card(recipe(), None, about(abstention=none))

@@ -60,6 +60,9 @@ def test_verdicts_are_those_of_the_run(kind: str, trained_run: Path, request: py
     ours = Verifier.load(folder, device="cpu")
     theirs = Verifier.load(trained_run, device="cpu")
     assert ours.abstention == theirs.abstention
+    assert ours.calibration is not None
+    assert theirs.calibration is not None
+    assert ours.calibration.traits_N_F == pytest.approx(theirs.calibration.traits_N_F, abs=1e-6)
     for mine, other in zip(ours.verify_batch(CLAIMS), theirs.verify_batch(CLAIMS), strict=True):
         assert (mine.label, mine.confidence, mine.accepted) == (other.label, other.confidence, other.accepted)
         assert mine.label_probs == pytest.approx(other.label_probs, abs=1e-4)

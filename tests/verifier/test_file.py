@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import time
+from copy import copy
 from pathlib import Path
 from typing import Any
 
@@ -225,3 +226,25 @@ def test_a_json_list_gives_the_same_as_its_lines(verifier: Verifier, tmp_path: P
     bad: list[str] = []
     verify_file(listed, tmp_path / "bad.out", verifier, batch_size=1, on_bad_row=bad.append)
     assert "a JSON list of rows was expected" in bad[0]
+
+
+def test_a_file_of_claims_is_compared_with_those_of_the_threshold(verifier: Verifier, tmp_path: Path) -> None:
+    claims = tmp_path / "claims.jsonl"
+    lines = [json.dumps({"claim": f"x = {n}", "evidence": ["y", "z"] * (1 + n % 4)}) for n in range(20)]
+    claims.write_text("\n".join([*lines, "{not json"]) + "\n", encoding="utf-8")
+    outcome = verify_file(claims, tmp_path / "out.jsonl", verifier, batch_size=8)
+    expected = verifier.resemblance([(f"x = {n}", ["y", "z"] * (1 + n % 4)) for n in range(20)])
+    assert outcome.resemblance == expected
+    assert (outcome.bad, expected.shifted) == (1, True)
+    knowing_nothing = copy(verifier)
+    knowing_nothing.calibration = None
+    assert verify_file(claims, tmp_path / "other.jsonl", knowing_nothing, batch_size=8).resemblance is None
+
+
+def test_the_command_warns_of_claims_from_elsewhere(trained_run: Path, tmp_path: Path) -> None:
+    claims = tmp_path / "claims.jsonl"
+    lines = [json.dumps({"claim": f"x = {n}", "evidence": ["y", "z"] * (1 + n % 4)}) for n in range(20)]
+    claims.write_text("\n".join(lines) + "\n", encoding="utf-8")
+    result = run(claims, "--out", tmp_path / "out.jsonl", "--run", trained_run)
+    assert result.exit_code == 0, result.output
+    assert "claims look unlike those the threshold was chosen on" in " ".join(result.stderr.split())

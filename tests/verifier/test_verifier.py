@@ -3,6 +3,8 @@ from __future__ import annotations
 import shutil
 import subprocess
 import sys
+from copy import copy
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -12,16 +14,20 @@ from toy_run import CLAIMS
 from candor.engines.ragged import padded
 from candor.errors import DataError, ModelError, PromptError, RunError
 from candor.files import read_json, write_json
-from candor.metrics.threshold import LEAST_VALID_MASS, Choice
+from candor.metrics.familiarity import FEWEST_KNOWN
+from candor.metrics.threshold import LEAST_VALID_MASS, Choice, one_per_group
+from candor.metrics.views import View, stated_view
 from candor.predictions.file import read_predictions
 from candor.prompts.answers import CONFIDENCES
 from candor.prompts.grammar import answer_grammar
 from candor.prompts.templates import get
 from candor.recipe.recipe import load_recipe
 from candor.run_folder import RunFolder
-from candor.types import LABELS, Label, Validity
+from candor.types import Validity
 from candor.verifier.abstention import Abstention, choose_abstention
-from candor.verifier.verifier import Verdict, Verifier, greedy_answer
+from candor.verifier.calibration_claims import TRAITS, CalibrationClaims
+from candor.verifier.verdict import Verdict
+from candor.verifier.verifier import Verifier, greedy_answer
 
 
 @pytest.fixture(scope="module")
@@ -164,20 +170,6 @@ def test_greedy_follows_the_likeliest_token_not_the_likeliest_answer() -> None:
     assert greedy_answer(tokens, scores) == 1
 
 
-def test_a_verdict_as_json() -> None:
-    verdict = Verdict(Label.NA, 0.4, (0.2, 0.3, 0.5), 0.99, None, 1)
-    assert verdict.as_json() == {
-        "label": "NA",
-        "confidence": 0.4,
-        "label_probs": {"PASS": 0.2, "FAIL": 0.3, "NA": 0.5},
-        "valid_mass": 0.99,
-        "accepted": None,
-        "evidence_dropped": 1,
-        "evidence_cut": 0,
-    }
-    assert (len(LABELS), len(CONFIDENCES)) == (3, 101)
-
-
 # ------------------------------------------------------------------------------------------------------ abstention
 
 
@@ -197,9 +189,10 @@ def test_the_threshold_keeps_its_word_on_the_validation_answers(trained_run: Pat
     rule = choose_abstention(trained_run, recipe, risk=0.9)
     assert rule is not None
     assert rule.sources == ("toy",)
-    assert rule.choice.n == len(rows)
+    assert rule.choice.n == len({row.group for row in rows})
     assert rule.choice.threshold is not None
-    taken = [r for r in rows if r.confidence is not None and r.confidence >= rule.choice.threshold]
+    picked = [rows[index] for index in one_per_group(stated_view(rows).group_N)]
+    taken = [r for r in picked if r.confidence is not None and r.confidence >= rule.choice.threshold]
     assert rule.choice.accepted == len(taken)
     assert rule.choice.errors == sum(r.label is not r.gold for r in taken)
     assert rule.choice.errors / rule.choice.accepted <= 0.9
@@ -225,6 +218,81 @@ def test_without_validation_there_is_nothing_to_compare_with(trained_run: Path, 
     assert verifier.verify(*CLAIMS[0]).accepted is None
     with pytest.raises(RunError, match="no validation answers of 'toy'"):
         Verifier.load(bare, validation=["toy"])
+
+
+# ----------------------------------------------------------------------------------------------------- familiarity
+
+
+def known(verifier: Verifier, claims: list[tuple[str, list[str]]]) -> CalibrationClaims:
+    """Calibration claims that look like ``claims``, a little spread out, answered rightly in nine cases of ten."""
+    _, traits_M_F = verifier._compared(claims)
+    rng = np.random.default_rng(0)
+    rows = np.tile(traits_M_F, (60, 1))
+    rows += rng.normal(0, 0.2, rows.shape)
+    right = rng.random(len(rows)) < 0.9
+    view = View(np.zeros(len(rows), int), np.where(right, 0, 1), np.full(len(rows), 0.9), np.arange(len(rows)))
+    return CalibrationClaims(rows, view)
+
+
+def _with_known(verifier: Verifier, calibration: CalibrationClaims) -> Verifier:
+    other = copy(verifier)
+    other.calibration = calibration
+    return other
+
+
+def test_a_run_knows_the_claims_of_its_threshold(verifier: Verifier, trained_run: Path) -> None:
+    rows = read_predictions(RunFolder(trained_run).predictions("trained", "validation", "toy")).predictions
+    assert verifier.calibration is not None
+    assert verifier.calibration.traits_N_F.shape == (sum(row.confidence is not None for row in rows), len(TRAITS))
+    # Of these few groups nothing can be said about a single claim; what is described is the rule and its promise.
+    assert len({row.group for row in rows}) < FEWEST_KNOWN
+    assert verifier.verify(*CLAIMS[0]).unfamiliar is None
+    described = verifier.describe()["abstention"]
+    assert (described["split"], described["sources"]) == ("validation", ("toy",))
+    assert described["promise"] == (verifier.abstention and verifier.abstention.promise)
+
+
+def test_a_claim_unlike_the_known_ones_is_marked(verifier: Verifier) -> None:
+    alike = CLAIMS[:4]
+    marking = _with_known(verifier, known(verifier, alike))
+    assert [verdict.unfamiliar for verdict in marking.verify_batch(alike)] == [False] * 4
+    assert marking.verify("x = 3", ["y"] * 14).unfamiliar is True
+    plain, marked = verifier.verify("x = 3", ["y"] * 14), marking.verify("x = 3", ["y"] * 14)
+    assert replace(marked, unfamiliar=None) == plain
+    assert marking.verify_batch([]) == []
+
+
+def test_claims_together_are_compared_with_the_known_ones(verifier: Verifier) -> None:
+    comparing = _with_known(verifier, known(verifier, CLAIMS[:4]))
+    elsewhere = [(f"x = {n}", ["y", "z", "ab"] * (2 + n % 3)) for n in range(12)]
+    found = comparing.resemblance(elsewhere)
+    assert found.shifted
+    assert found.unfamiliar > 0
+    assert "sentences of the evidence" in found.words
+    with pytest.raises(DataError, match="no claims to compare"):
+        comparing.resemblance([])
+
+
+def test_a_threshold_for_claims_that_nobody_has_labelled(verifier: Verifier) -> None:
+    marking = _with_known(verifier, known(verifier, CLAIMS[:4]))
+    marking.abstention = Abstention(0.3, 0.9, ("toy",), Choice(None, 5, 0, 0, None, "too few"))
+    weighted = marking.for_claims(CLAIMS[:4])
+    assert weighted.abstention is not None
+    assert (weighted.abstention.weighted_to, weighted.abstention.choice.threshold) == (4, 0.9)
+    assert weighted.abstention.choice.n < 240
+    assert "claims like the 4 it was weighted to" in weighted.describe()["abstention"]["promise"]
+    assert marking.abstention.weighted_to == 0
+    assert marking.describe() | {"abstention": None} == weighted.describe() | {"abstention": None}
+
+
+def test_without_known_claims_nothing_is_compared(trained_run: Path, tmp_path: Path) -> None:
+    bare = tmp_path / "run"
+    shutil.copytree(trained_run, bare, ignore=shutil.ignore_patterns("validation", "checkpoints"))
+    verifier = Verifier.load(bare, device="cpu")
+    for ask in (verifier.resemblance, verifier.for_claims):
+        with pytest.raises(RunError, match=r"give counts under data\.calibration"):
+            ask([CLAIMS[0]])
+    assert verifier.verify(*CLAIMS[0]).unfamiliar is None
 
 
 # --------------------------------------------------------------------------------------------------------- loading

@@ -135,6 +135,8 @@ def _verify_file(
             on_bad_row=lambda words: reporter.warn(f"bad row: {words}"),
         )
     typer.echo(f"{outcome.rows - outcome.bad} verdicts in {out}")
+    if outcome.resemblance is not None and outcome.resemblance.shifted:
+        reporter.warn(outcome.resemblance.words)
     if outcome.bad:
         typer.echo(f"{outcome.bad} of {outcome.rows} rows could not be used; their lines say why", err=True)
         raise typer.Exit(1)
@@ -151,6 +153,8 @@ def _in_words(verdict: Verdict, verifier: Verifier) -> str:
         lines.append(f"I don't know: below what may be accepted at a risk of {rule.risk:g}")
     elif verdict.accepted and rule is not None:
         lines.append(f"accepted at a risk of at most {rule.risk:g} (on claims like those of {', '.join(rule.sources)})")
+    if verdict.unfamiliar:
+        lines.append("this claim looks unlike those that the threshold was chosen on: for it nothing is promised")
     if verdict.evidence_dropped:
         lines.append(f"the last {verdict.evidence_dropped} evidence sentences were cut: the prompt was too long")
     if verdict.evidence_cut:

@@ -51,6 +51,11 @@ class Answer(BaseModel):
     evidence_cut: int = Field(
         ge=0, description="characters cut from the end of the one sentence shown, which was longer than all room"
     )
+    unfamiliar: bool | None = Field(
+        default=None,
+        description="whether the claim looks unlike those that the threshold was chosen on and holds for; "
+        "null where too little is known of them",
+    )
 
 
 class Health(BaseModel):

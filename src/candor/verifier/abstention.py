@@ -7,13 +7,18 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from candor.comparison.threshold import choose_on, threshold_sources
+import numpy as np
+from numpy.typing import NDArray
+
+from candor.comparison.threshold import ThresholdSources, choose_on, threshold_sources
 from candor.errors import RunError
-from candor.metrics.threshold import Choice, accepts
+from candor.metrics.threshold import Choice, accepts, choose_threshold
 from candor.metrics.views import stated_view
 from candor.predictions.file import read_predictions
 from candor.recipe.recipe import Recipe
 from candor.run_folder import RunFolder
+from candor.types import Prediction
+from candor.verifier.calibration_claims import CalibrationClaims
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,8 +119,42 @@ def choose_abstention(
         return None
     asked = recipe.evaluation.threshold_risk if risk is None else risk
     confidence = recipe.evaluation.threshold_confidence
-    rows = [
+    choice = choose_on(stated_view(_rows(run, used)), risk=asked, confidence=confidence, refused=used.refused)
+    return Abstention(asked, confidence, used.names, choice, used.split)
+
+
+def calibration_claims(
+    folder: Path, recipe: Recipe, *, sources: Sequence[str] | None = None
+) -> CalibrationClaims | None:
+    """What is kept of the claims that :func:`choose_abstention` chooses on.
+
+    Returns:
+        ``None`` where there are none, where they must not be chosen on, or where no answer has label probabilities.
+
+    Raises:
+        RunError: a named dataset has no such answers.
+    """
+    run = RunFolder(folder)
+    used = threshold_sources(run, recipe, sources)
+    if used is None or used.refused is not None:
+        return None
+    return CalibrationClaims.from_predictions(_rows(run, used))
+
+
+def weighted_abstention(rule: Abstention, known: CalibrationClaims, traits_M_F: NDArray[np.float64]) -> Abstention:
+    """Choose a threshold for M claims that nobody has labelled, on the calibration claims weighted to be like them.
+
+    Args:
+        rule: gives risk, confidence and sources.
+        known: the claims that it was chosen on.
+        traits_M_F: traits of the new claims, at least one.
+    """
+    weight_N = known.weights(traits_M_F)
+    choice = choose_threshold(known.answers, risk=rule.risk, confidence=rule.confidence, weight_N=weight_N)
+    return replace(rule, choice=choice, weighted_to=len(traits_M_F))
+
+
+def _rows(run: RunFolder, used: ThresholdSources) -> list[Prediction]:
+    return [
         row for name in used.names for row in read_predictions(run.predictions("trained", used.split, name)).predictions
     ]
-    choice = choose_on(stated_view(rows), risk=asked, confidence=confidence, refused=used.refused)
-    return Abstention(asked, confidence, used.names, choice, used.split)

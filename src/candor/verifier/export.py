@@ -14,9 +14,9 @@ from candor.files import atomic_folder, read_json, write_json, write_text
 from candor.progress import Reporter
 from candor.recipe.recipe import Recipe, load_run_recipe
 from candor.run_folder import RunFolder
-from candor.verifier.abstention import choose_abstention
+from candor.verifier.abstention import calibration_claims, choose_abstention
 from candor.verifier.card import model_card
-from candor.verifier.verifier import EXPORTED, trained_adapter
+from candor.verifier.verifier import EXPORTED, KNOWN_CLAIMS, trained_adapter
 
 CARD: Final = "README.md"
 
@@ -54,6 +54,8 @@ def export_run(folder: Path, out: Path, *, merged: bool = False, reporter: Repor
             _name_base(target, recipe)
         about = _about(folder, recipe, merged=merged)
         write_json(target / EXPORTED, about)
+        if (known := calibration_claims(folder, recipe)) is not None:
+            write_json(target / KNOWN_CLAIMS, known.as_json())
         write_text(target / CARD, model_card(recipe, results, about))
     return out
 

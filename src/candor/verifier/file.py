@@ -7,11 +7,13 @@ to go on. A row that cannot be used gives a line with ``error`` in place of a ve
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 from typing import Any, Final
+
+import numpy as np
 
 from candor.data.layouts import layout_of, read_rows
 from candor.data.official.files import DataPath
@@ -21,18 +23,27 @@ from candor.errors import CandorError, DataError
 from candor.files import Journal, atomic_path, journal_of, sha256
 from candor.prompts.encoding import EncodedPrompt
 from candor.recipe.data import Columns
+from candor.verifier.calibration_claims import Resemblance, answer_traits, text_traits
 from candor.verifier.verifier import Verifier
 
 _USUAL: Final = Columns()
 
+MOST_COMPARED: Final = 20_000
+"""Claims of a file that are compared with the calibration claims, from its beginning; more would show no more."""
+
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What a file gave: rows in all, those that an earlier start had done, and those that could not be used."""
+    """What a file gave: rows in all, those that an earlier start had done, and those that could not be used.
+
+    ``resemblance`` compares the claims with those that the threshold was chosen on; ``None`` where nothing is known of
+    these, or no row could be used.
+    """
 
     rows: int
     resumed: int
     bad: int
+    resemblance: Resemblance | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,13 +108,39 @@ def verify_file(
                 count(line)
             journal.append(lines, sync=True)
             on_batch(len(lines))
+        resemblance = _resemblance(claims, layout, columns, journal, verifier)
         _finish(journal, out)
-    return Outcome(done, resumed, bad)
+    return Outcome(done, resumed, bad, resemblance)
 
 
 def _rows(claims: Path, layout: str) -> Iterator[tuple[int, Any]]:
     with DataPath(claims).open() as stream:
         yield from read_rows(stream, layout)
+
+
+def _resemblance(
+    claims: Path, layout: str, columns: Columns, journal: Journal, verifier: Verifier
+) -> Resemblance | None:
+    """Compare the claims with those that the threshold was chosen on, by what was written of each."""
+    if verifier.calibration is None:
+        return None
+    written = islice((value for value, _ in journal.lines()), 1, None)
+    traits = (
+        (*text_traits(*_asked(record(row), columns)), *answer_traits(said["label_probs"].values(), said["confidence"]))
+        for (_, row), said in zip(_rows(claims, layout), written, strict=True)
+        if "error" not in said
+    )
+    compared = list(islice(traits, MOST_COMPARED))
+    return verifier.calibration.resemblance(np.array(compared)) if compared else None
+
+
+def _asked(row: Mapping[str, Any], columns: Columns) -> tuple[str, tuple[str, ...]]:
+    """Claim and evidence of a row.
+
+    Raises:
+        RowError: it lacks one, or it is no text.
+    """
+    return claim_of(row, columns), evidence_of(row, columns)
 
 
 def _read(line: int, value: Any, columns: Columns, verifier: Verifier) -> _Row:
@@ -114,7 +151,7 @@ def _read(line: int, value: Any, columns: Columns, verifier: Verifier) -> _Row:
             raise value
         row = record(value)
         row_id = id_of(row, columns)
-        return _Row(line, row_id, verifier.encode(claim_of(row, columns), evidence_of(row, columns)))
+        return _Row(line, row_id, verifier.encode(*_asked(row, columns)))
     except (RowError, CandorError) as error:
         return _Row(line, row_id, str(error))
 

@@ -8,7 +8,8 @@ verdict = verifier.verify("Kestrels live in Asia.", ["Kestrels are found in Euro
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from copy import copy
+from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any, Final
 
@@ -34,7 +35,12 @@ from candor.recipe.engine import EngineConfig, ModelConfig
 from candor.recipe.recipe import Recipe, load_run_recipe
 from candor.run_folder import RunFolder
 from candor.types import LABELS, Example, Label
-from candor.verifier.abstention import Abstention, choose_abstention
+from candor.verifier.abstention import Abstention, calibration_claims, choose_abstention, weighted_abstention
+from candor.verifier.calibration_claims import CalibrationClaims, Resemblance, text_traits
+from candor.verifier.verdict import EncodedClaim, Verdict, traits_of
+
+KNOWN_CLAIMS: Final = "calibration.json"
+"""In an exported folder: traits of the claims that the threshold was chosen on, without their texts."""
 
 EXPORTED: Final = "candor.json"
 """In an exported folder: which prompt the model was trained with, and when its answers may be accepted."""
@@ -49,44 +55,6 @@ _ENDS: Final = 4
 """Answers behind each label whose end is run."""
 
 
-@dataclass(frozen=True, slots=True)
-class Verdict:
-    """What the model says of one claim.
-
-    Attributes:
-        label: the label of the model's answer: at every token the likeliest that still leads to one of the 303 answers.
-        confidence: the confidence that this answer states, in [0, 1].
-        label_probs: p(PASS), p(FAIL), p(NA) where the label is emitted, summing to 1.
-        valid_mass: probability that a sampled answer has the asked form at all, in [0, 1]. The ends of four answers
-            behind each label are run, and the others taken to end like those, so it is off by at most the probability
-            of those others, and in practice by rounding: models learn to end, not to end behind some numbers.
-        accepted: whether the answer passes the abstention threshold; ``None`` where there is none to compare with.
-            An answer that is not accepted should be shown as "I don't know".
-        evidence_dropped: evidence sentences, counted from the last, that were left out because the prompt was too long.
-        evidence_cut: characters cut from the end of the one sentence shown, which was longer than all room; else 0.
-    """
-
-    label: Label
-    confidence: float
-    label_probs: tuple[float, float, float]
-    valid_mass: float
-    accepted: bool | None
-    evidence_dropped: int
-    evidence_cut: int = 0
-
-    def as_json(self) -> dict[str, Any]:
-        """As the command line and the service write it, label probabilities by name."""
-        return {
-            "label": self.label.value,
-            "confidence": self.confidence,
-            "label_probs": {label.value: p for label, p in zip(LABELS, self.label_probs, strict=True)},
-            "valid_mass": self.valid_mass,
-            "accepted": self.accepted,
-            "evidence_dropped": self.evidence_dropped,
-            "evidence_cut": self.evidence_cut,
-        }
-
-
 class Verifier:
     """A model that judges claims by their evidence. Not safe for several threads at once."""
 
@@ -96,6 +64,7 @@ class Verifier:
         template: templates.Template,
         *,
         abstention: Abstention | None = None,
+        calibration: CalibrationClaims | None = None,
         batch_size: int = 32,
         name: str = "",
         weights_sha256: str | None = None,
@@ -106,12 +75,14 @@ class Verifier:
             engine: the model.
             template: the prompt that it was trained with.
             abstention: when answers may be accepted.
+            calibration: the claims that this was chosen on.
             batch_size: most claims in one forward pass.
             name: how the model is called.
             weights_sha256: of the adapter's file, where there is one.
         """
         self.name = name
         self.abstention = abstention
+        self.calibration = calibration
         self._engine = engine
         self._template = template
         self._batch_size = batch_size
@@ -143,7 +114,9 @@ class Verifier:
             template: name of the prompt template; runs and exports know theirs, for others ``verdict`` is taken.
             device: ``auto``, ``cpu``, ``cuda`` or ``cuda:N``.
             risk: highest error rate among accepted answers, in (0, 1); default: what the run's recipe says.
-            validation: the run's validation sets to choose the threshold on; default: those it was trained on.
+            validation: the run's datasets to choose the threshold on, out of ``data.calibration`` where the recipe has
+                one and else out of ``data.validation``; default: all of the former, or those of the latter that the run
+                was trained on.
             batch_size: most claims in one forward pass.
             reporter: told while the sandbox's base model is made; default: nobody.
 
@@ -196,6 +169,7 @@ class Verifier:
             engine,
             recipe.prompt.rendered(),
             abstention=abstention,
+            calibration=calibration_claims(folder.path, recipe, sources=validation),
             batch_size=batch_size,
             name=f"{recipe.name} (seed {recipe.seeds[0]})",
             weights_sha256=_adapter_sha256(adapter),
@@ -221,17 +195,19 @@ class Verifier:
                 f"candor has; use the version that exported it ({about['created_by']})"
             )
         abstention = None if about["abstention"] is None else Abstention.from_json(about["abstention"])
+        known = folder / KNOWN_CLAIMS
         return cls(
             engine,
             template,
             abstention=abstention,
+            calibration=CalibrationClaims.from_json(read_json(known)) if known.is_file() else None,
             batch_size=batch_size,
             name=about["name"],
             weights_sha256=_adapter_sha256(adapter),
         )
 
     def describe(self) -> dict[str, Any]:
-        """Model, prompt and threshold: whatever two verdicts must share to be comparable."""
+        """Model, prompt and threshold with what it promises: whatever two verdicts must share to be comparable."""
         engine = self._engine.describe()
         return {
             "name": self.name,
@@ -267,7 +243,49 @@ class Verifier:
         """
         return self.judge([self.encode(claim, evidence) for claim, evidence in claims])
 
-    def encode(self, claim: str, evidence: str | Iterable[str] = ()) -> EncodedPrompt:
+    def resemblance(self, claims: Iterable[tuple[str, str | Iterable[str]]]) -> Resemblance:
+        """Compare ``(claim, evidence)`` pairs, taken together, with the claims that the threshold was chosen on.
+
+        Claims should be independent: those about one page or case differ from calibration claims more than others.
+
+        Raises:
+            RunError: nothing is known of the claims that the threshold was chosen on.
+            DataError, PromptError: as :meth:`verify`, for the first pair that cannot be used, or there is none.
+        """
+        known, traits_M_F = self._compared(claims)
+        return known.resemblance(traits_M_F)
+
+    def for_claims(self, claims: Iterable[tuple[str, str | Iterable[str]]]) -> Verifier:
+        """A verifier with a threshold for claims like these, whose labels nobody knows; the model is shared.
+
+        The calibration claims are weighted to be like them in their traits. What differs otherwise, such as how often
+        a claim of the same look is true, no weight can mend.
+
+        Raises:
+            RunError, DataError, PromptError: as :meth:`resemblance`.
+        """
+        known, traits_M_F = self._compared(claims)
+        if self.abstention is None:
+            raise RunError(f"{self.name}: there is no threshold whose risk could be kept")
+        other = copy(self)
+        other.abstention = weighted_abstention(self.abstention, known, traits_M_F)
+        return other
+
+    def _compared(
+        self, claims: Iterable[tuple[str, str | Iterable[str]]]
+    ) -> tuple[CalibrationClaims, NDArray[np.float64]]:
+        """The claims that the threshold was chosen on, and the traits of others."""
+        if self.calibration is None:
+            raise RunError(
+                f"{self.name}: nothing is known of claims that a threshold was chosen on; give counts under "
+                "data.calibration (or export the run again, if this is an export)"
+            )
+        encoded = [self.encode(claim, evidence) for claim, evidence in claims]
+        if not encoded:
+            raise DataError("there are no claims to compare with those that the threshold was chosen on")
+        return self.calibration, traits_of(encoded, self.judge(encoded))
+
+    def encode(self, claim: str, evidence: str | Iterable[str] = ()) -> EncodedClaim:
         """Make the prompt that :meth:`judge` takes, cutting evidence that does not fit.
 
         Raises:
@@ -284,7 +302,9 @@ class Verifier:
         # Gold label and group are no part of a prompt.
         example = Example(id=text[:40], dataset="claims", claim=text, evidence=shown, label=Label.NA, group="")
         room = self._engine.max_length - self._grammar.longest
-        return encode(self._template, example, self._engine.tokenizer, max_tokens=room)
+        prompt = encode(self._template, example, self._engine.tokenizer, max_tokens=room)
+        values = {field.name: getattr(prompt, field.name) for field in fields(prompt)}
+        return EncodedClaim(**values, traits=text_traits(text, shown))
 
     def judge(self, encoded: Sequence[EncodedPrompt]) -> list[Verdict]:
         """Judge prompts of :meth:`encode`: a batch and all 303 answers to each in one forward pass."""
@@ -301,7 +321,15 @@ class Verifier:
             mass_P = logprobs.exp().sum((1, 2, 3)).tolist()
             for index, scores_A_T, mass in zip(indices, scores_P_A_T, mass_P, strict=True):
                 verdicts[index] = self._verdict(scores_A_T, mass, encoded[index])
-        return [verdicts[index] for index in range(len(encoded))]
+        return self._marked(encoded, [verdicts[index] for index in range(len(encoded))])
+
+    def _marked(self, encoded: Sequence[EncodedPrompt], verdicts: list[Verdict]) -> list[Verdict]:
+        """Verdicts with whether their claims look unlike those that the threshold was chosen on."""
+        claims = [prompt for prompt in encoded if isinstance(prompt, EncodedClaim)]
+        if self.calibration is None or len(claims) < len(encoded):
+            return verdicts
+        flags = self.calibration.unfamiliar(traits_of(claims, verdicts))
+        return [replace(verdict, unfamiliar=flag) for verdict, flag in zip(verdicts, flags, strict=True)]
 
     def _verdict(self, scores_A_T: NDArray[np.float64], mass: float, encoded: EncodedPrompt) -> Verdict:
         # How an answer ends does not decide what it says, so those with other ends need not be looked at.

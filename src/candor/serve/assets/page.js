@@ -32,6 +32,7 @@ function show(verdict) {
   if (dropped > 0) lost.push(`the last ${dropped === 1 ? "sentence was" : `${dropped} sentences were`} left out`);
   byId("cut").hidden = lost.length === 0;
   byId("cut").textContent = `The evidence was too long: ${lost.join(", and ")}.`;
+  byId("unfamiliar").hidden = verdict.unfamiliar !== true;
   byId("verdict").hidden = false;
 }
 
