@@ -1,7 +1,7 @@
 """The folder of a run: where everything in it lies, and that one process at a time works on it.
 
     recipe.yaml  manifest.json  engine.json  audit.json  data/SPLIT.jsonl
-    predictions/SIDE/SOURCE.jsonl  predictions/SIDE/validation/SOURCE.jsonl
+    predictions/SIDE/SOURCE.jsonl  predictions/SIDE/{validation,calibration}/SOURCE.jsonl
     train/  checkpoints/  adapter/  results.json  report.html  tables/  figures/  worker.log
 
 An experiment of several arms or seeds has a folder with one such folder for each in it, and a report of its own.

@@ -23,7 +23,7 @@ from candor.prompts.grammar import answer_grammar
 from candor.prompts.templates import get
 from candor.recipe.recipe import load_recipe
 from candor.run_folder import RunFolder
-from candor.types import Validity
+from candor.types import LABELS, Validity
 from candor.verifier.abstention import Abstention, choose_abstention
 from candor.verifier.calibration_claims import TRAITS, CalibrationClaims
 from candor.verifier.verdict import Verdict
