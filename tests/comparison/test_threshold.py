@@ -29,7 +29,7 @@ from candor.metrics.views import View
 from candor.predictions.file import Header, write_predictions
 from candor.recipe.recipe import Recipe, recipe_from, to_yaml
 from candor.run_folder import SIDES, RunFolder, SideName
-from candor.types import LABELS, Prediction, Validity
+from candor.types import LABELS, Label, Prediction, Validity
 from candor.verifier.abstention import choose_abstention
 
 SOURCES = ("wiki", "climate", "revision")
@@ -188,6 +188,21 @@ def test_sources_are_taken_together(tmp_path: Path) -> None:
     assert found["trained"]["validation_n"] == 61
     assert found["trained"]["threshold"] == 0.7
     assert found["notes"] == ["The threshold's risk holds for wiki, climate taken together, not for each of them."]
+
+
+def test_labels_in_other_shares_are_told(tmp_path: Path) -> None:
+    run = RunFolder(tmp_path)
+    tested = [write(run, side, "test", "wiki", answers((0.8, 30, 0))) for side in SIDES]
+    few_na = [row for row in answers((0.8, 90, 0), start=500) if row.gold is not Label.NA or int(row.id) % 2]
+    chosen = [write(run, side, "calibration", "wiki", few_na) for side in SIDES]
+    found = compare_files(
+        tested[0], tested[1], threshold_answers=load_threshold_answers([(chosen[0], chosen[1])]), resamples=10
+    )["threshold"]
+    assert found is not None
+    assert found["notes"] == [
+        "20 % of the wiki claims that the threshold was chosen on are NA, and 33 % of these: "
+        "its risk holds for the former."
+    ]
 
 
 def test_what_is_judged_is_not_chosen_on(tmp_path: Path) -> None:

@@ -35,6 +35,15 @@ def _lengths(recipe: Recipe, split: str) -> list[int]:
     return [len(encode_text(toy_tokenizer(), template.render(e))) for group in sources.values() for e in group]
 
 
+def test_a_calibration_split_is_answered_too(folder: Path) -> None:
+    counts = ("data.test={toy: 5}", "data.calibration={toy: 3}")
+    recipe = toy_recipe(folder, *counts)
+    (plan,) = make_plan(recipe)
+    asked = [length for split in ("validation", "test", "calibration") for length in _lengths(recipe, split)]
+    assert len(asked) == 4 + 5 + 3
+    assert plan.answers[0].prefill == sum(asked) + 3 * (sum(asked) + 2 * len(asked))
+
+
 def test_a_sampled_run_is_counted_by_hand(folder: Path) -> None:
     recipe = toy_recipe(
         folder, SAMPLED[0], "train.kl_every=0", "train.steps=6", "train.checkpoint_every=4", "data.test={toy: 5}"

@@ -20,7 +20,7 @@ from candor.metrics.threshold import Choice, accepts, choose_threshold
 from candor.metrics.views import View, stated_view
 from candor.recipe.recipe import Recipe
 from candor.run_folder import RunFolder
-from candor.types import Prediction
+from candor.types import LABELS, Prediction
 
 ThresholdSplit: TypeAlias = Literal["calibration", "validation"]
 
@@ -29,6 +29,10 @@ CHECKPOINT_CHOSEN: Final = (
     "give counts under data.calibration"
 )
 """Why a trained model's threshold is refused."""
+
+
+LABEL_SHIFT: Final = 0.1
+"""A label's share may differ by so much between the answers that are chosen on and those that are judged, untold."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,7 +165,7 @@ def fit_threshold(
         "trained": found.trained,
         "sources": answers.sources,
         "split": answers.split,
-        "notes": _notes(dataset, answers, found, risk),
+        "notes": [*_notes(dataset, answers, found, risk), *_label_notes(dataset, answers, sides.trained)],
     }
 
 
@@ -221,6 +225,23 @@ def _notes(dataset: str, answers: ThresholdAnswers, found: Both[schema.Threshold
                 f"interval {100 * interval[0]:.1f} to {100 * interval[1]:.1f}); asked for: at most {100 * risk:g} %."
             )
     return notes
+
+
+def _label_notes(dataset: str, answers: ThresholdAnswers, judged: Side) -> list[str]:
+    """Say where the labels of a dataset are in other shares where the threshold was chosen than where it is judged."""
+    sides = [pair.trained for pair in answers.sides if _dataset(pair.trained) == dataset]
+    chosen = [row.gold for side in sides for row in side.predictions]
+    gold = [row.gold for row in judged.predictions]
+    if not chosen or not gold:
+        return []
+    shares = {label: (chosen.count(label) / len(chosen), gold.count(label) / len(gold)) for label in LABELS}
+    label, (before, now) = max(shares.items(), key=lambda item: abs(item[1][0] - item[1][1]))
+    if abs(before - now) <= LABEL_SHIFT:
+        return []
+    return [
+        f"{100 * before:.0f} % of the {dataset} claims that the threshold was chosen on are {label}, and "
+        f"{100 * now:.0f} % of these: its risk holds for the former."
+    ]
 
 
 def _dataset(side: Side) -> str:
