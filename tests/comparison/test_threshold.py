@@ -129,6 +129,9 @@ def test_where_validation_chose_the_checkpoint_it_does_not_choose_the_threshold(
             None,
             CHECKPOINT_CHOSEN,
         )
+        assert any(
+            note.startswith("trained: no threshold, because the checkpoint") for note in one["threshold"]["notes"]
+        )
         # No checkpoint of the base model was chosen.
         assert one["threshold"]["base"]["threshold"] == 0.9
 

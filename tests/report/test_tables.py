@@ -98,11 +98,12 @@ def test_recalibration_and_threshold_are_tables_only_where_there_was_a_validatio
     assert [cell.text for cell in row(threshold, "trained").cells] == ["0.83", "47.0", "6.0"]
     assert row(threshold, "base").cells[0].text == "none reaches it"
     assert threshold.caption.endswith("chosen on each dataset's validation answers.")
-    items[0]["threshold"] |= {"sources": ["revision", "climate"], "split": "calibration"}
-    elsewhere = tables.threshold_table(items[:1])
+    items[0]["threshold"] |= {"sources": ["revision", "climate"], "split": "calibration", "notes": ["Said once."]}
+    elsewhere = tables.threshold_table([items[0], items[0]])
     assert elsewhere is not None
     assert elsewhere.caption.endswith(
-        "chosen on calibration answers of revision, climate. It holds for claims like those and for no others."
+        "chosen on calibration answers of revision, climate. It holds for claims like those and for no others. "
+        "Said once."
     )
     assert elsewhere.groups[0].title == "wiki (trained on): the threshold promises nothing here"
     for item in items:

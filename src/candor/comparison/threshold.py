@@ -218,6 +218,8 @@ def _notes(dataset: str, answers: ThresholdAnswers, found: Both[schema.Threshold
     if answers.split != "calibration" and answers.refused is None:
         notes.append("The threshold holds only if no checkpoint or setting was chosen on the answers it was chosen on.")
     for name, side in zip(Both._fields, found, strict=True):
+        if side["reason"] is not None:
+            notes.append(f"{name}: no threshold, because {side['reason']}.")
         interval = side["risk"]["interval"]
         if interval is not None and interval[0] > risk and side["risk"]["value"] is not None:
             notes.append(

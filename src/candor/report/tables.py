@@ -199,6 +199,7 @@ def threshold_table(items: Sequence[Comparison]) -> Table | None:
     """The abstention threshold and what it does on the test rows of every dataset."""
     groups = []
     caption = ""
+    notes: list[str] = []
     for item in items:
         chosen = item.get("threshold")
         if not chosen:
@@ -214,11 +215,12 @@ def threshold_table(items: Sequence[Comparison]) -> Table | None:
             text = "none reaches it" if bound is None else f"{bound:.2f}"
             cells = (Cell(text), *(_figure_cell("accuracy", found[key]) for key in ("coverage", "risk")))
             rows.append(Row(side, cells))
+        notes += chosen.get("notes", [])
         promised = item["dataset"] in chosen.get("sources", [item["dataset"]])
         title = dataset_title(item) + ("" if promised else ": the threshold promises nothing here")
         groups.append(Group(title, tuple(rows)))
     columns = ("Model", "Threshold", "Answers accepted, %", "Wrong among them, %")
-    return Table("threshold", caption, columns, tuple(groups)) if groups else None
+    return Table("threshold", " ".join([caption, *dict.fromkeys(notes)]), columns, tuple(groups)) if groups else None
 
 
 def _chosen_on(chosen: Threshold) -> str:
