@@ -128,7 +128,8 @@ def test_the_finding_in_words() -> None:
     assert not calm.shifted
     loud = Resemblance(12, 3, 1e-9, {"words of the claim": 0.2, "stated confidence": 1e-9})
     assert loud.p < SHIFT_LEVEL
+    assert "p = 0.002;" in replace(loud, p=0.002).words
     assert loud.words == (
-        "These 12 claims look unlike those the threshold was chosen on (stated confidence; p = 0.0001; 3 of them on "
+        "These 12 claims look unlike those the threshold was chosen on (stated confidence; p < 0.0001; 3 of them on "
         "their own): on them it promises nothing."
     )

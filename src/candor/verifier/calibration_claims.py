@@ -40,6 +40,9 @@ _CLIP: Final = 0.005
 
 _DIGITS: Final = 6
 
+_LEAST_P: Final = 1e-4
+"""Smaller ones are told as smaller than this: so far out in its tail the test's approximation means little."""
+
 
 def text_traits(claim: str, evidence: Iterable[str]) -> tuple[float, float, float, float]:
     """What a claim and its evidence look like: log(1 + words) of both, sentences, and words in common.
@@ -92,7 +95,8 @@ class Resemblance:
         differing = [trait for trait, p in sorted(self.traits.items(), key=lambda item: item[1]) if p < SHIFT_LEVEL]
         return (
             f"These {self.claims} claims look unlike those the threshold was chosen on ({', '.join(differing)}; "
-            f"p = {max(self.p, 1e-4):.1g}; {self.unfamiliar} of them on their own): on them it promises nothing."
+            f"p {'< 0.0001' if self.p < _LEAST_P else f'= {self.p:.1g}'}; {self.unfamiliar} of them on their own): on "
+            "them it promises nothing."
         )
 
 
