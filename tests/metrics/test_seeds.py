@@ -6,12 +6,14 @@ import json
 import math
 from typing import Any
 
+import numpy as np
 import pytest
 from places import DATA_FILES
+from scipy import stats
 
 from candor.errors import RunError
 from candor.metrics.schema import check_results
-from candor.metrics.seeds import combine_seeds, seed_figure
+from candor.metrics.seeds import combine_seeds, crossed_interval, seed_figure
 
 T_2 = 4.302653
 """Student's 97.5 % quantile with two degrees of freedom."""
@@ -50,6 +52,71 @@ def test_seeds_that_agree_exactly_are_not_tested() -> None:
     assert found["p"] is None
     assert found["reason"] == "all seeds agree exactly: no spread to test against"
     assert seed_figure([0.25, 0.25], tested=False)["reason"] is None
+
+
+@pytest.mark.parametrize("values", [[0.1, 0.1, 0.1], [0.1 + 0.2, 0.3, 0.3]])
+def test_the_last_bit_of_a_float_is_no_spread(values: list[float]) -> None:
+    found = seed_figure(values, tested=True)
+    assert found["sd"] == 0.0
+    assert found["p"] is None
+    assert found["reason"] == "all seeds agree exactly: no spread to test against"
+
+
+def test_seeds_and_examples_by_hand() -> None:
+    """Two seeds, two groups: means .1 and .3; groups move both seeds by .1 each way, and the second by .1 more."""
+    parts = [[0.1, -0.1], [0.2, -0.2]]
+    found = crossed_interval([0.1, 0.3], parts)
+    seeds, groups = 0.02 / 2, 2 * 2 * 0.15**2
+    cells = 2 * 4 * 0.05**2 / 2
+    variance = seeds + groups - cells
+    assert (found.value, found.seeds, found.groups) == (pytest.approx(0.2), 2, 2)
+    assert (found.seed_error, found.example_error) == pytest.approx((math.sqrt(seeds), math.sqrt(groups)))
+    # Satterthwaite's are below two here; one less would be less than the one that two seeds have.
+    freedom = max(variance**2 / (seeds**2 / 1 + groups**2 / 1) - 1, 1.0)
+    expected = stats.t(freedom, scale=math.sqrt(variance))
+    assert found.interval == pytest.approx((0.2 + expected.ppf(0.025), 0.2 + expected.ppf(0.975)))
+    assert found.p == pytest.approx(2 * expected.sf(0.2))
+
+
+def test_seeds_that_agree_still_have_examples() -> None:
+    """Equal figures on one test set: nothing is certain but the seeds; the examples are as many as they are."""
+    draw = np.random.default_rng(0)
+    part = draw.normal(scale=1 / 200, size=200)
+    found = crossed_interval([0.1, 0.1, 0.1], np.tile(part, (3, 1)))
+    assert found.seed_error == 0.0
+    assert found.interval is not None
+    assert found.interval[1] - found.interval[0] == pytest.approx(4 / math.sqrt(200), rel=0.15)
+    assert found.p > 0.05
+
+
+def test_what_has_no_spread_at_all_is_not_tested() -> None:
+    still = crossed_interval([0.1, 0.1], np.zeros((2, 5)))
+    assert (still.interval, still.reason) == (None, "no variation between seeds or examples")
+    assert math.isnan(still.p)
+    assert crossed_interval([0.1], np.zeros((1, 5))).reason == "one seed shows no spread"
+    assert crossed_interval([0.1, 0.2], np.zeros((2, 1))).reason == "fewer than two groups of rows: nothing to resample"
+
+
+@pytest.mark.parametrize(
+    ("values", "parts"), [([0.1], [[0.0, 0.0]] * 2), ([], np.zeros((0, 2))), ([math.nan, 0.1], [[0.0, 0.0]] * 2)]
+)
+def test_seeds_that_do_not_fit_are_refused(values: list[float], parts: Any) -> None:
+    with pytest.raises(ValueError, match=r"needs \[S\] and \[S, G\]|not finite"):
+        crossed_interval(values, parts)
+
+
+@pytest.mark.parametrize("seeds", [3, 5])
+@pytest.mark.parametrize(("of_seeds", "shared", "own"), [(0, 1, 1), (1, 1, 1), (3, 1, 1), (0, 1, 0)])
+def test_without_an_effect_p_is_rarely_small(seeds: int, of_seeds: float, shared: float, own: float) -> None:
+    """Noise of trainings, of examples and of both together: P(p < .05) is near .05, where the seeds alone gave .54."""
+    draw = np.random.default_rng(seeds)
+    alarms, n = 0, 100
+    for _ in range(1_000):
+        rows = of_seeds * draw.normal(size=(seeds, 1)) / math.sqrt(n) + shared * draw.normal(size=n)
+        rows = rows + own * draw.normal(size=(seeds, n))
+        values = rows.mean(axis=1)
+        alarms += crossed_interval(values, (rows - values[:, None]) / n).p < 0.05
+    assert alarms / 1_000 <= 0.085
 
 
 def run(shift: float) -> Any:
