@@ -346,7 +346,9 @@ def test_published_files_in_the_honest_view(shared_data: Path) -> None:
     # One of the base model's answers ends with the form's own line, LABEL=PASS/FAIL/NA and CONF=0.xx.
     assert (rounded(base["invalid_rate"], 3), rounded(trained["invalid_rate"], 3)) == (0.046, 0.033)
     assert trained["auroc"]["interval"][1] < 0.5
-    assert results["differences"]["ece"]["interval"][0] > 0
+    errors = base["rms_calibration_error"], trained["rms_calibration_error"]
+    assert errors[1]["interval"][0] > errors[0]["value"] > 0.3
+    assert results["differences"]["ece"]["value"] > 0
     assert results["differences"]["log_score"]["interval"][1] < 0
     assert any("500 of 500 NA examples show no evidence" in text for text in results["warnings"])
     assert math.isclose(results["tests"]["mcnemar"]["detail"]["only_trained"], 115)

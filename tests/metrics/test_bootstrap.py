@@ -6,8 +6,9 @@ import math
 
 import numpy as np
 import pytest
+from scipy import stats
 
-from candor.metrics.bootstrap import bca_interval, certain_share_interval, percentile_interval, two_sided_p
+from candor.metrics.bootstrap import bca_interval, percentile_interval, two_sided_p
 
 NAN = math.nan
 
@@ -30,15 +31,14 @@ def test_a_figure_that_is_often_undefined_has_no_interval() -> None:
 
 def test_without_bias_and_skew_the_corrected_interval_is_the_plain_one() -> None:
     values = np.linspace(-1, 1, 201)
-    left, weight = np.array([-0.1, 0.1]), np.array([5.0, 5.0])
-    corrected = bca_interval(0.0, values, left, weight, level=0.9)
+    corrected = bca_interval(0.0, values, np.repeat([-0.1, 0.1], 5), level=0.9)
     assert corrected == pytest.approx(percentile_interval(values, level=0.9))
 
 
 def test_a_skew_moves_the_corrected_interval_to_its_side() -> None:
     values = np.linspace(-1, 1, 201)
     # Leaving out the one far group lowers the figure much: a long tail upwards.
-    skewed = bca_interval(0.0, values, np.array([-0.9, 0.1]), np.array([1.0, 9.0]), level=0.9)
+    skewed = bca_interval(0.0, values, np.repeat([-0.9, 0.1], [1, 9]), level=0.9)
     plain = percentile_interval(values, level=0.9)
     assert skewed is not None
     assert plain is not None
@@ -56,7 +56,7 @@ def test_a_skew_moves_the_corrected_interval_to_its_side() -> None:
     ],
 )
 def test_corrections_that_cannot_be_had(value: float, values: list[float], left: list[float]) -> None:
-    assert bca_interval(value, np.array(values), np.array(left), np.ones(2)) is None
+    assert bca_interval(value, np.array(values), np.array(left)) is None
 
 
 def test_p_counts_resamples_as_far_off_as_nothing_is() -> None:
@@ -68,10 +68,14 @@ def test_p_counts_resamples_as_far_off_as_nothing_is() -> None:
     assert math.isnan(two_sided_p(0.5, np.array([NAN, NAN, 0.5])))
 
 
-@pytest.mark.parametrize("n", [1, 10, 500])
-def test_a_certain_share_may_be_as_far_off_as_chance_allows(n: int) -> None:
-    low, high = certain_share_interval(0.0, n)
-    assert low == 0.0
-    # Were the share at the upper end, seeing none of n would have a chance of 2.5 %.
-    assert (1 - high) ** n == pytest.approx(0.025)
-    assert certain_share_interval(1.0, n) == pytest.approx((1 - high, 1.0))
+def test_few_groups_take_the_ends_further_out_and_p_up() -> None:
+    """Of normal resamples the interval is Student's, with the spread of samples; p is Student's at the same place."""
+    values = stats.norm.ppf((np.arange(100_000) + 0.5) / 100_000)
+    for freedom in (8.0, 30.0):
+        scale = math.sqrt((freedom + 1) / freedom)
+        reach = float(stats.t.ppf(0.975, freedom)) * scale
+        assert percentile_interval(values, freedom=freedom) == pytest.approx((-reach, reach), rel=0.02)
+        assert two_sided_p(2.0, values + 2.0, freedom=freedom) == pytest.approx(
+            2 * stats.t.sf(2.0 / scale, freedom), rel=0.02
+        )
+    assert two_sided_p(2.0, values + 2.0, freedom=1e9) == pytest.approx(two_sided_p(2.0, values + 2.0), rel=1e-3)

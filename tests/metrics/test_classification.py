@@ -23,6 +23,8 @@ def test_figures_by_hand() -> None:
     assert found["accuracy"] == pytest.approx(6 / 10)
     assert found["na_rate"] == pytest.approx(2 / 10)
     assert found["invalid_rate"] == pytest.approx(1 / 10)
+    # NA is said of two examples whose evidence decides.
+    assert found["false_na_rate"] == pytest.approx(2 / 10)
     # An answer without a label lowers its gold label's recall and no precision.
     assert found["pass_recall"] == pytest.approx(4 / 6)
     assert found["pass_precision"] == 1.0

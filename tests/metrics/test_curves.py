@@ -34,6 +34,8 @@ def test_a_point_for_each_confidence_over_all_answers() -> None:
     assert found["risk"] == pytest.approx([1 / 2, 1 / 3, 1 / 4])
     # An oracle accepts the three right ones first.
     assert found["oracle_risk"] == pytest.approx([0, 0, 1 / 4])
+    for low, risk, high in zip(found["risk_low"], found["risk"], found["risk_high"], strict=True):
+        assert 0 <= low < risk < high <= 1
 
 
 def test_histogram_counts_by_right_answered_and_gold() -> None:
@@ -53,7 +55,7 @@ def test_histogram_counts_by_right_answered_and_gold() -> None:
 def test_nothing_to_draw() -> None:
     none = curves(VIEW.take(np.array([4])))
     assert none["reliability"] == []
-    assert none["risk_coverage"] == {"threshold": [], "coverage": [], "risk": [], "oracle_risk": []}
+    assert all(values == [] for values in none["risk_coverage"].values())
     assert sum(none["histogram"]["correct"]) == 0
 
 

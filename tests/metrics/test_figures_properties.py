@@ -9,8 +9,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from candor.metrics.calibration import BINNED, binned_calibration
 from candor.metrics.classification import confusion
-from candor.metrics.figures import CellFigures, needs_confidence, sizes, why_undefined
+from candor.metrics.figures import exact_figures, needs_confidence, sizes, why_undefined
 from candor.metrics.names import METRICS, PROBED, STATED, TESTED
 from candor.metrics.paired import view_metrics
 from candor.metrics.views import View
@@ -24,10 +25,8 @@ SHARES = {
 
 
 def figures(view: View) -> dict[str, float]:
-    """Every figure from rows that are cells of their own."""
-    kernel = CellFigures(view)
-    counts = kernel.count_M_K @ np.ones((view.gold_N.size, 1))
-    return {name: float(values[0]) for name, values in kernel.figures(counts).items()}
+    """Every figure on the answers as they are."""
+    return exact_figures(view, binned_calibration(view))
 
 
 @st.composite
@@ -62,8 +61,10 @@ def test_bounds(view: View) -> None:
     for name in SHARES:
         assert math.isnan(found[name]) or -1e-12 <= found[name] <= 1 + 1e-12, name
     assert math.isnan(found["log_score"]) or math.log(0.005) - 1e-12 <= found["log_score"] <= 0
-    for name in ("confidence_std", "brier_reliability", "brier_resolution"):
-        assert math.isnan(found[name]) or 0 <= found[name] <= 1, name
+    assert math.isnan(found["confidence_std"]) or 0 <= found["confidence_std"] <= 1
+    # What chance adds is taken off, so both may be below 0, by no more than the chance of one answer.
+    for name in ("brier_reliability", "brier_resolution"):
+        assert math.isnan(found[name]) or -0.6 <= found[name] <= 1, name
 
 
 @QUICK
@@ -79,9 +80,9 @@ def test_order_of_rows_does_not_matter(view: View, random: object) -> None:
 @QUICK
 @given(views(), st.integers(2, 4))
 def test_repeating_every_row_changes_no_share(view: View, times: int) -> None:
-    """All but the area under risk-coverage, which is a mean over ranks."""
+    """All but the area under risk-coverage, which is a mean over ranks, and what has the share of chance taken off."""
     found, repeated = figures(view), figures(view.take(np.repeat(np.arange(view.gold_N.size), times)))
-    for name in set(STATED) - {"aurc", "excess_aurc"}:
+    for name in set(STATED) - {"aurc", "excess_aurc", *BINNED}:
         assert repeated[name] == pytest.approx(found[name], abs=1e-9, nan_ok=True), name
 
 
@@ -118,7 +119,7 @@ def test_ranking_depends_on_order_alone(view: View) -> None:
     if np.unique(squeezed.confidence_N[view.usable]).size < np.unique(view.confidence_N[view.usable]).size:
         return  # two confidences so close that their cubes are one float
     before, after = figures(view), figures(squeezed)
-    for name in ("auroc", "auprc", "aurc", "excess_aurc", "coverage_at_1", "coverage_at_5", "coverage_at_10"):
+    for name in ("auroc", "auprc", "aurc", "excess_aurc", "augrc", "coverage_at_1", "coverage_at_5", "coverage_at_10"):
         assert after[name] == pytest.approx(before[name], abs=1e-12, nan_ok=True), name
 
 

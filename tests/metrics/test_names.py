@@ -31,7 +31,18 @@ def test_probed_figures_are_described_like_the_stated_ones() -> None:
 
 def test_errors_and_losses_are_better_down_and_scores_up() -> None:
     down = {name for name in STATED if METRICS[name].better == "down"}
-    assert down >= {"brier", "brier_reliability", "ece", "adaptive_ece", "aurc", "excess_aurc", "invalid_rate"}
+    assert down >= {
+        "augrc",
+        "rms_calibration_error",
+        "false_na_rate",
+        "brier",
+        "brier_reliability",
+        "ece",
+        "adaptive_ece",
+        "aurc",
+        "excess_aurc",
+        "invalid_rate",
+    }
     up = {name for name in STATED if METRICS[name].better == "up"}
     assert up >= {"accuracy", "na_recall", "auroc", "log_score", "brier_resolution", "coverage_at_5"}
 
@@ -39,3 +50,8 @@ def test_errors_and_losses_are_better_down_and_scores_up() -> None:
 def test_only_what_has_a_better_side_or_is_asked_for_is_tested() -> None:
     assert set(TESTED) <= set(METRICS)
     assert {name for name in TESTED if METRICS[name].better == "neither"} == {"confidence_std"}
+
+
+def test_calibration_errors_are_not_tested_and_over_abstention_is() -> None:
+    assert not {name for name in TESTED if "ece" in name or "calibration" in name or "reliability" in name}
+    assert {"na_recall", "na_precision", "false_na_rate"} <= set(TESTED)

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import math
 
+import made_view
 import numpy as np
 import pytest
 
-from candor.metrics.bootstrap import certain_share_interval
 from candor.metrics.paired import Metric, MetricDifference, pair_metrics, view_metrics
+from candor.metrics.shares import certain_share_interval
 from candor.metrics.views import NO_LABEL, View
 
 
@@ -80,4 +81,72 @@ def test_answers_alike_differ_in_nothing() -> None:
     same = view([0, 1, 0, 2, 0, 1], [0.9, 0.8, 0.7, 0.6, 0.5, 0.4])
     pair = pair_metrics(same, same, resamples=50, seed=0)
     accuracy = pair.differences["accuracy"]
-    assert (accuracy.value, accuracy.interval, accuracy.p) == (0.0, (0.0, 0.0), 1.0)
+    assert (accuracy.value, accuracy.p) == (0.0, 1.0)
+    # Six answers that agree do not show that all would.
+    assert accuracy.interval is not None
+    assert accuracy.interval[0] < -0.3
+    assert accuracy.interval[1] > 0.3
+    brier = pair.differences["brier"]
+    assert (brier.value, brier.interval, brier.p) == (0.0, None, 1.0)
+    assert brier.reason == "every resample is alike: nothing shows how much it could vary"
+
+
+def test_two_na_examples_decide_nothing() -> None:
+    """None of two found before, both after: the rise is whole and shows nothing."""
+    gold = np.array([2, 2, 0, 1, 0, 1])
+    confidence = np.array([0.9, 0.8, 0.7, 0.6, 0.5, 0.4])
+    base = View(gold, np.array([0, 0, 0, 1, 0, 1]), confidence, np.arange(6))
+    trained = View(gold, gold, confidence, np.arange(6))
+    rise = pair_metrics(base, trained, resamples=2_000).differences["na_recall"]
+    assert (rise.value, rise.p, rise.n) == (1.0, 0.5, 2)
+    assert rise.interval is not None
+    assert rise.interval[0] < 0
+
+
+def test_what_chance_raises_has_no_interval_and_its_difference_no_p() -> None:
+    answers = [made_view.make_view(seed) for seed in (1, 2)]
+    pair = pair_metrics(*answers, resamples=50)
+    for name in ("ece", "adaptive_ece"):
+        assert pair.first[name].interval is None
+        assert pair.first[name].reason == "chance alone raises it; the calibration error without that has an interval"
+    for name in ("ece", "rms_calibration_error", "brier_reliability", "coverage_at_5"):
+        assert math.isfinite(pair.differences[name].value)
+        assert pair.differences[name].interval is None
+        assert math.isnan(pair.differences[name].p)
+    assert pair.first["rms_calibration_error"].interval is not None
+
+
+def test_plain_rules_give_every_figure_the_percentile_interval() -> None:
+    answers = [made_view.make_view(seed) for seed in (1, 2)]
+    plain = pair_metrics(*answers, resamples=300, p_value=lambda value, values: float(values.size))
+    own = pair_metrics(*answers, resamples=300)
+    assert plain.differences["accuracy"].p == 300
+    assert plain.differences["accuracy"].interval != own.differences["accuracy"].interval
+    assert plain.first["accuracy"].interval == view_metrics(answers[0], resamples=300, plain=True)["accuracy"].interval
+
+
+def test_a_figure_that_hangs_on_one_answer_has_no_interval() -> None:
+    """One wrong answer: without it there is no AUROC."""
+    found = view_metrics(view([0] * 9 + [1], [0.9] * 5 + [0.5] * 5), resamples=200)["auroc"]
+    assert found.value > 0.5
+    assert (found.interval, found.reason) == (None, "hangs on fewer than four groups of rows")
+
+
+def test_differences_have_standard_errors_where_they_have_intervals() -> None:
+    pair = pair_metrics(*(made_view.make_view(seed) for seed in (1, 2)), resamples=2_000)
+    for name in ("accuracy", "brier", "auroc", "macro_f1"):
+        difference = pair.differences[name]
+        assert difference.interval is not None
+        assert difference.standard_error is not None
+        width = difference.interval[1] - difference.interval[0]
+        assert width == pytest.approx(2 * 1.96 * difference.standard_error, rel=0.1), name
+    assert pair.differences["ece"].standard_error is None
+
+
+def test_resamples_that_are_all_alike_are_no_proof() -> None:
+    """Four answers, all wrong before and right after: every resample shows the same rise of F1."""
+    pair = pair_metrics(view([1] * 4, [0.9] * 4), view([0] * 4, [0.9] * 4), resamples=500)
+    rise = pair.differences["macro_f1"]
+    assert rise.value == 1.0
+    assert math.isnan(rise.p)
+    assert rise.interval is None

@@ -20,7 +20,6 @@ from candor.metrics.significance import (
     levene,
     mcnemar,
     paired_tests,
-    pitman_morgan,
 )
 from candor.metrics.views import View
 
@@ -127,14 +126,6 @@ def test_clustered_t_of_single_rows_is_students() -> None:
     assert clustered_t(after - before, np.arange(50)) == pytest.approx((expected.statistic, expected.pvalue))
 
 
-def test_pitman_morgan_sees_spread_and_not_level() -> None:
-    draw = np.random.default_rng(0)
-    base = draw.normal(size=400)
-    noise = draw.normal(size=400)
-    assert pitman_morgan(base, 5 + base + 0.01 * noise)[1] > 1e-3
-    assert pitman_morgan(base, 1.5 * base + 0.1 * noise)[1] < 1e-6
-
-
 def test_levene_is_scipys_default() -> None:
     draw = np.random.default_rng(0)
     first, second = draw.normal(size=50), draw.normal(scale=1.5, size=40)
@@ -147,11 +138,26 @@ def test_tests_without_variation_give_reasons() -> None:
     view = View(zeros, zeros, np.full(3, 0.5), np.arange(3))
     tests = paired_tests(view, view)
     assert tests["mcnemar"]["p"] == 1
-    for name in ("delong", "brier_paired", "confidence_paired", "confidence_spread", "levene", "mcnemar_na"):
+    for name in ("delong", "brier_paired", "confidence_paired", "mcnemar_na"):
         assert tests[name]["p"] is None, name
         assert tests[name]["reason"], name
 
 
-def test_only_levene_ignores_pairing(make_view: MakeView) -> None:
-    tests = paired_tests(make_view(1), make_view(2))
-    assert {name for name, test in tests.items() if not test["paired"]} == {"levene"}
+def test_no_test_ignores_pairing_or_groups(make_view: MakeView) -> None:
+    """The same answers six times over, in groups: no p is smaller than that of the answers once."""
+    first, second = make_view(1), make_view(2, skill=0.9)
+    once = paired_tests(first, second)
+    assert all(test["paired"] for test in once.values())
+    rows = np.repeat(np.arange(200), 6)
+    often = paired_tests(
+        *(View(*(part[rows] for part in (v.gold_N, v.label_N, v.confidence_N)), rows) for v in (first, second))
+    )
+    for name, test in once.items():
+        before, after = test["p"], often[name]["p"]
+        assert before is not None
+        assert after is not None
+        assert after >= 0.5 * before, name
+    assert often["mcnemar"]["detail"]["discordant_groups"] == (
+        once["mcnemar"]["detail"]["only_base"] + once["mcnemar"]["detail"]["only_trained"]
+    )
+    assert often["mcnemar"]["p"] == pytest.approx(once["mcnemar"]["p"])

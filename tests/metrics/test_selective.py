@@ -6,15 +6,26 @@ import math
 
 import numpy as np
 import pytest
+from scipy import stats
 
-from candor.metrics.selective import ranking_figures
+from candor.metrics.selective import (
+    RISKS,
+    accepted_by_threshold,
+    coverage_interval,
+    coverages_at_risk,
+    ranking_figures,
+    risk_band,
+)
+from candor.metrics.shares import clustered_share, degrees_of_freedom, group_sums
+from candor.metrics.views import View
 
 
 def figures(right: list[int], wrong: list[int], without: int = 0) -> dict[str, float]:
     """Figures of so many right and wrong answers at each confidence, highest first."""
     counts = [np.array(side, dtype=float)[:, None] for side in (right, wrong)]
     total = np.array([float(sum(right) + sum(wrong) + without)])
-    return {name: float(values[0]) for name, values in ranking_figures(*counts, total).items()}
+    found = ranking_figures(*counts) | coverages_at_risk(*counts, total)
+    return {name: float(values[0]) for name, values in found.items()}
 
 
 def test_three_confidences_by_hand() -> None:
@@ -28,6 +39,8 @@ def test_three_confidences_by_hand() -> None:
     oracle = (0 + 0 + 1 / 3 + 2 / 4) / 4
     assert found["aurc"] == pytest.approx(aurc)
     assert found["excess_aurc"] == pytest.approx(aurc - oracle)
+    # Errors accepted among all four, at full coverage by trapezes: 0, 0, 1/2, 1, 2 of four.
+    assert found["augrc"] == pytest.approx((0 / 2 + 0.5 / 2 + (0.5 + 1) / 2 + (1 + 2) / 2) / 4 / 4)
 
 
 def test_equal_confidences_are_never_ordered() -> None:
@@ -60,7 +73,7 @@ def test_coverage_at_a_risk_is_the_largest_that_any_threshold_reaches() -> None:
     [
         ([2], [0], {"auroc"}),
         ([0], [2], {"auroc", "auprc"}),
-        ([0], [0], {"auroc", "auprc", "aurc", "excess_aurc", "coverage_at_1", "coverage_at_5", "coverage_at_10"}),
+        ([0], [0], {"auroc", "auprc", "aurc", "excess_aurc", "augrc", *RISKS}),
     ],
 )
 def test_what_needs_right_and_wrong_answers(right: list[int], wrong: list[int], undefined: set[str]) -> None:
@@ -71,3 +84,65 @@ def test_no_confidence_at_all() -> None:
     found = figures([], [], without=3)
     assert found["coverage_at_10"] == 0.0
     assert math.isnan(found["aurc"])
+
+
+def answers(draw: np.random.Generator, n: int, most: int = 1) -> View:
+    """Groups of one to ``most`` answers that share their chance; right as often as the square root of confidence."""
+    group = np.repeat(np.arange(n), draw.integers(1, most + 1, n))[:n]
+    confidence = np.round(draw.random(n), 2)
+    right = draw.random(n)[group] < np.sqrt(confidence)
+    return View(np.zeros(n, int), np.where(right, 0, 1), confidence, group)
+
+
+def test_every_threshold_has_the_risk_of_its_answers_by_group() -> None:
+    """Against each threshold on its own, from the definition."""
+    view = answers(np.random.default_rng(0), 80, 4)
+    accepted = accepted_by_threshold(view)
+    assert accepted.threshold_L.tolist() == np.unique(view.confidence_N)[::-1].tolist()
+    for place, threshold in enumerate(accepted.threshold_L):
+        kept = view.take(view.confidence_N >= threshold)
+        assert accepted.coverage_L[place] == kept.gold_N.size / 80
+        assert accepted.risk_L[place] == pytest.approx((~kept.correct).mean())
+        expected = clustered_share(~kept.correct, kept.group_N)
+        assert accepted.effective_L[place] == pytest.approx(expected.effective)
+        assert accepted.freedom_L[place] == expected.groups - 1
+
+
+def test_the_band_of_single_answers_is_wilsons() -> None:
+    view = answers(np.random.default_rng(1), 60)
+    low, high = risk_band(accepted_by_threshold(view))
+    wrong = int((~view.correct).sum())
+    share, quantile = wrong / 60, float(stats.t.ppf(0.975, 59))
+    for end in (low[-1], high[-1]):
+        assert abs(share - end) / (end * (1 - end) / 60) ** 0.5 == pytest.approx(quantile)
+    assert degrees_of_freedom(group_sums(~view.correct - share, view.group_N)) <= 59
+
+
+def test_coverage_that_can_be_relied_on() -> None:
+    """Sure answers are right, the others wrong: coverage is what is sure, and chance leaves room around it."""
+    n = 400
+    view = View(np.zeros(n, int), np.arange(n) // 200, np.repeat([0.9, 0.1], 200), np.arange(n))
+    low, high = coverage_interval(view, 0.05)
+    assert 0.42 < low < 0.5 < high < 0.58
+    # Two hundred answers without an error do not show a risk of one percent.
+    assert coverage_interval(view, 0.01)[0] == 0.0
+    hopeless = View(np.zeros(n, int), np.ones(n, int), np.full(n, 0.9), np.arange(n))
+    assert coverage_interval(hopeless, 0.1) == (0.0, pytest.approx(0.011, abs=2e-3))
+
+
+def test_a_group_says_as_much_as_one_answer() -> None:
+    view = View(np.zeros(100, int), np.zeros(100, int), np.full(100, 0.9), np.zeros(100, int))
+    assert coverage_interval(view, 0.1)[0] == 0.0
+
+
+@pytest.mark.parametrize("most", [1, 10])
+def test_coverage_is_missed_in_no_more_draws_than_said(most: int) -> None:
+    """Risk of the surest share q is 1 - 2/3 (1 - (1 - q)^1.5) / q: at most 10 % up to q = .381."""
+    draw = np.random.default_rng(7)
+    q = np.linspace(1e-6, 1, 100_001)
+    truth = float(q[1 - 2 / 3 * (1 - (1 - q) ** 1.5) / q <= 0.10].max())
+    missed = 0
+    for _ in range(200):
+        low, high = coverage_interval(answers(draw, 300, most), 0.10)
+        missed += not low <= truth <= high
+    assert missed / 200 <= 0.06

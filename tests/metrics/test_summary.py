@@ -7,8 +7,8 @@ import math
 import numpy as np
 import pytest
 
-from candor.metrics.bootstrap import certain_share_interval
 from candor.metrics.names import PROBED, STATED
+from candor.metrics.shares import certain_share_interval, clustered_share
 from candor.metrics.summary import agreement, summary
 from candor.metrics.views import View
 from candor.types import LABELS, Label, Prediction, Validity
@@ -54,8 +54,10 @@ def test_figures_are_those_of_the_answers() -> None:
 def test_the_seed_decides_the_intervals_and_nothing_else() -> None:
     one, again, other = (summary(answers(), resamples=50, seed=seed) for seed in (1, 1, 2))
     assert repr(one) == repr(again)
-    assert one["accuracy"].value == other["accuracy"].value
-    assert one["accuracy"].interval != other["accuracy"].interval
+    assert one["brier"].value == other["brier"].value
+    assert one["brier"].interval != other["brier"].interval
+    # A share's interval is computed, not drawn.
+    assert one["accuracy"] == other["accuracy"]
 
 
 def test_no_answers_have_no_figures_but_a_reason() -> None:
@@ -69,15 +71,19 @@ def view(labels: list[int], groups: list[int]) -> View:
 
 def test_agreement_that_is_certain_counts_groups() -> None:
     groups = [0, 0, 1, 1, 2, 2]
-    found = agreement(view([0] * 6, groups), view([0] * 6, groups), resamples=10)
+    found = agreement(view([0] * 6, groups), view([0] * 6, groups))
     assert (found.value, found.n) == (1.0, 6)
     assert found.interval == certain_share_interval(1.0, 3)
 
 
-def test_agreement_is_resampled_by_group() -> None:
-    # Either a whole group agrees or none of it, so a resample of two groups gives 0, 1/2 or 1.
-    found = agreement(view([0, 0, 0, 0], [0, 0, 1, 1]), view([0, 0, 1, 1], [0, 0, 1, 1]), resamples=400)
+def test_agreement_is_judged_by_group() -> None:
+    # Either a whole group agrees or none of it, so four answers say less than four of their own.
+    found = agreement(view([0, 0, 0, 0], [0, 0, 1, 1]), view([0, 0, 1, 1], [0, 0, 1, 1]))
+    alone = clustered_share([1, 1, 0, 0], np.arange(4)).interval
     assert found.value == 0.5
-    assert found.interval == (0.0, 1.0)
-    none = agreement(view([], []), view([], []), resamples=10)
+    assert found.interval is not None
+    assert alone is not None
+    assert found.interval[0] < alone[0]
+    assert found.interval[1] > alone[1]
+    none = agreement(view([], []), view([], []))
     assert (none.n, none.reason) == (0, "there are no answers")

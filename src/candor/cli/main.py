@@ -16,6 +16,7 @@ from rich.console import Console
 import candor
 from candor.cli import data as data_commands
 from candor.cli import predict, verify
+from candor.cli.power import power
 from candor.errors import CandorError, RecipeError, Stopped
 from candor.run_folder import RunFolder
 
@@ -38,6 +39,7 @@ app = typer.Typer(
 )
 app.add_typer(data_commands.app, name="data")
 app.command("audit")(data_commands.audit_command)
+app.command()(power)
 
 Overrides = Annotated[
     list[str] | None,

@@ -76,7 +76,7 @@ def _probe_figures(views: Views, draws: Draws) -> tuple[Both[dict[str, Metric]],
     of_sides: Both[dict[str, Metric]] = Both({}, {})
     for stated, probe, found in zip(views.own, views.probes, of_sides, strict=True):
         if probe is not None:
-            found["probe_agreement"] = agreement(stated, probe, resamples=draws.resamples, seed=draws.seed)
+            found["probe_agreement"] = agreement(stated, probe)
     base, trained = views.probes
     if base is not None and trained is not None:
         pair = pair_metrics(base, trained, resamples=draws.resamples, seed=draws.seed)

@@ -147,7 +147,7 @@ def study_figures(views: Views, draws: Draws) -> Figures:
 
 def _side_figures(own: View, paired: Mapping[str, Metric], draws: Draws) -> dict[str, Metric]:
     """What both tables print comes from the calibration table."""
-    alone = view_metrics(own, resamples=draws.resamples, seed=draws.seed)
+    alone = view_metrics(own, resamples=draws.resamples, seed=draws.seed, plain=True)
     figures = {name: alone[name] for name in CALIBRATION_FIGURES}
     return figures | {name: paired[name] for name in PAIRED_FIGURES if name not in figures}
 

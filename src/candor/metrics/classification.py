@@ -29,7 +29,8 @@ def label_figures(counts_3_4_R: Floats) -> dict[str, Floats]:
     """Every label figure of R confusion matrices.
 
     Recall, precision and F1 = 2 tp / (gold + answered) are as in scikit-learn, with answers without a label
-    counting as wrong, never as a label. Macro-F1 is the mean F1 over labels that occur as gold or as answer.
+    counting as wrong, never as a label. Macro-F1 is the mean F1 over labels that occur as gold or as answer. The
+    false-NA rate is the share of answers NA among examples with the gold label PASS or FAIL: where evidence decides.
 
     Args:
         counts_3_4_R: non-negative counts (gold, answer, resample).
@@ -49,6 +50,7 @@ def label_figures(counts_3_4_R: Floats) -> dict[str, Floats]:
         "accuracy": divide(hits_3_R.sum(axis=0), total_R),
         "macro_f1": divide(np.where(present_3_R > 0, f1_3_R, 0.0).sum(axis=0), (present_3_R > 0).sum(axis=0)),
         "na_rate": divide(answered_3_R[LABELS.index(Label.NA)], total_R),
+        "false_na_rate": _false_na_rate(counts_3_4_R),
         "invalid_rate": divide(counts_3_4_R[:, NO_LABEL_COLUMN].sum(axis=0), total_R),
     }
     for code, label in enumerate(LABELS):
@@ -57,3 +59,9 @@ def label_figures(counts_3_4_R: Floats) -> dict[str, Floats]:
         figures[f"{name}_precision"] = precision_3_R[code]
         figures[f"{name}_f1"] = f1_3_R[code]
     return figures
+
+
+def _false_na_rate(counts_3_4_R: Floats) -> Floats:
+    na = LABELS.index(Label.NA)
+    decided_R = counts_3_4_R.sum(axis=(0, 1)) - counts_3_4_R[na].sum(axis=0)
+    return divide(counts_3_4_R[:, na].sum(axis=0) - counts_3_4_R[na, na], decided_R)

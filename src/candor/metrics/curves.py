@@ -6,11 +6,12 @@ from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import stats
 
 from candor.metrics import schema
 from candor.metrics.bootstrap import LEVEL
 from candor.metrics.calibration import BINS, equal_width_bins
+from candor.metrics.selective import accepted_by_threshold, risk_band
+from candor.metrics.shares import clustered_share
 from candor.metrics.views import View
 from candor.types import LABELS
 
@@ -18,14 +19,10 @@ HISTOGRAM_BINS: Final = 20
 """Bins of the confidence distributions."""
 
 
-def wilson_interval(hits: int, n: int, level: float = LEVEL) -> tuple[float, float]:
-    """Wilson's score interval of a share (Wilson 1927), without continuity correction.
-
-    >>> [round(end, 3) for end in wilson_interval(8, 10)]
-    [0.49, 0.943]
-    """
-    interval = stats.binomtest(hits, n).proportion_ci(level, method="wilson")
-    return float(interval.low), float(interval.high)
+def wilson_interval(hits: int, n: int) -> tuple[float, float]:
+    """Wilson's interval of a share of independent answers."""
+    share = clustered_share(np.arange(n) < hits, np.arange(n))
+    return share.interval or (0.0, 1.0)
 
 
 def reliability(view: View) -> list[schema.ReliabilityBin]:
@@ -35,32 +32,37 @@ def reliability(view: View) -> list[schema.ReliabilityBin]:
     bins: list[schema.ReliabilityBin] = []
     for number in np.unique(bin_N).tolist():
         inside = bin_N == number
-        n, hits = int(inside.sum()), int(used.correct[inside].sum())
+        right = clustered_share(used.correct[inside], used.group_N[inside])
         bins.append(
             {
                 "low": number / BINS,
                 "high": (number + 1) / BINS,
-                "n": n,
+                "n": right.n,
                 "confidence": float(used.confidence_N[inside].mean()),
-                "accuracy": hits / n,
-                "interval": wilson_interval(hits, n),
+                "accuracy": right.value,
+                "interval": right.interval or (0.0, 1.0),
             }
         )
     return bins
 
 
 def risk_coverage(view: View) -> schema.RiskCoverage:
-    """One point per distinct confidence, highest first; coverage is a share of all answers, with confidence or not."""
-    used = view.take(view.usable)
-    levels, level_N = np.unique(-used.confidence_N, return_inverse=True)
-    accepted = np.cumsum(np.bincount(level_N, minlength=levels.size))
-    errors = np.cumsum(np.bincount(level_N, weights=~used.correct, minlength=levels.size))
-    right = float(used.correct.sum())
+    """One point per distinct confidence, highest first; coverage is a share of all answers, with confidence or not.
+
+    The band holds the true risk of each threshold with the chance ``LEVEL``: Wilson's interval at the number of
+    independent answers that the accepted ones are worth. It is a band of single points, not of the whole curve.
+    """
+    accepted = accepted_by_threshold(view)
+    count_L = accepted.coverage_L * view.gold_N.size
+    right = float(view.correct[view.usable].sum())
+    low_L, high_L = risk_band(accepted, LEVEL)
     return {
-        "threshold": (-levels).tolist(),
-        "coverage": (accepted / max(view.gold_N.size, 1)).tolist(),
-        "risk": (errors / accepted).tolist(),
-        "oracle_risk": (np.maximum(accepted - right, 0.0) / accepted).tolist(),
+        "threshold": accepted.threshold_L.tolist(),
+        "coverage": accepted.coverage_L.tolist(),
+        "risk": accepted.risk_L.tolist(),
+        "risk_low": low_L.tolist(),
+        "risk_high": high_L.tolist(),
+        "oracle_risk": (np.maximum(count_L - right, 0.0) / np.maximum(count_L, 1.0)).tolist(),
     }
 
 

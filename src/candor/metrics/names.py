@@ -40,6 +40,7 @@ def _labels() -> list[MetricInfo]:
             for label in ("NA", "PASS", "FAIL")
         ]
     infos += [
+        MetricInfo("false_na_rate", "False NA", "down", "labels", percent=True),
         MetricInfo("na_rate", "Answers NA", "neither", "labels", percent=True),
         MetricInfo("invalid_rate", "Invalid answers", "down", "labels", percent=True),
     ]
@@ -55,6 +56,7 @@ _CONFIDENCE: Final = [
     MetricInfo("brier_resolution", "Brier: resolution part", "up", "confidence"),
     MetricInfo("brier_uncertainty", "Brier: uncertainty part", "neither", "confidence"),
     MetricInfo("log_score", "Log score", "up", "confidence"),
+    MetricInfo("rms_calibration_error", "Calibration error (RMS, debiased)", "down", "confidence"),
     MetricInfo("ece", "Expected calibration error", "down", "confidence"),
     MetricInfo("adaptive_ece", "Adaptive calibration error", "down", "confidence"),
     MetricInfo("confidence_mean", "Mean confidence", "neither", "confidence"),
@@ -62,6 +64,7 @@ _CONFIDENCE: Final = [
     MetricInfo("confidence_missing_rate", "Answers without a confidence", "down", "confidence", percent=True),
     MetricInfo("aurc", "Area under risk-coverage", "down", "selective"),
     MetricInfo("excess_aurc", "Excess AURC over the oracle", "down", "selective"),
+    MetricInfo("augrc", "Area under generalized risk-coverage", "down", "selective"),
     MetricInfo("coverage_at_1", "Coverage at 1 % risk", "up", "selective", percent=True),
     MetricInfo("coverage_at_5", "Coverage at 5 % risk", "up", "selective", percent=True),
     MetricInfo("coverage_at_10", "Coverage at 10 % risk", "up", "selective", percent=True),
@@ -96,17 +99,19 @@ TESTED: Final[tuple[str, ...]] = (
     "na_recall",
     "pass_recall",
     "fail_recall",
+    "na_precision",
+    "false_na_rate",
     "invalid_rate",
     "auroc",
     "brier",
     "log_score",
-    "ece",
     "aurc",
     "confidence_std",
     "probe_accuracy",
     "probe_auroc",
     "probe_brier",
-    "probe_ece",
     "probe_aurc",
 )
-"""Differences that get a p-value and share one Holm correction; every other has an interval alone."""
+"""Differences that get a p-value and share one Holm correction; every other has an interval at most.
+
+Calibration errors are not among them: two calibrated models of which one only spreads more differ in them by chance."""

@@ -3,24 +3,23 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from typing import Final
 
 import numpy as np
 import scipy.sparse
 from numpy.typing import NDArray
 
 from candor.metrics import schema
-from candor.metrics.bootstrap import (
-    RESAMPLES,
-    bca_interval,
-    certain_share_interval,
-    percentile_interval,
-    two_sided_p,
-)
-from candor.metrics.figures import CellFigures, needs_confidence, sizes, why_undefined
+from candor.metrics.bootstrap import RESAMPLES, bca_interval, percentile_interval, two_sided_p
+from candor.metrics.calibration import BINNED, binned_calibration
+from candor.metrics.figures import RowFigures, exact_figures, needs_confidence, share_rows, sizes, why_undefined
 from candor.metrics.names import METRICS
+from candor.metrics.paired_share import paired_share_difference
 from candor.metrics.resampling import Resampler
+from candor.metrics.selective import RISKS, coverage_interval
+from candor.metrics.shares import NO_GROUPS, certain_share_interval, clustered_share, degrees_of_freedom
 from candor.metrics.views import View
 
 Floats = NDArray[np.float64]
@@ -51,7 +50,17 @@ class Metric:
 
 @dataclass(frozen=True, slots=True)
 class MetricDifference:
-    """Second minus first predictor on the same rows; ``p`` is not yet corrected for the number of tests."""
+    """Second minus first predictor on the same rows.
+
+    Attributes:
+        value: NaN where it is undefined.
+        interval: at the level ``bootstrap.LEVEL``; ``None`` where there is none.
+        interval_bca: the bias-corrected and accelerated one, for figures whose interval is from resamples.
+        p: two-sided, of "no difference"; not yet corrected for the number of tests; NaN where it is not tested.
+        n: number of answers that both sides look at.
+        reason: why value or interval are missing, in words.
+        standard_error: from which :func:`candor.metrics.power.least_detectable` says what could have been seen.
+    """
 
     value: float
     interval: Interval | None
@@ -59,6 +68,7 @@ class MetricDifference:
     p: float
     n: int
     reason: str | None = None
+    standard_error: float | None = None
 
     def as_json(self, p_holm: float | None) -> schema.Difference:
         """As it stands in results; p-values only where ``p_holm`` says that it was tested."""
@@ -67,6 +77,7 @@ class MetricDifference:
             "value": value,
             "interval": self.interval,
             "interval_bca": self.interval_bca,
+            "standard_error": self.standard_error,
             "p": self.p if p_holm is not None else None,
             "p_holm": p_holm,
             "n": self.n,
@@ -83,65 +94,127 @@ class Pair:
     differences: dict[str, MetricDifference]
 
 
-_TOO_FEW_GROUPS = "fewer than two groups of rows: nothing to resample"
-_OFTEN_UNDEFINED = "undefined in more than 5 % of the resamples"
+_RAISED_BY_CHANCE: Final = ("ece", "adaptive_ece")
+
+_OFTEN_UNDEFINED: Final = "undefined in more than 5 % of the resamples"
+_ALL_ALIKE: Final = "every resample is alike: nothing shows how much it could vary"
+_FEW_GROUPS: Final = "hangs on fewer than four groups of rows"
+_CHANCE_RAISES: Final = "chance alone raises it; the calibration error without that has an interval"
+_NO_DIFFERENCE: Final = "chance moves it even where both are calibrated; look at each side's own interval"
+_PICKED: Final = "picked on the same answers; look at each side's own interval"
+_FEWEST_FREEDOM: Final = 3.0
+"""Degrees of freedom below which an interval would reach beyond what 10,000 resamples show."""
 
 
-def _cells(columns: list[NDArray[np.generic]]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Code of each row's distinct combination of columns, and one row per code."""
-    codes_N = np.zeros(columns[0].size, dtype=np.int64)
-    for column in columns:
-        # NaN is one value among others here: "no confidence".
-        _, part_N = np.unique(column, return_inverse=True, equal_nan=True)
-        _, codes_N = np.unique(codes_N * (part_N.max(initial=0) + 1) + part_N, return_inverse=True)
-    first_K = np.unique(codes_N, return_index=True)[1]
-    return codes_N, first_K
+def view_metrics(view: View, *, resamples: int = RESAMPLES, seed: int = 0, plain: bool = False) -> dict[str, Metric]:
+    """Every figure of one predictor with its interval, by group.
+
+    Shares have Wilson's interval (:func:`clustered_share`), figures over bins that of :func:`binned_calibration`,
+    coverages at a risk that of :func:`coverage_interval`, every other figure the bootstrap's.
+
+    Args:
+        view: N answers.
+        resamples: at least 1.
+        seed: the same seed gives the same intervals.
+        plain: give every figure the plain percentile interval, as the study does.
+    """
+    number = sizes(view)
+    if view.gold_N.size == 0:
+        return {name: Metric(math.nan, None, 0, why_undefined(name, view)) for name in number}
+    kernel = RowFigures(view)
+    resampler = Resampler(kernel.sums_N_M, view.group_N, seed=seed)
+    drawn = _Drawn(resampler, kernel.figures, resamples, seed)
+    return _side(view, drawn, "", number, plain=plain)
 
 
-def _metric(name: str, value: float, values_R: Floats, n: int, view: View, groups: int) -> Metric:
-    if not math.isfinite(value):
-        return Metric(math.nan, None, n, why_undefined(name, view))
-    if groups < 2:
-        return Metric(value, None, n, _TOO_FEW_GROUPS)
-    info = METRICS[name]
-    if info.percent and info.family == "labels" and value in (0.0, 1.0):
-        return Metric(value, certain_share_interval(value, min(n, groups)), n)
+class _Drawn:
+    """Every resampled figure: on the data, on resamples, and with each bundle of groups left out."""
+
+    def __init__(
+        self, resampler: Resampler, figures: Callable[[Floats], Mapping[str, Floats]], resamples: int, seed: int
+    ) -> None:
+        self.groups = resampler.groups
+        self._observed = figures(resampler.observed())
+        self._resampled = resampler.resampled(figures, resamples, np.random.default_rng(seed))
+        self._left = resampler.without_one(figures)
+
+    def values(self, name: str, value: float) -> tuple[Floats, Floats]:
+        """Resamples [R], and what is left without each bundle [T]; moved by what blocks of confidences change."""
+        shift = value - float(self._observed[name][0])
+        return self._resampled[name] + shift, self._left[name] + shift
+
+    def freedom(self, name: str) -> float:
+        """Degrees of freedom of the figure's variance; 1 where it is undefined without some group."""
+        left_T = self._left[name]
+        return degrees_of_freedom(left_T - left_T.mean()) if np.isfinite(left_T).all() else 1.0
+
+
+def _side(view: View, drawn: _Drawn, prefix: str, number: Mapping[str, int], *, plain: bool) -> dict[str, Metric]:
+    binned = binned_calibration(view)
+    estimates = {} if binned is None else binned.figures
+    exact = exact_figures(view, binned)
+    metrics = {}
+    for name, n in number.items():
+        if not math.isfinite(exact[name]):
+            metrics[name] = Metric(math.nan, None, n, why_undefined(name, view))
+        elif name in _RAISED_BY_CHANCE:
+            metrics[name] = Metric(exact[name], None, n, _CHANCE_RAISES)
+        elif name in estimates:
+            metrics[name] = Metric(exact[name], estimates[name].interval, n, estimates[name].reason)
+        elif drawn.groups < 2:
+            metrics[name] = Metric(exact[name], None, n, NO_GROUPS)
+        elif plain and name not in RISKS:
+            metrics[name] = _plain(name, exact[name], drawn.values(prefix + name, exact[name])[0], n)
+        elif name in RISKS:
+            metrics[name] = Metric(exact[name], coverage_interval(view, RISKS[name]), n)
+        else:
+            metrics[name] = _judged(name, exact[name], view, drawn, prefix, n)
+    return metrics
+
+
+def _plain(name: str, value: float, values_R: Floats, n: int) -> Metric:
+    if METRICS[name].percent and value in (0.0, 1.0):
+        return Metric(value, certain_share_interval(value, n), n)
     interval = percentile_interval(values_R)
     return Metric(value, interval, n, None if interval else _OFTEN_UNDEFINED)
 
 
-def view_metrics(view: View, *, resamples: int = RESAMPLES, seed: int = 0) -> dict[str, Metric]:
-    """Every figure of one predictor, with bootstrap intervals clustered by group."""
-    number = sizes(view)
-    if view.gold_N.size == 0:
-        return {name: Metric(math.nan, None, 0, why_undefined(name, view)) for name in number}
-    cell_N, first_K = _cells([view.gold_N, view.column, view.confidence_N])
-    kernel = CellFigures(view.take(first_K))
-    resampler = Resampler(cell_N, view.group_N, kernel.count_M_K)
-    observed = kernel.figures(resampler.observed())
-    resampled = resampler.figures(kernel.figures, resamples, np.random.default_rng(seed))
-    return {
-        name: _metric(name, float(observed[name][0]), resampled[name], n, view, resampler.groups)
-        for name, n in number.items()
-    }
+def _judged(name: str, value: float, view: View, drawn: _Drawn, prefix: str, n: int) -> Metric:
+    share = share_rows(name, view)
+    if share is not None:
+        over_N, hits_N = share
+        return Metric(value, clustered_share(hits_N[over_N], view.group_N[over_N]).interval, n)
+    values_R, _ = drawn.values(prefix + name, value)
+    interval, reason = _resampled_interval(values_R, drawn.freedom(prefix + name))
+    return Metric(value, interval, n, reason)
+
+
+def _resampled_interval(values_R: Floats, freedom: float) -> tuple[Interval | None, str | None]:
+    if freedom < _FEWEST_FREEDOM:
+        return None, _FEW_GROUPS
+    interval = percentile_interval(values_R, freedom=freedom)
+    if interval is None:
+        return None, _OFTEN_UNDEFINED
+    if interval[1] - interval[0] <= 1e-12 * max(1.0, abs(interval[0])):
+        return None, _ALL_ALIKE
+    return interval, None
 
 
 class _PairFigures:
-    """Figures of two views whose rows fall into the same K cells, and their differences on the rows both can use."""
+    """Figures of two views of the same rows, and their differences on the rows both can use."""
 
     def __init__(self, first: View, second: View) -> None:
         shared = first.usable & second.usable
-        kernels = [CellFigures(first), CellFigures(second)]
-        self._alike = bool((shared == first.usable).all() and (shared == second.usable).all())
-        if not self._alike:
-            kernels += [CellFigures(_without_confidence(view, ~shared)) for view in (first, second)]
+        kernels = [RowFigures(first), RowFigures(second)]
+        if not ((shared == first.usable).all() and (shared == second.usable).all()):
+            kernels += [RowFigures(without_confidence(view, ~shared)) for view in (first, second)]
         self._kernels = kernels
-        self._ends = np.cumsum([kernel.count_M_K.shape[0] for kernel in kernels])[:-1]
-        self.count_M_K = scipy.sparse.vstack([kernel.count_M_K for kernel in kernels], format="csr")
+        self._ends = np.cumsum([kernel.sums_N_M.shape[1] for kernel in kernels])[:-1]
+        self.sums_N_M = scipy.sparse.hstack([kernel.sums_N_M for kernel in kernels], format="csr")
 
-    def figures(self, counts_M_R: Floats) -> dict[str, Floats]:
+    def figures(self, sums_M_R: Floats) -> dict[str, Floats]:
         """Return figures under ``first.<name>``, ``second.<name>``, ``difference.<name>``."""
-        parts = np.split(counts_M_R, self._ends)
+        parts = np.split(sums_M_R, self._ends)
         every = [kernel.figures(part) for kernel, part in zip(self._kernels, parts, strict=True)]
         own, shared = every[:2], every[-2:]
         values = {f"first.{name}": value for name, value in own[0].items()}
@@ -152,8 +225,23 @@ class _PairFigures:
         return values
 
 
-def _without_confidence(view: View, rows_N: NDArray[np.bool_]) -> View:
+def without_confidence(view: View, rows_N: NDArray[np.bool_]) -> View:
+    """The same answers, as if those at ``rows_N`` had stated no confidence."""
     return View(view.gold_N, view.label_N, np.where(rows_N, np.nan, view.confidence_N), view.group_N)
+
+
+def exact_differences(first: View, second: View) -> dict[str, float]:
+    """Second minus first of every figure; of a confidence on the rows where both have one; NaN where undefined."""
+    shared = first.usable & second.usable
+    own = [exact_figures(view, binned_calibration(view)) for view in (first, second)]
+    both = own
+    if not (shared == (first.usable | second.usable)).all():
+        alike = [without_confidence(view, ~shared) for view in (first, second)]
+        both = [exact_figures(view, binned_calibration(view)) for view in alike]
+    return {
+        name: (both[1][name] - both[0][name]) if needs_confidence(name) else own[1][name] - own[0][name]
+        for name in own[0]
+    }
 
 
 def pair_metrics(
@@ -162,75 +250,91 @@ def pair_metrics(
     *,
     resamples: int = RESAMPLES,
     seed: int = 0,
-    p_value: Callable[[float, Floats], float] = two_sided_p,
+    p_value: Callable[[float, Floats], float] | None = None,
 ) -> Pair:
-    """Every figure of two predictors on the same rows, and every difference: paired bootstrap clustered by group.
+    """Every figure of two predictors on the same rows, and every difference, by group.
 
-    A difference of a figure that needs a confidence is taken on the rows where both have one.
+    A difference of a figure that needs a confidence is taken on the rows where both have one. Differences of shares of
+    the same rows are judged by :func:`paired_share_difference`, others by the paired bootstrap; those of figures over
+    bins and of coverages at a risk have neither interval nor p.
 
     Args:
         first: N answers.
         second: N answers, with the same gold labels and groups row by row.
         resamples: at least 1.
         seed: the same seed gives the same intervals and p-values.
-        p_value: from a difference and its resamples.
+        p_value: from a difference and its resamples. Then every interval is the plain percentile interval and every p
+            is this one, as in the study; ``None`` for candor's own.
     """
     number = {"first": sizes(first), "second": sizes(second)}
-    names = list(number["first"])
     shared = first.usable & second.usable
     # A difference has the n of what both sides look at; recall and precision say it for their own label.
-    common = sizes(_without_confidence(first, ~shared))
+    common = sizes(without_confidence(first, ~shared))
     if first.gold_N.size == 0:
-        empty = {name: Metric(math.nan, None, 0, why_undefined(name, first)) for name in names}
+        empty = {name: Metric(math.nan, None, 0, why_undefined(name, first)) for name in common}
         none = MetricDifference(math.nan, None, None, math.nan, 0, "there are no answers")
-        return Pair(empty, dict(empty), dict.fromkeys(names, none))
+        return Pair(empty, dict(empty), dict.fromkeys(common, none))
 
-    cell_N, first_K = _cells([first.gold_N, first.column, first.confidence_N, second.column, second.confidence_N])
-    kernel = _PairFigures(first.take(first_K), second.take(first_K))
-    resampler = Resampler(cell_N, first.group_N, kernel.count_M_K)
-    observed = kernel.figures(resampler.observed())
-    resampled = resampler.figures(kernel.figures, resamples, np.random.default_rng(seed))
-    left_M_T, weight_T = resampler.without_one()
-    left = kernel.figures(left_M_T)
-
-    def side(which: str, view: View) -> dict[str, Metric]:
-        return {
-            name: _metric(
-                name,
-                float(observed[f"{which}.{name}"][0]),
-                resampled[f"{which}.{name}"],
-                number[which][name],
-                view,
-                resampler.groups,
-            )
-            for name in names
-        }
-
+    kernel = _PairFigures(first, second)
+    drawn = _Drawn(Resampler(kernel.sums_N_M, first.group_N, seed=seed), kernel.figures, resamples, seed)
+    plain = p_value is not None
+    sides = (
+        _side(first, drawn, "first.", number["first"], plain=plain),
+        _side(second, drawn, "second.", number["second"], plain=plain),
+    )
+    values = exact_differences(first, second)
     differences = {}
-    for name in names:
-        key = f"difference.{name}"
-        value, values_R = float(observed[key][0]), resampled[key]
+    for name, value in values.items():
         n = common[name] if not name.endswith("_precision") else first.gold_N.size
         if not math.isfinite(value):
-            reason = next(
-                (
-                    f"{why_undefined(name, view)} ({which})"
-                    for which, view in (("base", first), ("trained", second))
-                    if not math.isfinite(float(observed[f"{'first' if view is first else 'second'}.{name}"][0]))
-                ),
-                "undefined on the rows where both have a confidence",
-            )
+            reason = _why_no_difference(name, first, second, sides)
             differences[name] = MetricDifference(math.nan, None, None, math.nan, n, reason)
-        elif resampler.groups < 2:
-            differences[name] = MetricDifference(value, None, None, math.nan, n, _TOO_FEW_GROUPS)
-        else:
+        elif name in (*BINNED, *_RAISED_BY_CHANCE, *RISKS):
+            reason = _PICKED if name in RISKS else _NO_DIFFERENCE
+            differences[name] = MetricDifference(value, None, None, math.nan, n, reason)
+        elif drawn.groups < 2:
+            differences[name] = MetricDifference(value, None, None, math.nan, n, NO_GROUPS)
+        elif p_value is not None:
+            values_R, left_T = drawn.values(f"difference.{name}", value)
             interval = percentile_interval(values_R)
+            bca = bca_interval(value, values_R, left_T)
             differences[name] = MetricDifference(
-                value,
-                interval,
-                bca_interval(value, values_R, left[key], weight_T),
-                p_value(value, values_R),
-                n,
-                None if interval else _OFTEN_UNDEFINED,
+                value, interval, bca, p_value(value, values_R), n, None if interval else _OFTEN_UNDEFINED
             )
-    return Pair(side("first", first), side("second", second), differences)
+        else:
+            differences[name] = _difference(name, value, first, second, drawn, n)
+    return Pair(*sides, {name: differences[name] for name in common})
+
+
+def _difference(name: str, value: float, first: View, second: View, drawn: _Drawn, n: int) -> MetricDifference:
+    shares = share_rows(name, first), share_rows(name, second)
+    if shares[0] is not None and shares[1] is not None and not name.endswith("_precision"):
+        over_N = shares[0][0]
+        paired = paired_share_difference(shares[0][1][over_N], shares[1][1][over_N], first.group_N[over_N])
+        return MetricDifference(
+            value, paired.interval, None, paired.p_two_sided, n, paired.reason, paired.standard_error
+        )
+    values_R, left_T = drawn.values(f"difference.{name}", value)
+    freedom = drawn.freedom(f"difference.{name}")
+    interval, reason = _resampled_interval(values_R, freedom)
+    error = None if interval is None else float(np.nanstd(values_R)) * math.sqrt((freedom + 1) / freedom)
+    p = two_sided_p(value, values_R, freedom=freedom)
+    if reason == _ALL_ALIKE and value != 0.0:
+        # Resamples that all show the same effect do not show that chance could not have made it.
+        p = math.nan
+    return MetricDifference(
+        value,
+        interval,
+        None if interval is None else bca_interval(value, values_R, left_T),
+        p,
+        n,
+        reason,
+        error,
+    )
+
+
+def _why_no_difference(name: str, first: View, second: View, sides: tuple[dict[str, Metric], ...]) -> str:
+    for which, view, side in zip(("base", "trained"), (first, second), sides, strict=True):
+        if not math.isfinite(side[name].value):
+            return f"{why_undefined(name, view)} ({which})"
+    return "undefined on the rows where both have a confidence"

@@ -54,6 +54,7 @@ class PairedShare:
         needed: about how many rows would decide, in four of five repetitions at this level, if the difference and the
             share of discordant rows were as observed; ``None`` where the difference is the margin.
         reason: why there is no interval.
+        standard_error: of the difference; ``None`` without an interval.
     """
 
     difference: float
@@ -68,6 +69,7 @@ class PairedShare:
     enough: bool
     needed: int | None
     reason: str | None = None
+    standard_error: float | None = None
 
     @property
     def p_two_sided(self) -> float:
@@ -127,9 +129,9 @@ def paired_share_difference(
         p, p_fall = sign_flip(sum_G)
     else:
         p, p_fall = table.p_rise(margin), table.mirrored().p_rise(-margin)
-    quantile = float(stats.norm.ppf((1 + level) / 2))
+    quantile = float(special.ndtri((1 + level) / 2))
     if sum_G.size < n:
-        quantile = float(stats.t.ppf((1 + level) / 2, degrees_of_freedom(part_G)))
+        quantile = float(special.stdtrit(degrees_of_freedom(part_G), (1 + level) / 2))
     # Of so many rows without a fall, a true fall by the margin would be a surprise.
     unseen = margin < 0 and (1 + margin) ** effective <= (1 - level) / 2
     return PairedShare(
@@ -145,6 +147,7 @@ def paired_share_difference(
         discordant >= FEWEST_DISCORDANT or unseen,
         _needed(table, margin, n, level),
         None if sum_G.size > 1 else NO_GROUPS,
+        math.sqrt(table.variance() / effective) if sum_G.size > 1 else None,
     )
 
 
@@ -190,12 +193,10 @@ def _needed(table: _Table, margin: float, n: int, level: float) -> int | None:
     distance = table.rise - table.fall - margin
     if abs(distance) < 1e-12:
         return None
-    # Half a row each way, or no discordant row would mean that there never are any.
-    discordant = (table.n * (table.rise + table.fall) + 1) / (table.n + 2)
-    reach = float(stats.norm.ppf((1 + level) / 2) + stats.norm.ppf(_POWER))
-    rows = reach**2 * max(discordant - (distance + margin) ** 2, 1 / (table.n + 2)) / distance**2
+    reach = float(special.ndtri((1 + level) / 2) + special.ndtri(_POWER))
+    rows = reach**2 * table.variance() / distance**2
     if margin >= 0:
-        rows = max(rows, FEWEST_DISCORDANT / discordant)
+        rows = max(rows, FEWEST_DISCORDANT / table.discordant())
     else:
         rows = max(rows, math.log((1 - level) / 2) / math.log1p(margin))
     return math.ceil(rows * n / table.n - 1e-6)
@@ -211,6 +212,14 @@ class _Table:
 
     def mirrored(self) -> _Table:
         return _Table(self.fall, self.rise, self.n)
+
+    def discordant(self) -> float:
+        """Share of rows that differ, with half a row each way: to have seen none does not mean that there are none."""
+        return (self.n * (self.rise + self.fall) + 1) / (self.n + 2)
+
+    def variance(self) -> float:
+        """Of one row's difference; never 0."""
+        return max(self.discordant() - (self.rise - self.fall) ** 2, 1 / (self.n + 2))
 
     def score(self, difference: float) -> float:
         """Tango's statistic: standard normal if the true difference is ``difference``."""
@@ -234,7 +243,7 @@ class _Table:
         """Return p of "the difference is at most ``margin``"."""
         observed = self.score(margin)
         if self.n >= _EXACT_ROWS + 1:
-            return float(stats.norm.sf(observed))
+            return float(special.ndtr(-observed))
         rows = max(math.floor(self.n + 1e-6), 1)
         rises, falls = np.divmod(np.arange((rows + 1) ** 2), rows + 1)
         inside = rises + falls <= rows

@@ -1,8 +1,8 @@
-"""Bootstrap resamples as counts of distinct rows.
+"""Bootstrap resamples as sums over groups of rows.
 
-A figure that depends only on how often each distinct row (gold label, answers, confidences) occurs need not see
-single rows: a resample is a vector of counts. Drawing groups with replacement and counting their rows has exactly
-the distribution of the plain bootstrap, and figures of hundreds of resamples are computed at once.
+A figure that depends only on sums over rows (how many of which kind, sums of squares) need not see single rows: a
+resample draws groups with replacement and adds up what each brings. Figures of hundreds of resamples are then
+computed at once, from one product of matrices.
 """
 
 from __future__ import annotations
@@ -15,99 +15,85 @@ import scipy.sparse
 from numpy.typing import NDArray
 
 Floats = NDArray[np.float64]
+Kernel = Callable[[Floats], Mapping[str, Floats]]
+"""From sums [M, R] to named figures [R]."""
 
-_CACHED: Final = 2**17
-"""Counts that figures are computed from at a time: they should stay in the processor's cache."""
+MOST_BUNDLES: Final = 4_096
+"""Groups above which several are drawn together: the variance over so many bundles is known to 2 %, which is less
+than what 10,000 resamples leave open of an interval's ends, and time and memory no longer grow with the rows."""
 
-_DRAWN: Final = 64
-"""Resamples drawn at a time, for the same reason."""
+_CACHED: Final = 2**18
+"""Sums that figures are computed from at a time: they should stay near the processor."""
 
-_MULTINOMIAL_UP_TO: Final = 24
-"""Distinct kinds of groups up to which drawing counts directly is faster than drawing groups."""
+_DENSE_FROM: Final = 1 / 25
+"""Share of sums that are not 0 above which a dense product is faster than a sparse one."""
 
 
 class Resampler:
-    """Resamples N rows in groups, and counts them by what figures need.
+    """Resamples N rows in groups.
 
     Args:
-        cell_N: code of each row's cell, 0 ... K - 1, each present; at least one row. Rows of one cell are alike.
-        group_N: code of each row's group, at least 0; rows of one group are drawn together.
-        count_M_K: sparse; how often a row of each cell adds to each of the M counts that figures need.
+        sums_N_M: sparse; what each row adds to each of the M sums that figures need.
+        group_N: code of each row's group; rows of one group are drawn together.
+        seed: puts groups into bundles where there are more than ``MOST_BUNDLES``.
+
+    Attributes:
+        groups: number of groups.
+        bundles: number of bundles of groups; the groups themselves unless they are many.
     """
 
-    def __init__(
-        self, cell_N: NDArray[np.int64], group_N: NDArray[np.int64], count_M_K: scipy.sparse.csr_array
-    ) -> None:
-        if np.unique(group_N).size == group_N.size:
-            # Every row is its own group: kinds of groups are the cells themselves.
-            self._kind_G = cell_N
-            self._groups_T = np.bincount(cell_N)
-            self._count_M_T = count_M_K
-            return
-        order_N = np.lexsort((cell_N, group_N))
-        starts = np.flatnonzero(np.diff(group_N[order_N], prepend=-1))
-        kinds: dict[tuple[int, ...], int] = {}
-        self._kind_G = np.array(
-            [kinds.setdefault(tuple(part.tolist()), len(kinds)) for part in np.split(cell_N[order_N], starts[1:])],
-            dtype=np.int64,
-        )
-        self._groups_T = np.bincount(self._kind_G)
-        entries = [(cell, kind) for signature, kind in kinds.items() for cell in signature]
-        rows, columns = zip(*entries, strict=True)
-        # Entries that occur twice are added: a group may hold the same cell more than once.
-        self._count_M_T = count_M_K @ scipy.sparse.csr_array((np.ones(len(entries)), (rows, columns)))
-
-    @property
-    def groups(self) -> int:
-        """Number of groups."""
-        return int(self._kind_G.size)
+    def __init__(self, sums_N_M: scipy.sparse.csr_array, group_N: NDArray[np.int64], *, seed: int = 0) -> None:
+        member_N = np.unique(group_N, return_inverse=True)[1]
+        self.groups = int(member_N.max(initial=-1)) + 1
+        self.bundles = min(self.groups, MOST_BUNDLES)
+        if self.bundles < self.groups:
+            # Equal numbers of groups, chosen by lot: bundles are alike in distribution, as groups are.
+            bundle_G = np.random.default_rng([seed, self.groups]).permutation(self.groups) % self.bundles
+            member_N = bundle_G[member_N]
+        rows = np.arange(member_N.size)
+        shape = (self.bundles, member_N.size)
+        sums_T_M = (scipy.sparse.csr_array((np.ones(rows.size), (member_N, rows)), shape=shape) @ sums_N_M).tocsr()
+        dense = sums_T_M.nnz > _DENSE_FROM * max(sums_T_M.shape[0] * sums_T_M.shape[1], 1)
+        self._sums_M_T = np.ascontiguousarray(sums_T_M.toarray().T) if dense else sums_T_M.T.tocsr()
 
     def observed(self) -> Floats:
-        """Counts of the rows as they are, [M, 1]."""
-        return np.asarray(self._count_M_T @ self._groups_T[:, None].astype(np.float64))
+        """Sums over the rows as they are, [M, 1]."""
+        return np.asarray(self._sums_M_T @ np.ones((self.bundles, 1)))
 
-    def without_one(self) -> tuple[Floats, Floats]:
-        """Counts [M, T] with one group of each of T kinds left out, and how many groups [T] are of that kind."""
-        return self.observed() - self._count_M_T.toarray(), self._groups_T.astype(np.float64)
-
-    def figures(
-        self,
-        figures: Callable[[Floats], Mapping[str, Floats]],
-        resamples: int,
-        rng: np.random.Generator,
-    ) -> dict[str, Floats]:
-        """Return every figure on every resample.
+    def resampled(self, figures: Kernel, resamples: int, rng: np.random.Generator) -> dict[str, Floats]:
+        """Return every figure on each of R resamples.
 
         Args:
-            figures: from counts [M, r] to named arrays [r].
+            figures: from sums [M, r] to named arrays [r].
             resamples: R, at least 1.
             rng: decides what is drawn.
-
-        Returns:
-            named arrays [R].
         """
-        kept = self._count_M_T.shape[0]
-        width = min(max(_CACHED // kept, 1), resamples)
-        counts_M_r = np.empty((kept, width))
-        collected: dict[str, Floats] = {}
-        for start in range(0, resamples, width):
-            size = min(width, resamples - start)
-            for first in range(0, size, _DRAWN):
-                last = min(first + _DRAWN, size)
-                counts_M_r[:, first:last] = self._count_M_T @ self._drawn(last - first, rng)
-            for name, values in figures(counts_M_r[:, :size]).items():
-                collected.setdefault(name, np.empty(resamples))[start : start + size] = values
-        return collected
 
-    def _drawn(self, resamples: int, rng: np.random.Generator) -> Floats:
-        groups, kinds = self._kind_G.size, self._groups_T.size
-        if kinds <= _MULTINOMIAL_UP_TO:
-            kinds_R_T = rng.multinomial(groups, self._groups_T / groups, size=resamples)
-        else:
-            dtype = np.uint16 if groups < 2**16 else np.int64
-            drawn_R_G = rng.integers(0, groups, size=(resamples, groups), dtype=dtype)
-            # All indices are in range; "clip" only spares the check.
-            kinds_R_G = np.take(self._kind_G, drawn_R_G, mode="clip")
-            kinds_R_G += kinds * np.arange(resamples)[:, None]
-            kinds_R_T = np.bincount(kinds_R_G.ravel(), minlength=kinds * resamples).reshape(resamples, kinds)
-        return np.ascontiguousarray(kinds_R_T.T, dtype=np.float64)
+        def drawn(start: int, stop: int) -> Floats:
+            size = stop - start
+            places = rng.integers(0, self.bundles, size=(size, self.bundles), dtype=np.int64)
+            places += self.bundles * np.arange(size)[:, None]
+            counts_r_T = np.bincount(places.ravel(), minlength=self.bundles * size).reshape(size, self.bundles)
+            return np.asarray(self._sums_M_T @ np.ascontiguousarray(counts_r_T.T, dtype=np.float64))
+
+        return self._collected(figures, resamples, drawn)
+
+    def without_one(self, figures: Kernel) -> dict[str, Floats]:
+        """Return every figure with each of the T bundles left out in turn."""
+        whole_M = self.observed()
+
+        def left(start: int, stop: int) -> Floats:
+            chosen_T_r = scipy.sparse.eye_array(self.bundles, format="csc")[:, start:stop].toarray()
+            sums_M_r: Floats = whole_M - np.asarray(self._sums_M_T @ chosen_T_r)
+            return sums_M_r
+
+        return self._collected(figures, self.bundles, left)
+
+    def _collected(self, figures: Kernel, total: int, sums: Callable[[int, int], Floats]) -> dict[str, Floats]:
+        width = min(max(_CACHED // self._sums_M_T.shape[0], 1), max(_CACHED // max(self.bundles, 1), 1), total)
+        collected: dict[str, Floats] = {}
+        for start in range(0, total, width):
+            stop = min(start + width, total)
+            for name, values in figures(sums(start, stop)).items():
+                collected.setdefault(name, np.empty(total))[start:stop] = values
+        return collected

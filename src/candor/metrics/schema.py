@@ -30,11 +30,15 @@ class Figure(TypedDict):
 
 
 class Difference(TypedDict):
-    """Trained minus base on the same rows; ``p`` and ``p_holm`` only for the names in ``settings.tested``."""
+    """Trained minus base on the same rows; ``p`` and ``p_holm`` only for the names in ``settings.tested``.
+
+    ``standard_error`` says how small a difference could have been seen; it is ``None`` where there is no interval.
+    """
 
     value: float | None
     interval: Interval | None
     interval_bca: Interval | None
+    standard_error: NotRequired[float | None]
     p: float | None
     p_holm: float | None
     n: int
@@ -104,7 +108,7 @@ class Rows(TypedDict):
 
 
 class ReliabilityBin(TypedDict):
-    """Answers whose confidence lies in (low, high]; ``interval`` is Wilson's around ``accuracy``."""
+    """Answers whose confidence lies in (low, high]; ``interval`` is Wilson's around ``accuracy``, by group."""
 
     low: float
     high: float
@@ -114,12 +118,26 @@ class ReliabilityBin(TypedDict):
     interval: Interval
 
 
+class LabelCalibration(TypedDict):
+    """Answers of one label that have a confidence: ``gap`` is their mean confidence minus their accuracy."""
+
+    n: int
+    confidence: float
+    accuracy: Figure
+    gap: Figure
+
+
 class RiskCoverage(TypedDict):
-    """One point per distinct confidence, highest first: accept every answer at least as confident."""
+    """One point per distinct confidence, highest first: accept every answer at least as confident.
+
+    ``risk_low`` and ``risk_high`` are Wilson's interval around ``risk`` at each threshold, by group.
+    """
 
     threshold: list[float]
     coverage: list[float]
     risk: list[float]
+    risk_low: NotRequired[list[float]]
+    risk_high: NotRequired[list[float]]
     oracle_risk: list[float]
 
 

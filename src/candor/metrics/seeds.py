@@ -96,22 +96,22 @@ def crossed_interval(values_S: ArrayLike, parts_S_G: ArrayLike, *, level: float 
     Raises:
         ValueError: the arrays do not fit each other, or hold what is not finite.
     """
-    values_S, parts_S_G = np.asarray(values_S, dtype=np.float64), np.asarray(parts_S_G, dtype=np.float64)
-    if values_S.ndim != 1 or parts_S_G.ndim != 2 or parts_S_G.shape[0] != values_S.size or not values_S.size:
-        raise ValueError(f"{values_S.shape} values and {parts_S_G.shape} parts: needs [S] and [S, G], S at least 1")
-    if not (np.isfinite(values_S).all() and np.isfinite(parts_S_G).all()):
+    value_S, part_S_G = np.asarray(values_S, dtype=np.float64), np.asarray(parts_S_G, dtype=np.float64)
+    if value_S.ndim != 1 or part_S_G.ndim != 2 or part_S_G.shape[0] != value_S.size or not value_S.size:
+        raise ValueError(f"{value_S.shape} values and {part_S_G.shape} parts: needs [S] and [S, G], S at least 1")
+    if not (np.isfinite(value_S).all() and np.isfinite(part_S_G).all()):
         raise ValueError("a value or a part is not finite; leave out seeds whose figure is undefined")
-    seeds, groups = parts_S_G.shape
-    mean = float(values_S.mean())
+    seeds, groups = part_S_G.shape
+    mean = float(value_S.mean())
     if seeds < 2 or groups < 2:
         reason = _ONE_SEED if seeds < 2 else NO_GROUPS
         return Crossed(mean, None, math.nan, math.nan, math.nan, seeds, groups, reason)
-    parts_S_G = parts_S_G - parts_S_G.mean(axis=1, keepdims=True)
-    mean_G = parts_S_G.mean(axis=0)
+    part_S_G = part_S_G - part_S_G.mean(axis=1, keepdims=True)
+    mean_G = part_S_G.mean(axis=0)
     bessel = groups / (groups - 1)
-    of_seeds = _variance(values_S) / seeds
+    of_seeds = _variance(value_S) / seeds
     of_groups = bessel * float(mean_G @ mean_G)
-    of_cells = bessel * float(((parts_S_G - mean_G) ** 2).sum()) / (seeds - 1) / seeds
+    of_cells = bessel * float(((part_S_G - mean_G) ** 2).sum()) / (seeds - 1) / seeds
     variance = max(of_seeds + of_groups - of_cells, of_seeds, of_groups)
     errors = math.sqrt(of_seeds), math.sqrt(of_groups)
     if variance == 0.0:

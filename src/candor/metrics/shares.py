@@ -13,7 +13,7 @@ from typing import Final
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy import stats
+from scipy import special
 
 from candor.metrics.bootstrap import LEVEL
 
@@ -127,9 +127,9 @@ def clustered_share(hits_N: ArrayLike, group_N: NDArray[np.int64], level: float 
         return Share(value, certain_share_interval(value, effective, level), n, groups, effective)
     part_G = hit_G - value * size_G
     effective = min(effective_rows(part_G, size_G, value * (1 - value)), n)
-    quantile = float(stats.norm.ppf((1 + level) / 2))
+    quantile = float(special.ndtri((1 + level) / 2))
     if groups < n:
-        quantile = float(stats.t.ppf((1 + level) / 2, degrees_of_freedom(part_G)))
+        quantile = float(special.stdtrit(degrees_of_freedom(part_G), (1 + level) / 2))
     return Share(value, wilson_interval(value, effective, quantile), n, groups, effective)
 
 
@@ -147,3 +147,24 @@ def effective_rows(part_G: Floats, size_G: Floats, variance: float) -> float:
     clustered = groups / (groups - 1) * float(part_G @ part_G)
     plain = variance * n * n / max(n - 1, 1.0)
     return n / max(clustered / plain, 1.0)
+
+
+def clustered_mean(
+    values_N: ArrayLike, group_N: NDArray[np.int64], level: float = LEVEL
+) -> tuple[float, Interval | None]:
+    """Mean of rows in groups with Student's interval, its variance taken over groups.
+
+    Returns:
+        NaN without rows; no interval with fewer than two groups.
+    """
+    value_N = np.asarray(values_N, dtype=np.float64)
+    if value_N.size == 0:
+        return math.nan, None
+    mean = float(value_N.mean())
+    part_G = group_sums(value_N - mean, group_N)
+    groups = part_G.size
+    if groups < 2:
+        return mean, None
+    error = math.sqrt(groups / (groups - 1) * float(part_G @ part_G)) / value_N.size
+    reach = float(special.stdtrit(degrees_of_freedom(part_G), (1 + level) / 2)) * error
+    return mean, (mean - reach, mean + reach)

@@ -15,6 +15,8 @@ from numpy.typing import NDArray
 from scipy import stats
 
 from candor.metrics import schema
+from candor.metrics.paired_share import sign_flip
+from candor.metrics.shares import degrees_of_freedom, group_sums
 from candor.metrics.views import View
 from candor.types import LABELS, Label
 
@@ -90,7 +92,8 @@ def delong(
         group_N: rows of one group are not independent; ``None`` for groups of one.
 
     Returns:
-        second AUROC minus first, standard error, two-sided p (NaN where difference and error are both 0).
+        second AUROC minus first, standard error, two-sided p: normal, or Student's where rows come in groups (NaN where
+        difference and error are both 0).
     """
     first_area, first_part_N = _placements(first, first_positive)
     second_area, second_part_N = _placements(second, second_positive)
@@ -102,7 +105,8 @@ def delong(
     difference = second_area - first_area
     if error == 0.0:
         return difference, error, math.nan if difference == 0.0 else 0.0
-    return difference, error, float(2 * stats.norm.sf(abs(difference) / error))
+    freedom = math.inf if group_N is None or part_N.size == first.size else degrees_of_freedom(part_N)
+    return difference, error, float(2 * stats.t.sf(abs(difference) / error, freedom))
 
 
 def clustered_t(difference_N: Floats, group_N: NDArray[np.int64]) -> tuple[float, float]:
@@ -113,7 +117,7 @@ def clustered_t(difference_N: Floats, group_N: NDArray[np.int64]) -> tuple[float
     """
     member_N = np.unique(group_N, return_inverse=True)[1]
     mean = difference_N.mean() if difference_N.size else math.nan
-    sum_G = np.bincount(member_N, weights=difference_N - mean)
+    sum_G = np.bincount(member_N, weights=difference_N - mean).astype(np.float64)
     groups = sum_G.size
     if groups < 2:
         return math.nan, math.nan
@@ -121,20 +125,8 @@ def clustered_t(difference_N: Floats, group_N: NDArray[np.int64]) -> tuple[float
     if error == 0.0:
         return math.nan, math.nan
     t = float(mean / error)
-    return t, float(2 * stats.t.sf(abs(t), groups - 1))
-
-
-def pitman_morgan(first: Floats, second: Floats) -> tuple[float, float]:
-    """Pitman-Morgan test of equal variances of paired values: are their sum and difference correlated? (Morgan 1939).
-
-    Returns:
-        correlation and two-sided p; NaN with fewer than three rows or without variation.
-    """
-    total, difference = first + second, second - first
-    if first.size < 3 or np.ptp(total) == 0.0 or np.ptp(difference) == 0.0:
-        return math.nan, math.nan
-    result = stats.pearsonr(total, difference)
-    return float(result.statistic), float(result.pvalue)
+    freedom = groups - 1 if groups == difference_N.size else degrees_of_freedom(sum_G)
+    return t, float(2 * stats.t.sf(abs(t), freedom))
 
 
 def levene(first: Floats, second: Floats) -> tuple[float, float]:
@@ -183,6 +175,21 @@ def mcnemar_test(name: str, what: str, first: NDArray[np.bool_], second: NDArray
     return _test(name, f"McNemar's test of {what} ({kind})", outcome, first.size, detail=detail, reason="no rows")
 
 
+def _grouped_mcnemar_test(name: str, what: str, base: View, trained: View) -> schema.Test:
+    """McNemar's test with the signs of whole groups flipped: exact, and McNemar's where groups are single rows."""
+    shift_N = trained.correct.astype(np.float64) - base.correct
+    sum_G = group_sums(shift_N, base.group_N)
+    outcome, n = (math.nan, math.nan), shift_N.size
+    if n:
+        outcome = (float(sum_G.sum()), min(1.0, 2 * min(sign_flip(sum_G))))
+    detail = {
+        "only_base": float((shift_N < 0).sum()),
+        "only_trained": float((shift_N > 0).sum()),
+        "discordant_groups": float((sum_G != 0).sum()),
+    }
+    return _test(name, f"McNemar's test of {what}, by group", outcome, n, detail=detail, reason="no rows")
+
+
 def _delong_test(base: View, trained: View) -> schema.Test:
     outcome, detail = (math.nan, math.nan), {}
     sides = (base.correct, trained.correct)
@@ -209,9 +216,9 @@ def levene_test(base: View, trained: View) -> schema.Test:
 
 def paired_tests(base: View, trained: View) -> dict[str, schema.Test]:
     """Every classical test of two views of the same rows; those of confidences on rows where both have one."""
-    tests = {"mcnemar": mcnemar_test("mcnemar", "accuracy", base.correct, trained.correct)}
+    tests = {"mcnemar": _grouped_mcnemar_test("mcnemar", "accuracy", base, trained)}
     na = base.gold_N == LABELS.index(Label.NA)
-    tests["mcnemar_na"] = mcnemar_test("mcnemar_na", "NA recall", base.correct[na], trained.correct[na])
+    tests["mcnemar_na"] = _grouped_mcnemar_test("mcnemar_na", "NA recall", base.take(na), trained.take(na))
     both = base.usable & trained.usable
     first, second = base.take(both), trained.take(both)
     n = first.gold_N.size
@@ -224,11 +231,4 @@ def paired_tests(base: View, trained: View) -> dict[str, schema.Test]:
     tests["confidence_paired"] = _test(
         "confidence_paired", "paired t-test of confidences, by group", clustered_t(shift, first.group_N), n
     )
-    tests["confidence_spread"] = _test(
-        "confidence_spread",
-        "Pitman-Morgan test of equal spread",
-        pitman_morgan(first.confidence_N, second.confidence_N),
-        n,
-    )
-    tests["levene"] = levene_test(base, trained)
     return tests

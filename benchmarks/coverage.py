@@ -1,0 +1,254 @@
+"""Do intervals hold the truth as often as they say, and is p small no more often than it says?
+
+Answers are drawn from a made-up model whose true figures are known, alone and in groups of one to ten, of which half of
+the rows share what they are about. Every interval of one model and of a difference is made as a comparison makes it;
+the table says in how many of 100 draws it holds the truth. Two models of equal skill then say how often each p is below
+.05 although nothing differs, also with 2, 5, 10 and 30 NA examples; seeds that share a test set likewise.
+
+    python benchmarks/coverage.py            # about ten minutes on one core
+    python benchmarks/coverage.py --quick    # does it run? some twenty seconds, numbers of no use
+"""
+
+from __future__ import annotations
+
+import argparse
+import math
+from collections import defaultdict
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+
+from candor.metrics.calibration import binned_calibration
+from candor.metrics.curves import risk_coverage
+from candor.metrics.figures import exact_figures
+from candor.metrics.names import METRICS, TESTED
+from candor.metrics.paired import Pair, exact_differences, pair_metrics
+from candor.metrics.paired_share import paired_share_difference
+from candor.metrics.seeds import crossed_interval
+from candor.metrics.significance import paired_tests
+from candor.metrics.views import View
+from candor.types import NO_LABEL
+
+NA = 2
+SHARED = 0.5
+"""Share of the rows of a group that share their confidence and their luck with each other."""
+OWN = 0.5
+"""Share of the rows on which a model has luck and confidence of its own; on the others every model has the same."""
+INVALID = 0.04
+"""Share of answers without a label."""
+SETTINGS = [(n, most) for most in (1, 10) for n in (100, 300, 1_000)]
+"""Rows, and rows of the largest group; at least 30 groups from 200 rows on, so 100 rows come in groups of up to 5."""
+WITHIN = (0.93, 0.97)
+LEVEL_P = 0.05
+
+
+@dataclass
+class Rates:
+    """How often something happened, by name and setting."""
+
+    yes: dict[tuple[str, str], int] = field(default_factory=lambda: defaultdict(int))
+    of: dict[tuple[str, str], int] = field(default_factory=lambda: defaultdict(int))
+
+    def add(self, name: str, setting: str, happened: bool) -> None:
+        """Count one draw."""
+        self.yes[name, setting] += int(happened)
+        self.of[name, setting] += 1
+
+    def rate(self, name: str, setting: str) -> float:
+        """Share of the draws; NaN without any."""
+        return self.yes[name, setting] / self.of[name, setting] if self.of[name, setting] else math.nan
+
+
+def group_codes(draw: np.random.Generator, n: int, most: int) -> NDArray[np.int64]:
+    """Groups of one to ``most`` rows, n rows in all."""
+    return np.repeat(np.arange(n), draw.integers(1, most + 1, n))[:n]
+
+
+def answers(
+    draw: np.random.Generator, n: int, most: int, skills: tuple[float, ...], *, na: int | None = None
+) -> list[View]:
+    """One view per model: equal examples, groups, and half of the luck; a model of skill s is right with s c + .1.
+
+    Args:
+        draw: decides.
+        n: rows.
+        most: rows of the largest group.
+        skills: of each model, in (0, .9].
+        na: number of NA examples; ``None`` for four of ten.
+    """
+    group = group_codes(draw, n, most)
+
+    def luck(shape: tuple[float, float] | None = None) -> NDArray[np.float64]:
+        alone, together = draw.beta(*shape, (2, n)) if shape else draw.random((2, n))
+        return np.where(draw.random(n) < (SHARED if most > 1 else 0.0), together[group], alone)
+
+    gold = (
+        draw.choice(3, n, p=(0.3, 0.3, 0.4)) if na is None else np.where(np.arange(n) < na, NA, draw.integers(0, 2, n))
+    )
+    gold = gold[draw.permutation(n)] if na is not None else gold
+    common, stated = luck(), luck((4, 2))
+    views = []
+    for skill in skills:
+        own = draw.random(n) < OWN
+        chance = np.where(own, luck(), common)
+        confidence = np.round(np.where(own, luck((4, 2)), stated), 2)
+        right = chance < skill * confidence + 0.1
+        label = np.where(right, gold, (gold + draw.integers(1, 3, n)) % 3)
+        unread = draw.random(n) < INVALID
+        label, confidence = np.where(unread, NO_LABEL, label), np.where(unread, np.nan, confidence)
+        views.append(View(gold, label, confidence, group))
+    return views
+
+
+def truths(skills: tuple[float, float]) -> tuple[dict[str, float], dict[str, float]]:
+    """Figures of the first model and differences, from a draw so large that chance does not count."""
+    first, second = answers(np.random.default_rng(99), 400_000, 1, skills)
+    return exact_figures(first, binned_calibration(first)), exact_differences(first, second)
+
+
+def settings(repetitions: int) -> Iterator[tuple[str, int, int, int]]:
+    """Name, rows, largest group, and number of draws."""
+    for n, most in SETTINGS:
+        most = min(most, 5) if n == 100 else most
+        yield f"{n}{'' if most == 1 else f', 1-{most}'}", n, most, repetitions
+
+
+def count_pair(pair: Pair, truth: tuple[dict[str, float], dict[str, float]], setting: str, held: Rates) -> None:
+    """Whether the intervals of the first model and of the differences hold the truth."""
+    for which, found, expected in (("", pair.first, truth[0]), ("difference of ", pair.differences, truth[1])):
+        for name, figure in found.items():
+            if figure.interval is not None:
+                low, high = figure.interval
+                held.add(which + name, setting, low - 1e-9 <= expected[name] <= high + 1e-9)
+    for name, difference in pair.differences.items():
+        if difference.interval_bca is not None:
+            low, high = difference.interval_bca
+            held.add(f"BCa difference of {name}", setting, low <= truth[1][name] <= high)
+
+
+def simulate_comparisons(repetitions: int, resamples: int, held: Rates, alarms: Rates) -> None:
+    """Intervals where the models differ and where they do not; p where they do not."""
+    for skills in ((0.7, 0.7), (0.7, 0.85)):
+        truth = truths(skills)
+        if skills[0] == skills[1]:
+            truth = truth[0], dict.fromkeys(truth[1], 0.0)
+        for setting, n, most, times in settings(repetitions // 2):
+            draw = np.random.default_rng([n, most, round(100 * skills[1])])
+            for number in range(times):
+                first, second = answers(draw, n, most, skills)
+                pair = pair_metrics(first, second, resamples=resamples, seed=number)
+                count_pair(pair, truth, setting, held)
+                if skills[0] != skills[1]:
+                    continue
+                for name in TESTED:
+                    if name in pair.differences and math.isfinite(pair.differences[name].p):
+                        alarms.add(name, setting, pair.differences[name].p < LEVEL_P)
+                for name, test in paired_tests(first, second).items():
+                    if test["p"] is not None:
+                        alarms.add(f"test {name}", setting, test["p"] < LEVEL_P)
+
+
+def simulate_curves(repetitions: int, held: Rates, alarms: Rates) -> None:
+    """The band of risk at the median confidence, the calibration test, and the band of ECE, for calibrated answers."""
+    large = answers(np.random.default_rng(98), 400_000, 1, (0.7,))[0]
+    risk = float(1 - large.correct[large.confidence_N >= 0.7].mean())
+    for setting, n, most, times in settings(repetitions):
+        draw = np.random.default_rng([n, most, 1])
+        for number in range(times):
+            line = risk_coverage(answers(draw, n, most, (0.7,))[0])
+            place = max(index for index, threshold in enumerate(line["threshold"]) if threshold >= 0.7)
+            held.add("risk at confidence .7", setting, line["risk_low"][place] <= risk <= line["risk_high"][place])
+            view = answers(draw, n, most, (0.9,))[0]
+            # Right with .9 c + .1: stated as such, the confidence is calibrated.
+            calibrated = View(view.gold_N, view.label_N, 0.9 * view.confidence_N + 0.1, view.group_N)
+            found = binned_calibration(calibrated, seed=number)
+            if found is not None:
+                held.add("ECE in its band if calibrated", setting, found.ece_band[0] <= found.ece <= found.ece_band[1])
+                alarms.add("calibrated", setting, found.p_calibrated < LEVEL_P)
+                low = None if found.error.interval is None else found.error.interval[0]
+                held.add("rms_calibration_error if 0", setting, low == 0.0)
+
+
+def simulate_few(repetitions: int, resamples: int, alarms: Rates) -> None:
+    """Few NA examples among 100, two models of equal skill."""
+    for na in (2, 5, 10, 30):
+        draw = np.random.default_rng([na, 2])
+        for number in range(repetitions // 2):
+            first, second = answers(draw, 100, 1, (0.7, 0.7), na=na)
+            differences = pair_metrics(first, second, resamples=resamples, seed=number).differences
+            for name in ("na_recall", "na_precision", "false_na_rate", "macro_f1"):
+                if math.isfinite(differences[name].p):
+                    alarms.add(f"{name}, few NA", f"{na} NA", differences[name].p < LEVEL_P)
+        for _ in range(4 * repetitions):
+            place = draw.random(na)
+            for margin in (0.1, -0.05):
+                share = paired_share_difference(place > 0.8, place < 0.2 + margin, np.arange(na), margin=margin)
+                alarms.add(f"one-sided p at the margin {margin:+g}", f"{na} NA", share.p < LEVEL_P)
+
+
+def simulate_seeds(repetitions: int, held: Rates, alarms: Rates) -> None:
+    """Accuracy over seeds that share 300 examples, in groups; seeds differ by as much as the examples say, or not."""
+    for seeds in (3, 5):
+        for spread in (0.0, 0.02, 0.06):
+            draw = np.random.default_rng([seeds, round(100 * spread)])
+            setting = f"{seeds} seeds"
+            for _ in range(2 * repetitions):
+                group = group_codes(draw, 300, 10)
+                place = np.where(draw.random(300) < SHARED, draw.random(300)[group], draw.random(300))
+                rises = 0.15 + spread * draw.normal(size=(seeds, 1))
+                own = draw.random((seeds, 300)) < OWN
+                places = np.where(own, draw.random((seeds, 300)), place)
+                shift = (places < rises).astype(float) - (places > 0.85)
+                values = shift.mean(axis=1)
+                parts = np.array(
+                    [np.bincount(group, row - mean) / 300 for row, mean in zip(shift, values, strict=True)]
+                )
+                found = crossed_interval(values, parts)
+                if found.interval is not None:
+                    held.add(f"seeds that differ by {spread:g}", setting, found.interval[0] <= 0 <= found.interval[1])
+                    alarms.add(f"seeds that differ by {spread:g}", setting, found.p < LEVEL_P)
+
+
+def table(title: str, rates: Rates, low: float, high: float) -> str:
+    """Rows by name, columns by setting; what lies outside by more than chance is starred."""
+    columns = list(dict.fromkeys(setting for _, setting in rates.of))
+    lines = [f"\n{title}\n", f"| | {' | '.join(columns)} |", f"| --- |{' --- |' * len(columns)}"]
+    for name in dict.fromkeys(name for name, _ in rates.of):
+        cells = []
+        for setting in columns:
+            rate, number = rates.rate(name, setting), rates.of[name, setting]
+            chance = 2 * math.sqrt(0.05 * 0.95 / number) if number else 0.0
+            mark = "*" if rate < low - chance or rate > high + chance else ""
+            cells.append("" if math.isnan(rate) else f"{rate:.3f}{mark}".lstrip("0"))
+        lines.append(f"| {name} | {' | '.join(cells)} |")
+    return "\n".join(lines)
+
+
+def main() -> None:
+    """Simulate and print the tables."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--repetitions", type=int, default=400, help="draws behind each number")
+    parser.add_argument("--resamples", type=int, default=600, help="of the bootstrap in each draw")
+    parser.add_argument("--quick", action="store_true", help="6 repetitions of 50 resamples")
+    arguments = parser.parse_args()
+    repetitions, resamples = (6, 50) if arguments.quick else (arguments.repetitions, arguments.resamples)
+
+    held, alarms, few, seeds_held = Rates(), Rates(), Rates(), Rates()
+    seeds_alarms = Rates()
+    simulate_few(repetitions, resamples, few)
+    simulate_seeds(repetitions, seeds_held, seeds_alarms)
+    simulate_curves(repetitions, held, alarms)
+    simulate_comparisons(repetitions, resamples, held, alarms)
+    assert set(METRICS) >= {name for name, _ in held.of} & set(METRICS)
+    print(f"{repetitions} draws, {resamples} resamples; * is outside by more than chance (two standard errors).")
+    print(table("Share of 95 % intervals that hold the truth (rows, rows of a group)", held, *WITHIN))
+    print(table("Share of p below .05 where nothing differs", alarms, 0.03, 0.07))
+    print(table("Share of p below .05 where nothing differs, few NA examples of 100", few, 0.0, 0.05))
+    print(table("Seeds on one test set: share of intervals that hold the truth", seeds_held, *WITHIN))
+    print(table("Seeds on one test set: share of p below .05", seeds_alarms, 0.03, 0.07))
+
+
+if __name__ == "__main__":
+    main()
