@@ -40,6 +40,8 @@ INVALID = 0.04
 """Share of answers without a label."""
 SETTINGS = [(n, most) for most in (1, 10) for n in (100, 300, 1_000)]
 """Rows, and rows of the largest group; at least 30 groups from 200 rows on, so 100 rows come in groups of up to 5."""
+SKILLS = ((0.7, 0.7), (0.7, 0.85))
+"""Of the two models that are compared: once alike, once not."""
 WITHIN = (0.93, 0.97)
 LEVEL_P = 0.05
 
@@ -130,7 +132,7 @@ def count_pair(pair: Pair, truth: tuple[dict[str, float], dict[str, float]], set
 
 def simulate_comparisons(repetitions: int, resamples: int, held: Rates, alarms: Rates) -> None:
     """Intervals where the models differ and where they do not; p where they do not."""
-    for skills in ((0.7, 0.7), (0.7, 0.85)):
+    for skills in SKILLS:
         truth = truths(skills)
         if skills[0] == skills[1]:
             truth = truth[0], dict.fromkeys(truth[1], 0.0)

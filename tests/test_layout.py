@@ -22,6 +22,7 @@ WITHOUT_MODULE = {
     "cli/test_howto.py": "the commands of the documentation",
     "contract/test_engine_contract.py": "what every engine promises",
     "engines/tinker/test_faults.py": "whole trainings on a real server that fails",
+    "metrics/test_coverage_simulation.py": "the simulation in benchmarks/coverage.py",
     "metrics/test_figures_properties.py": "properties that all figures share",
     "metrics/test_figures_reference.py": "all figures against other libraries",
     "metrics/test_paired_tests.py": "classical tests against other libraries",

@@ -185,11 +185,12 @@ def _judged(name: str, value: float, view: View, drawn: _Drawn, prefix: str, n: 
         over_N, hits_N = share
         return Metric(value, clustered_share(hits_N[over_N], view.group_N[over_N]).interval, n)
     values_R, _ = drawn.values(prefix + name, value)
-    interval, reason = _resampled_interval(values_R, drawn.freedom(prefix + name))
+    interval, reason = resampled_interval(values_R, drawn.freedom(prefix + name))
     return Metric(value, interval, n, reason)
 
 
-def _resampled_interval(values_R: Floats, freedom: float) -> tuple[Interval | None, str | None]:
+def resampled_interval(values_R: Floats, freedom: float) -> tuple[Interval | None, str | None]:
+    """Expanded percentile interval of a resampled figure, or ``None`` and why there is none."""
     if freedom < _FEWEST_FREEDOM:
         return None, _FEW_GROUPS
     interval = percentile_interval(values_R, freedom=freedom)
@@ -316,7 +317,7 @@ def _difference(name: str, value: float, first: View, second: View, drawn: _Draw
         )
     values_R, left_T = drawn.values(f"difference.{name}", value)
     freedom = drawn.freedom(f"difference.{name}")
-    interval, reason = _resampled_interval(values_R, freedom)
+    interval, reason = resampled_interval(values_R, freedom)
     error = None if interval is None else float(np.nanstd(values_R)) * math.sqrt((freedom + 1) / freedom)
     p = two_sided_p(value, values_R, freedom=freedom)
     if reason == _ALL_ALIKE and value != 0.0:

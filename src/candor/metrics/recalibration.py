@@ -21,7 +21,7 @@ Method = Literal["none", "temperature", "platt", "isotonic"]
 METHODS: Final[tuple[Method, ...]] = ("none", "temperature", "platt", "isotonic")
 """In the order of the table; ``none`` is the base model as it is."""
 
-SHOWN: Final = ("brier", "log_score", "ece", "adaptive_ece", "auroc", "aurc")
+SHOWN: Final = ("brier", "log_score", "rms_calibration_error", "ece", "adaptive_ece", "auroc", "aurc")
 """Figures of a row: those that a change of confidence alone can change."""
 
 _RIDGE: Final = 1e-4

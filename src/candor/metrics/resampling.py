@@ -83,8 +83,8 @@ class Resampler:
         whole_M = self.observed()
 
         def left(start: int, stop: int) -> Floats:
-            chosen_T_r = scipy.sparse.eye_array(self.bundles, format="csc")[:, start:stop].toarray()
-            sums_M_r: Floats = whole_M - np.asarray(self._sums_M_T @ chosen_T_r)
+            columns = self._sums_M_T[:, start:stop]
+            sums_M_r: Floats = whole_M - (columns if isinstance(columns, np.ndarray) else columns.toarray())
             return sums_M_r
 
         return self._collected(figures, self.bundles, left)

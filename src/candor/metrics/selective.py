@@ -192,14 +192,15 @@ def coverage_interval(view: View, risk: float, *, level: float = LEVEL) -> Inter
     tail = (1 - level) / 4
     errors_L = accepted.risk_L * accepted.effective_L
     groups = clustered_share(view.usable, view.group_N).groups
-    upper_L = special.betaincinv(errors_L + 1, np.maximum(accepted.effective_L - errors_L, 1e-12), 1 - tail)
+    right_L = accepted.effective_L - errors_L
+    # Clopper and Pearson's bound lies above the risk where the beta distribution's share up to the risk is too small.
+    above_L = special.betainc(errors_L + 1, np.maximum(right_L, 1e-12), risk) < 1 - tail
     # Thresholds that accept too few to pass without an error are passed over; that depends on no outcome.
     able_L = 1 - tail ** (1 / accepted.effective_L) <= risk
-    failed = np.flatnonzero(able_L & (upper_L > risk))
+    failed = np.flatnonzero(able_L & above_L)
     passed_L = able_L & (np.arange(able_L.size) < (failed[0] if failed.size else able_L.size))
     low = _share_end(view, accepted, int(np.flatnonzero(passed_L)[-1]), tail, -1) if passed_L.any() else 0.0
-    lower_L = special.betaincinv(np.maximum(errors_L, 1e-12), accepted.effective_L - errors_L + 1, tail)
-    possible = np.flatnonzero(lower_L <= risk)
+    possible = np.flatnonzero(special.betainc(np.maximum(errors_L, 1e-12), right_L + 1, risk) >= tail)
     if not possible.size:
         return low, certain_share_interval(0.0, groups, 1 - 2 * tail)[1]
     return low, _share_end(view, accepted, int(possible[-1]), tail, 1)
