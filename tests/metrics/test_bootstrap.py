@@ -79,3 +79,11 @@ def test_few_groups_take_the_ends_further_out_and_p_up() -> None:
             2 * stats.t.sf(2.0 / scale, freedom), rel=0.02
         )
     assert two_sided_p(2.0, values + 2.0, freedom=1e9) == pytest.approx(two_sided_p(2.0, values + 2.0), rel=1e-3)
+
+
+def test_the_corrected_interval_is_taken_further_out_alike() -> None:
+    values = np.linspace(-1, 1, 2_001)
+    left = np.repeat([-0.1, 0.1], 5)
+    for freedom in (9.0, math.inf):
+        corrected = bca_interval(0.0, values, left, freedom=freedom)
+        assert corrected == pytest.approx(percentile_interval(values, freedom=freedom), abs=1e-3)

@@ -57,13 +57,20 @@ def percentile_interval(values_R: Floats, level: float = LEVEL, *, freedom: floa
     defined = _defined(values_R)
     if defined is None:
         return None
-    tail = (1 - level) / 2
-    if math.isfinite(freedom):
-        tail = float(special.ndtr(-special.stdtrit(freedom, 1 - tail) * math.sqrt((freedom + 1) / freedom)))
+    tail = float(special.ndtr(-_reach(level, freedom)))
     return _quantiles(defined, (tail, 1 - tail))
 
 
-def bca_interval(value: float, values_R: Floats, left_T: Floats, level: float = LEVEL) -> Interval | None:
+def _reach(level: float, freedom: float) -> float:
+    """How many standard deviations of resamples the ends of an interval lie from its middle."""
+    if math.isinf(freedom):
+        return float(special.ndtri((1 + level) / 2))
+    return float(special.stdtrit(freedom, (1 + level) / 2)) * math.sqrt((freedom + 1) / freedom)
+
+
+def bca_interval(
+    value: float, values_R: Floats, left_T: Floats, level: float = LEVEL, *, freedom: float = math.inf
+) -> Interval | None:
     """Bias-corrected and accelerated interval (Efron 1987, with the jackknife's acceleration).
 
     Args:
@@ -71,6 +78,8 @@ def bca_interval(value: float, values_R: Floats, left_T: Floats, level: float = 
         values_R: the figure on R resamples.
         left_T: the figure with each group left out in turn.
         level: share of repetitions whose interval holds the truth.
+        freedom: degrees of freedom of the figure's variance; the ends are taken further out for few, as in
+            :func:`percentile_interval`.
 
     Returns:
         ``None`` where a correction is infinite or undefined (all resamples on one side, or all alike).
@@ -88,7 +97,7 @@ def bca_interval(value: float, values_R: Floats, left_T: Floats, level: float = 
     if spread <= 0.0:
         return None
     acceleration = float((deviation_T**3).sum()) / (6 * spread**1.5)
-    tails = special.ndtri(np.array([(1 - level) / 2, (1 + level) / 2]))
+    tails = np.array([-1.0, 1.0]) * _reach(level, freedom)
     shrink = 1 - acceleration * (bias + tails)
     if (shrink <= 0).any():
         return None

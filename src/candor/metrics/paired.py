@@ -326,7 +326,7 @@ def _difference(name: str, value: float, first: View, second: View, drawn: _Draw
     return MetricDifference(
         value,
         interval,
-        None if interval is None else bca_interval(value, values_R, left_T),
+        None if interval is None else bca_interval(value, values_R, left_T, freedom=freedom),
         p,
         n,
         reason,
