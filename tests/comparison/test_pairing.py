@@ -110,6 +110,34 @@ def test_another_template_is_another_prompt(tmp_path: Path) -> None:
         match_sides(base, trained)
 
 
+@pytest.mark.parametrize(
+    ("name", "header", "words"),
+    [
+        ("dataset", replace(HEADER, dataset="climate"), "the datasets differ: wiki against climate"),
+        ("split", replace(HEADER, split="train"), "the splits differ: test against train"),
+    ],
+)
+def test_another_dataset_or_split_is_compared_only_when_asked_for(
+    tmp_path: Path, name: str, header: Header, words: str
+) -> None:
+    base, trained = side(tmp_path, "base", rows("1")), side(tmp_path, "trained", rows("1"), header)
+    with pytest.raises(PredictionError, match=rf"cannot be compared: {words}\. .* allow: {name}$"):
+        match_sides(base, trained)
+    matched = match_sides(base, trained, [name])
+    assert matched.allowed == (name,)
+    assert matched.warnings == (f"Compared although {words}.",)
+    # A file that does not say cannot differ.
+    assert match_sides(base, replace(trained, header={**trained.header, name: None})).allowed == ()  # type: ignore[typeddict-item]
+
+
+def test_the_studys_file_may_name_its_dataset(tmp_path: Path) -> None:
+    path = tmp_path / "x.json"
+    entry = {"id": 1, "golden_label": "NA", "predicted_label": "NA"}
+    path.write_text(json.dumps({"dataset": "climatefever", "results": [entry]}))
+    loaded = load_side(path, "base")
+    assert loaded.header["dataset"] == loaded.predictions[0].dataset == "climatefever"
+
+
 def test_many_ids_are_shown_by_a_few(tmp_path: Path) -> None:
     base = side(tmp_path, "base", rows(*"abcdefg"))
     with pytest.raises(PredictionError, match=r"6 ids .* \(b, c, d, \.\.\.\)"):
@@ -120,7 +148,7 @@ def test_nothing_in_common_and_what_cannot_be_allowed(tmp_path: Path) -> None:
     base, trained = side(tmp_path, "base", rows("1")), side(tmp_path, "trained", rows("2"))
     with pytest.raises(PredictionError, match="have no example in common"):
         match_sides(base, trained, ["ids"])
-    with pytest.raises(PredictionError, match="cannot allow 'seeds': files may differ in prompt, ids, gold"):
+    with pytest.raises(PredictionError, match="cannot allow 'seeds': files may differ in prompt, dataset, split, ids"):
         match_sides(base, trained, ["seeds"])
 
 

@@ -53,6 +53,16 @@ def test_gzipped_whatever_the_name(tmp_path: Path) -> None:
     assert read_predictions(path).predictions == (ROW,)
 
 
+def test_a_byte_order_mark_is_none_of_the_text(tmp_path: Path) -> None:
+    path = tmp_path / "p.jsonl"
+    write_predictions(path, HEADER, [ROW])
+    path.write_bytes(b"\xef\xbb\xbf" + path.read_bytes())
+    assert is_prediction_file(read_text(path))
+    assert read_predictions(path).predictions == (ROW,)
+    path.write_bytes(gzip.compress(path.read_bytes()))
+    assert read_predictions(path).predictions == (ROW,)
+
+
 def test_an_empty_file_of_predictions_is_one(tmp_path: Path) -> None:
     write_predictions(tmp_path / "p.jsonl", HEADER, [])
     assert read_predictions(tmp_path / "p.jsonl").predictions == ()
@@ -75,7 +85,12 @@ def test_repeated_ids_are_refused_on_both_ways(tmp_path: Path) -> None:
         ({"label": None}, "validity is 'clean', but label is None"),
         ({"validity": "none"}, "validity is 'none', but label is 'NA'"),
         ({"confidence": 1.5}, "confidence is 1.5"),
+        ({"confidence": 95}, "confidence is 95, not a number from 0 to 1; 95 per cent are written as 0.95"),
+        ({"confidence": 1.7}, "confidence is 1.7"),
+        ({"confidence": True}, "confidence is True"),
         ({"confidence": "high"}, "confidence is 'high'"),
+        ({"valid_mass": True}, "valid_mass is True"),
+        ({"label_probs": [True, 0, 0]}, "3 probabilities"),
         ({"label_probs": [0.5, 0.5]}, "3 probabilities"),
         ({"label_probs": [0.5, 0.1, 0.1]}, "do not sum to 1"),
         ({"surprise": 1}, "surprise"),

@@ -170,7 +170,7 @@ def compare(
     json_file: Annotated[Path | None, typer.Option("--json", help="Write the results as JSON.")] = None,
     html_file: Annotated[Path | None, typer.Option("--html", help="Write a report page.")] = None,
     allow: Annotated[
-        str, typer.Option("--allow", help="What may differ all the same, with commas: prompt, ids, gold.")
+        str, typer.Option("--allow", help="What may differ, with commas: prompt, dataset, split, ids, gold.")
     ] = "",
     in_domain: Annotated[
         bool | None,

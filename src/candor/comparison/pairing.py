@@ -15,7 +15,7 @@ from candor.predictions.file import is_prediction_file, read_predictions, read_t
 from candor.predictions.study_file import StudyRow
 from candor.types import Label, Prediction
 
-Allowance = Literal["prompt", "ids", "gold"]
+Allowance = Literal["prompt", "dataset", "split", "ids", "gold"]
 
 ALLOWANCES: Final[tuple[Allowance, ...]] = get_args(Allowance)
 """In what two files may differ if that is asked for."""
@@ -106,7 +106,7 @@ def load_side(path: Path | str, which: str) -> Side:
 
 
 def _study_side(file: study_file.StudyFile, path: Path, which: str) -> Side:
-    dataset = path.name.split(".")[0]
+    dataset = file.dataset or path.name.split(".")[0]
     pairs = [(row, study_file.to_prediction(row, dataset)) for row in file.rows if row.gold is not None]
     unlabelled = sum(row.label is None and told.predicted is not None for told, row in pairs)
     others = sum(row.label is not None and row.label != told.predicted for told, row in pairs)
@@ -127,7 +127,7 @@ def _study_side(file: study_file.StudyFile, path: Path, which: str) -> Side:
         "model": file.model,
         "template": None,
         "template_sha256": None,
-        "dataset": None,
+        "dataset": file.dataset,
         "split": None,
         "seed": None,
         "created_by": None,
@@ -182,6 +182,7 @@ def match_sides(base: Side, trained: Side, allow: Collection[str] = ()) -> Match
     prompt = _prompt_difference(base.header, trained.header, [(first[number], second[number]) for number in ids])
     if prompt is not None:
         found["prompt"] = prompt
+    found |= _header_differences(base.header, trained.header)
     refused = [name for name in ALLOWANCES if name in found and name not in allow]
     if refused:
         raise PredictionError(
@@ -199,6 +200,16 @@ def match_sides(base: Side, trained: Side, allow: Collection[str] = ()) -> Match
         tuple(name for name in ALLOWANCES if name in found),
         tuple(f"Compared although {found[name]}." for name in ALLOWANCES if name in found),
     )
+
+
+def _header_differences(base: schema.FileHeader, trained: schema.FileHeader) -> dict[Allowance, str]:
+    """Where both files say which dataset and split they answer, and do not say the same."""
+    found: dict[Allowance, str] = {}
+    if base["dataset"] and trained["dataset"] and base["dataset"] != trained["dataset"]:
+        found["dataset"] = f"the datasets differ: {base['dataset']} against {trained['dataset']}"
+    if base["split"] and trained["split"] and base["split"] != trained["split"]:
+        found["split"] = f"the splits differ: {base['split']} against {trained['split']}"
+    return found
 
 
 def _some(ids: Sequence[str]) -> str:

@@ -6,7 +6,6 @@ The study's files (one JSON object with ``results``, plain or gzipped) are read 
 from __future__ import annotations
 
 import gzip
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -21,6 +20,9 @@ from candor.types import LABELS, Example, Label, Prediction, Validity
 
 SCHEMA: Final = 1
 """Version of the file format, in the header."""
+
+ROUNDING: Final = 1e-6
+"""What a sum of probabilities may exceed 1 by."""
 
 _MAGIC: Final = "predictions"
 
@@ -141,7 +143,7 @@ def read_predictions(path: Path | str) -> PredictionFile:
 
 
 def read_text(path: Path | str) -> str:
-    """Return a file's text, unpacked if it is gzipped, whatever its name.
+    """Return a file's text, unpacked if it is gzipped, whatever its name; a byte order mark at its start is none of it.
 
     Raises:
         PredictionError: it is missing, or is neither text nor gzipped text.
@@ -151,7 +153,7 @@ def read_text(path: Path | str) -> str:
         raise PredictionError(f"{path}: no such file")
     data = path.read_bytes()
     try:
-        return (gzip.decompress(data) if data[:2] == b"\x1f\x8b" else data).decode("utf-8")
+        return (gzip.decompress(data) if data[:2] == b"\x1f\x8b" else data).decode("utf-8-sig")
     except (OSError, EOFError, UnicodeDecodeError) as error:
         raise PredictionError(f"{path}: neither text nor gzipped text ({error})") from error
 
@@ -198,18 +200,24 @@ def _prediction(row: Mapping[str, Any], path: Path | str, number: int) -> Predic
         raise refuse(str(error)) from error
     if (label is None) != (prediction.validity is Validity.NONE):
         raise refuse(f"validity is {prediction.validity.value!r}, but label is {row['label']!r}")
-    confidence = prediction.confidence
-    if confidence is not None and not (
-        isinstance(confidence, int | float) and math.isfinite(confidence) and 0.0 <= confidence <= 1.0
+    for name, value, slack in (
+        ("confidence", prediction.confidence, 0.0),
+        ("valid_mass", prediction.valid_mass, ROUNDING),
     ):
-        raise refuse(f"confidence is {confidence!r}, not a number from 0 to 1")
+        if value is not None and not _is_share(value, slack):
+            raise refuse(f"{name} is {value!r}, not a number from 0 to 1; 95 per cent are written as 0.95")
     return prediction
+
+
+def _is_share(value: object, slack: float) -> bool:
+    """Whether a value is a number from 0 to 1 (and ``slack``); JSON's ``true``, which Python counts as 1, is none."""
+    return isinstance(value, int | float) and not isinstance(value, bool) and 0.0 <= value <= 1.0 + slack
 
 
 def _three(values: Sequence[float] | None) -> tuple[float, float, float] | None:
     if values is None:
         return None
-    if len(values) != len(LABELS) or not all(math.isfinite(value) and 0.0 <= value <= 1.0 + 1e-6 for value in values):
+    if len(values) != len(LABELS) or not all(_is_share(value, ROUNDING) for value in values):
         raise ValueError(f"{values!r} are not {len(LABELS)} probabilities")
     if abs(sum(values) - 1.0) > 1e-3:
         raise ValueError(f"{values!r} do not sum to 1")

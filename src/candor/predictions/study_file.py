@@ -57,6 +57,7 @@ class StudyFile:
 
     model: str | None
     source: str | None
+    dataset: str | None
     rows: tuple[StudyRow, ...]
 
 
@@ -87,7 +88,12 @@ def parse_study(text: str, path: Path | str) -> StudyFile:
         if row.id in rows:
             raise PredictionError(f"{path}: results[{number}]: id {row.id!r} occurs twice; ids must be unique")
         rows[row.id] = row
-    return StudyFile(_text_or_none(content, "model"), _text_or_none(content, "source"), tuple(rows.values()))
+    return StudyFile(
+        model=_text_or_none(content, "model"),
+        source=_text_or_none(content, "source"),
+        dataset=_text_or_none(content, "dataset"),
+        rows=tuple(rows.values()),
+    )
 
 
 def to_prediction(row: StudyRow, dataset: str) -> Prediction:
