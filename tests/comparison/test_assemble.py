@@ -35,6 +35,7 @@ VIEWS = Views(
     dropped=[{"side": "base", "reason": "r", "n": 1}],
     probes=Both(None, None),
     bayes=None,
+    bare_N=np.array([False, False, True]),
 )
 
 

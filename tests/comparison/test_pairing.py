@@ -13,6 +13,7 @@ from candor.comparison.pairing import (
     Side,
     load_side,
     match_sides,
+    no_evidence,
     provenance_warnings,
     shortcut_warning,
 )
@@ -169,8 +170,9 @@ def test_evidence_that_is_missing_may_give_na_away(bare_others: int, warned: boo
     na = rows(*map(str, range(10)), evidence=())
     others = rows(*map(str, range(bare_others)), gold=Label.PASS, evidence=())
     others += rows(*map(str, range(10 - bare_others)), gold=Label.FAIL)
-    found = shortcut_warning([*na, *others])
+    found = shortcut_warning(no_evidence([*na, *others]))
     assert bool(found) is warned
     if warned:
         assert f"10 of 10 NA examples show no evidence, against {bare_others} of 10 others" in found[0]
-    assert shortcut_warning(na) == []
+    assert no_evidence(na) is None
+    assert shortcut_warning(None) == []

@@ -72,9 +72,12 @@ def test_a_broken_file_is_named(tmp_path: Path, name: str, text: str, kind: type
 
 def test_results_of_the_schema_before_are_read_in_todays_words(tmp_path: Path) -> None:
     now = results()
-    run = load_run(write_run(tmp_path / "old", values=in_old_words(now)))
-    assert run.results["findings"] == now["findings"]
-    assert finding_rows([Arm("old", (run,))]) == finding_rows([Arm("old", (replace(run, results=now),))]) != []
+    for schema in (1, 2):
+        run = load_run(write_run(tmp_path / str(schema), values=in_old_words(now, schema)))
+        outcomes = [(finding["hypothesis"], finding["outcome"]) for finding in run.results["findings"]]
+        assert outcomes == [(finding["hypothesis"], finding["outcome"]) for finding in now["findings"]]
+        old, new = (finding_rows([Arm("a", (replace(run, results=one),))]) for one in (run.results, now))
+        assert [card.badge for row in old for card in row] == [card.badge for row in new for card in row] != []
 
 
 def test_the_published_files_make_a_run_with_findings(shared_data: Path) -> None:
@@ -85,7 +88,7 @@ def test_the_published_files_make_a_run_with_findings(shared_data: Path) -> None
     )
     found = compare_files(base, trained, dataset="fever", role="in_domain", resamples=50)
     run = comparison_run(found, base, trained)
-    assert [finding["hypothesis"] for finding in run.results["findings"]] == [1, 2]
+    assert [finding["hypothesis"] for finding in run.results["findings"]] == [1, 2, 3]
     data = browsable([run])
     assert data["kept"] == data["total"] == 1000
     assert {example["dataset"] for example in data["examples"]} == {"fever"}

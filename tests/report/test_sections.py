@@ -18,13 +18,14 @@ def run(name: str = "r", values: dict[str, Any] | None = None, **parts: Any) -> 
     return SavedRun(name=name, folder=Path(), results=results() if values is None else values, **parts)
 
 
-def finding(holds: bool | None, **values: Any) -> dict[str, Any]:
-    found = {"hypothesis": 1, "title": "Hypothesis 1", "text": "It rose by 3.", "evidence": ["n = 3"], "against": []}
-    return found | {"holds": holds} | values
+def finding(outcome: str, **values: Any) -> dict[str, Any]:
+    numbers = [{"dataset": "wiki", "text": "n = 3", "outcome": "holds"}]
+    found = {"hypothesis": 1, "title": "Hypothesis 1", "text": "It rose by 3.", "numbers": numbers, "against": []}
+    return found | {"outcome": outcome} | values
 
 
-def decided(*holds: bool | None) -> list[SavedRun]:
-    return [run(f"a/{seed}", {"findings": [finding(hold)]}) for seed, hold in enumerate(holds)]
+def decided(*outcomes: str) -> list[SavedRun]:
+    return [run(f"a/{seed}", {"findings": [finding(outcome)]}) for seed, outcome in enumerate(outcomes)]
 
 
 def test_the_summary_says_what_was_before_and_after() -> None:
@@ -44,29 +45,40 @@ def test_arms_are_named_in_the_summary_where_there_are_several() -> None:
 
 
 @pytest.mark.parametrize(
-    ("holds", "badge", "tone"),
+    ("outcomes", "badge", "tone"),
     [
-        ((True,), "Holds", "good"),
-        ((False,), "Does not hold", "bad"),
-        ((None,), "Left open", ""),
-        ((None, None), "Left open", ""),
-        ((True, True), "Holds in 2 of 2 seeds", "good"),
-        ((True, False), "Holds in 1 of 2 seeds", ""),
-        ((False, None), "Holds in 0 of 2 seeds", "bad"),
-        ((True, None), "Holds in 1 of 2 seeds", ""),
+        (("holds",), "Holds", "good"),
+        (("does_not_hold",), "Does not hold", "bad"),
+        (("undecided",), "Undecided", ""),
+        (("not_comparable",), "Not comparable", ""),
+        (("holds_by_shortcut",), "Holds by a shortcut", ""),
+        (("undecided", "undecided"), "Undecided", ""),
+        (("holds_by_shortcut", "holds_by_shortcut"), "Holds by a shortcut", ""),
+        (("holds", "holds"), "Holds in 2 of 2 seeds", "good"),
+        (("holds", "does_not_hold"), "Holds in 1 of 2 seeds", ""),
+        (("does_not_hold", "undecided"), "Holds in 0 of 2 seeds", "bad"),
+        (("undecided", "not_comparable"), "Holds in 0 of 2 seeds", ""),
+        (("holds", "undecided"), "Holds in 1 of 2 seeds", ""),
     ],
 )
-def test_a_hypothesis_holds_in_so_many_seeds(holds: tuple[bool | None, ...], badge: str, tone: str) -> None:
-    ((card,),) = sections.finding_rows([Arm("a", tuple(decided(*holds)))])
+def test_a_hypothesis_holds_in_so_many_seeds(outcomes: tuple[str, ...], badge: str, tone: str) -> None:
+    ((card,),) = sections.finding_rows([Arm("a", tuple(decided(*outcomes)))])
     assert (card.title, card.badge, card.tone) == ("Hypothesis 1", badge, tone)
+    assert card.evidence[0].startswith("wiki: n = 3: met")
+
+
+def test_numbers_of_an_older_schema_stand_as_they_are() -> None:
+    old = [{"dataset": "", "text": "wiki: +3 points", "outcome": "holds"}]
+    ((card,),) = sections.finding_rows([Arm("a", (run("a", {"findings": [finding("holds", numbers=old)]}),))])
+    assert card.evidence == ("wiki: +3 points",)
 
 
 def test_findings_of_one_arm_stand_side_by_side_and_of_several_hypothesis_by_hypothesis() -> None:
-    values = {"findings": [finding(True), finding(False, hypothesis=2, title="Hypothesis 2")]}
+    values = {"findings": [finding("holds"), finding("does_not_hold", hypothesis=2, title="Hypothesis 2")]}
     assert [[card.title for card in row] for row in sections.finding_rows([Arm("a", (run("a", values),))])] == [
         ["Hypothesis 1", "Hypothesis 2"]
     ]
-    both = [Arm("a", (run("a", values),)), Arm("b", (run("b", {"findings": [finding(None)]}),))]
+    both = [Arm("a", (run("a", values),)), Arm("b", (run("b", {"findings": [finding("undecided")]}),))]
     assert [[card.title for card in row] for row in sections.finding_rows(both)] == [
         ["Hypothesis 1: a", "Hypothesis 1: b"],
         ["Hypothesis 2: a"],
@@ -78,7 +90,7 @@ def test_a_warning_that_a_finding_lists_is_not_said_twice() -> None:
     values = {
         "comparisons": [],
         "warnings": ["listed", "new"],
-        "findings": [finding(True, against=["listed"])],
+        "findings": [finding("holds", against=["listed"])],
     }
     assert sections.warnings([run("r", values)]) == ["new"]
     audited = run("s", values, audit={"warnings": ["new", "of the data"]})

@@ -105,15 +105,21 @@ def predictions(dataset: str, *, stage: str, count: int, hostile: bool) -> list[
     return rows
 
 
-def in_old_words(values: dict[str, Any]) -> dict[str, Any]:
-    """A run's results as schema 1 had them."""
+def in_old_words(values: dict[str, Any], schema: int) -> dict[str, Any]:
+    """A run's results as schema 1 or 2 had them."""
     old: dict[str, Any] = json.loads(json.dumps(values))
-    old["schema"] = 1
+    old["schema"] = schema
     for one in old["comparisons"]:
-        one["schema"] = 1
-    old["verdicts"] = old.pop("findings")
-    for one in old["verdicts"]:
-        one["claim"] = one.pop("hypothesis")
+        one["schema"] = schema
+        for key in ("share_tests", "form_changes", "no_evidence"):
+            del one[key]
+    for one in old["findings"]:
+        one["holds"] = {"holds": True, "does_not_hold": False}.get(one.pop("outcome"))
+        one["evidence"] = [number["text"] for number in one.pop("numbers")]
+    if schema == 1:
+        old["verdicts"] = old.pop("findings")
+        for one in old["verdicts"]:
+            one["claim"] = one.pop("hypothesis")
     return old
 
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Final
 
-from candor.comparison.pairing import Matched, Side
+from candor.comparison.pairing import Matched, Side, no_evidence
+from candor.comparison.share_tests import form_changes, share_tests
 from candor.comparison.stages import Both, Draws, Figures, Fits, Rules, Significance, Views
 from candor.metrics import schema
 from candor.metrics.bootstrap import LEVEL
@@ -70,6 +71,9 @@ def assemble(
         "curves": dict(figures.curves),
         "recalibration": list(fits.recalibration),
         "threshold": fits.threshold,
+        "share_tests": share_tests(views),
+        "form_changes": form_changes(views),
+        "no_evidence": no_evidence(matched.base),
         "allowed": list(matched.allowed),
         "warnings": rules.warnings(sides, matched, rows),
     }

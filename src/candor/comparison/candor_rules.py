@@ -6,7 +6,9 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Final
 
-from candor.comparison.pairing import Matched, Side, provenance_warnings, shortcut_warning
+import numpy as np
+
+from candor.comparison.pairing import Matched, Side, no_evidence, provenance_warnings, shortcut_warning
 from candor.comparison.stages import Both, Drawn, Draws, Figures, Predictor, Rules, Significance, T, Views
 from candor.metrics import schema
 from candor.metrics.classification import confusion
@@ -28,6 +30,7 @@ def candor_views(sides: Both[Side], matched: Matched) -> Views:
         dropped=matched.dropped,
         probes=Both(probed_view(matched.base), probed_view(matched.trained)),
         bayes=bayes_view(matched.base),
+        bare_N=np.array([not row.evidence for row in matched.base], dtype=np.bool_),
     )
 
 
@@ -109,7 +112,7 @@ def candor_warnings(sides: Both[Side], matched: Matched, rows: schema.Rows) -> l
     """What was allowed, what the files do not say, and what the figures do not show."""
     return [
         *matched.warnings,
-        *shortcut_warning(matched.base),
+        *shortcut_warning(no_evidence(matched.base)),
         *provenance_warnings(sides.base.header, sides.trained.header),
         *sides.base.notes,
         *sides.trained.notes,

@@ -24,7 +24,7 @@ _SHOWN_IDS: Final = 3
 
 _NO_GOLD: Final = "gold label is none of the three"
 
-_SHORTCUT: Final = 0.9
+SHORTCUT: Final = 0.9
 """Balanced accuracy from which on "no evidence, so NA" is reported as a shortcut."""
 
 
@@ -237,28 +237,49 @@ def _template(header: schema.FileHeader) -> str:
     return f"{header['template']} ({header['template_sha256'][:12]})"
 
 
-def provenance_warnings(base: schema.FileHeader, trained: schema.FileHeader) -> list[str]:
-    """Say what the files do not tell of themselves."""
+def unrecorded_prompts(base: schema.FileHeader, trained: schema.FileHeader) -> list[str]:
+    """Say so if neither file tells its prompt."""
     if base["template_sha256"] is not None or trained["template_sha256"] is not None:
         return []
-    text = "Neither file says which prompt it was made with; a prompt can move figures more than training does."
+    return ["Neither file says which prompt it was made with; a prompt can move figures more than training does."]
+
+
+def provenance_warnings(base: schema.FileHeader, trained: schema.FileHeader) -> list[str]:
+    """Say what the files do not tell of themselves."""
+    texts = unrecorded_prompts(base, trained)
+    if not texts:
+        return []
+    text = texts[0]
     if base["source"] != trained["source"]:
         text += f" They come from different programs: {base['source']} and {trained['source']}."
     return [text]
 
 
-def shortcut_warning(rows: Sequence[Prediction]) -> list[str]:
+def no_evidence(rows: Sequence[Prediction]) -> schema.NoEvidence | None:
+    """Count the examples that show no evidence among NA and the others; ``None`` without both kinds."""
+    bare = [(row.gold is Label.NA, not row.evidence) for row in rows]
+    na = sum(is_na for is_na, _ in bare)
+    if not na or na == len(bare):
+        return None
+    bare_na = sum(is_na and is_bare for is_na, is_bare in bare)
+    bare_others = sum(is_bare for _, is_bare in bare) - bare_na
+    balanced = (bare_na / na + 1 - bare_others / (len(bare) - na)) / 2
+    return {
+        "na": na,
+        "bare_na": bare_na,
+        "others": len(bare) - na,
+        "bare_others": bare_others,
+        "balanced_accuracy": balanced,
+        "shortcut": balanced >= SHORTCUT,
+    }
+
+
+def shortcut_warning(found: schema.NoEvidence | None) -> list[str]:
     """Say so if showing no evidence gives NA away: then NA recall can rise without any judgement."""
-    bare_na = sum(not row.evidence for row in rows if row.gold is Label.NA)
-    total_na = sum(row.gold is Label.NA for row in rows)
-    bare_other = sum(not row.evidence for row in rows if row.gold is not Label.NA)
-    total_other = len(rows) - total_na
-    if not total_na or not total_other:
-        return []
-    balanced = (bare_na / total_na + 1 - bare_other / total_other) / 2
-    if balanced < _SHORTCUT:
+    if found is None or not found["shortcut"]:
         return []
     return [
-        f"{bare_na} of {total_na} NA examples show no evidence, against {bare_other} of {total_other} others: "
-        f'the rule "no evidence, so NA" alone finds NA with {100 * balanced:.1f} % balanced accuracy.'
+        f"{found['bare_na']} of {found['na']} NA examples show no evidence, against {found['bare_others']} of "
+        f'{found["others"]} others: the rule "no evidence, so NA" alone finds NA with '
+        f"{100 * found['balanced_accuracy']:.1f} % balanced accuracy."
     ]

@@ -9,6 +9,7 @@ from typing import Any, cast
 from candor.comparison.findings import findings_on
 from candor.files import read_json, write_json
 from candor.metrics import schema
+from candor.metrics.old_results import in_current_words
 
 
 def run_results(
@@ -47,7 +48,7 @@ def write_results(path: Path | str, results: schema.Comparison | schema.RunResul
 
 
 def read_results(path: Path | str) -> schema.Comparison | schema.RunResults | schema.SeedResults:
-    """Read and check what :func:`write_results` wrote, of this schema or the one before.
+    """Read and check what :func:`write_results` wrote, of this schema or one before.
 
     Raises:
         DataError: the file is missing or not JSON.
@@ -55,6 +56,6 @@ def read_results(path: Path | str) -> schema.Comparison | schema.RunResults | sc
     """
     results = read_json(path)
     if isinstance(results, Mapping):
-        results = schema.in_current_words(results)
+        results = in_current_words(results)
     schema.check_results(results)
     return cast("schema.Comparison | schema.RunResults | schema.SeedResults", results)

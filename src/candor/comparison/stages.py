@@ -45,6 +45,7 @@ class Views:
         dropped: rows that stand in a file and not in the figures.
         probes: the probed labels of each side; ``None`` where not every row has them.
         bayes: the best predictor there is; ``None`` where it is not known.
+        bare_N: whether each pair's example shows no evidence.
     """
 
     own: Both[View]
@@ -52,6 +53,7 @@ class Views:
     dropped: Sequence[schema.Dropped]
     probes: Both[View | None]
     bayes: View | None
+    bare_N: NDArray[np.bool_]
 
 
 @dataclass(frozen=True, slots=True)

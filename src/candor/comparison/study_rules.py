@@ -15,7 +15,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from candor.comparison.pairing import Matched, Side, provenance_warnings, shortcut_warning
+from candor.comparison.pairing import Matched, Side, no_evidence, provenance_warnings, shortcut_warning
 from candor.comparison.stages import Both, Draws, Figures, Rules, Significance, Views
 from candor.errors import PredictionError
 from candor.metrics import schema
@@ -119,7 +119,14 @@ def study_views(sides: Both[Side], matched: Matched) -> Views:
         *_drops("base", len(sides.base.rows), own.base, base),
         *_drops("trained", len(sides.trained.rows), own.trained, trained),
     ]
-    return Views(own=own, paired=paired, dropped=dropped, probes=Both(None, None), bayes=None)
+    return Views(
+        own=own,
+        paired=paired,
+        dropped=dropped,
+        probes=Both(None, None),
+        bayes=None,
+        bare_N=np.array([not kept[number].evidence for number in ids], dtype=np.bool_),
+    )
 
 
 def _drops(which: SideName, rows: int, own: View, paired: View) -> list[schema.Dropped]:
@@ -190,7 +197,7 @@ def study_warnings(sides: Both[Side], matched: Matched, rows: schema.Rows) -> li
         "everything else on the pairs.",
         "AUROC counts ties as one half; the study broke them by sort order, so its third digit differs.",
         *provenance_warnings(sides.base.header, sides.trained.header),
-        *shortcut_warning(matched.base),
+        *shortcut_warning(no_evidence(matched.base)),
     ]
 
 

@@ -13,7 +13,7 @@ from typing_extensions import TypedDict
 
 from candor.errors import PredictionError
 
-SCHEMA: Final = 2
+SCHEMA: Final = 3
 """Raised when a key changes its meaning or goes away; new keys do not raise it."""
 
 Interval = tuple[float, float]
@@ -201,8 +201,87 @@ class Threshold(TypedDict):
     notes: NotRequired[list[str]]
 
 
+ShareRows = Literal["all", "answered_by_both", "with_evidence", "probe"]
+
+
+class ShareTest(TypedDict):
+    """Whether a share's difference, trained minus base, lies above ``margin``: what the findings rest on.
+
+    ``on`` says on which answers: all, those to which both models gave a label, the examples that show evidence, or the
+    label probe's answers. ``p`` is one-sided. ``discordant`` counts the groups of examples in which the two models
+    differ; with fewer than ten ``enough`` is false, and nothing is said to hold. ``needed`` is about how many examples
+    would decide.
+    """
+
+    figure: str
+    on: ShareRows
+    margin: float
+    base: float | None
+    trained: float | None
+    difference: float | None
+    interval: Interval | None
+    p: float | None
+    n: int
+    groups: int
+    discordant: int
+    enough: bool
+    needed: int | None
+    reason: str | None
+
+
+class FormChanges(TypedDict):
+    """Of ``na`` NA examples, those that became NA out of an answer without a label, and the other way."""
+
+    na: int
+    na_from_no_label: int
+    na_to_no_label: int
+
+
+class NoEvidence(TypedDict):
+    """How many examples show no evidence, and how well that alone tells NA from the others."""
+
+    na: int
+    bare_na: int
+    others: int
+    bare_others: int
+    balanced_accuracy: float
+    shortcut: bool
+
+
+Outcome = Literal["holds", "does_not_hold", "undecided", "not_comparable", "holds_by_shortcut"]
+
+
+class Number(TypedDict):
+    """One condition of a finding on one dataset; ``needed`` is about how many examples would decide."""
+
+    dataset: str
+    condition: str
+    outcome: Outcome
+    value: float | None
+    interval: Interval | None
+    margin: float | None
+    p: float | None
+    n: int
+    needed: int | None
+    text: str
+
+
+class Finding(TypedDict):
+    """What is said of one hypothesis: by rule, with its numbers, and with what speaks against it."""
+
+    hypothesis: int
+    title: str
+    outcome: Outcome
+    text: str
+    numbers: list[Number]
+    against: list[str]
+
+
 class Comparison(TypedDict):
-    """Base against trained on one dataset: what ``candor compare --json`` writes."""
+    """Base against trained on one dataset.
+
+    ``findings`` is there where the comparison stands alone, as ``candor compare --json`` writes it; a run has its own.
+    """
 
     schema: int
     kind: Literal["comparison"]
@@ -220,19 +299,12 @@ class Comparison(TypedDict):
     curves: dict[Literal["base", "trained", "bayes", "base_probe", "trained_probe"], Curves]
     recalibration: list[Recalibration]
     threshold: Threshold | None
+    share_tests: list[ShareTest]
+    form_changes: FormChanges | None
+    no_evidence: NoEvidence | None
     allowed: list[str]
     warnings: list[str]
-
-
-class Finding(TypedDict):
-    """What a run says of one of the study's two hypotheses; ``holds`` is ``None`` where it cannot say."""
-
-    hypothesis: int
-    title: str
-    holds: bool | None
-    text: str
-    evidence: list[str]
-    against: list[str]
+    findings: NotRequired[list[Finding]]
 
 
 class RunResults(TypedDict):
@@ -281,24 +353,6 @@ class SeedResults(TypedDict):
 
 
 _KINDS: Final[dict[str, Any]] = {"comparison": Comparison, "run": RunResults, "seeds": SeedResults}
-
-
-def in_current_words(results: Mapping[str, Any]) -> Mapping[str, Any]:
-    """Results of schema 1 as they would be written now: its verdicts on claims are findings on hypotheses.
-
-    Results of any other schema are returned as they are.
-    """
-    if results.get("schema") != 1:
-        return results
-    current = {("findings" if key == "verdicts" else key): value for key, value in results.items()}
-    current["schema"] = SCHEMA
-    if results.get("kind") == "run":
-        current["comparisons"] = [in_current_words(one) for one in results.get("comparisons", ())]
-        current["findings"] = [
-            {("hypothesis" if key == "claim" else key): value for key, value in one.items()}
-            for one in results.get("verdicts", ())
-        ]
-    return current
 
 
 def check_results(results: object) -> None:

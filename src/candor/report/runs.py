@@ -14,7 +14,8 @@ from candor.comparison.pairing import load_side
 from candor.comparison.results import run_results
 from candor.errors import RunError
 from candor.files import read_json, read_jsonl
-from candor.metrics.schema import Comparison, check_results, in_current_words
+from candor.metrics.old_results import in_current_words
+from candor.metrics.schema import Comparison, check_results
 from candor.predictions.file import read_predictions
 from candor.run_folder import SIDES, RunFolder
 from candor.types import Prediction

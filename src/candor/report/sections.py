@@ -13,6 +13,15 @@ from candor.report.arms import Arm, Comparison, comparisons, datasets_of, overal
 from candor.report.runs import SavedRun
 from candor.report.tables import Cell, Group, Row, Table
 
+_BADGES = {
+    "holds": ("Holds", "good"),
+    "does_not_hold": ("Does not hold", "bad"),
+    "undecided": ("Undecided", ""),
+    "not_comparable": ("Not comparable", ""),
+    "holds_by_shortcut": ("Holds by a shortcut", ""),
+}
+_MET = {"holds": "met", "does_not_hold": "not met", "undecided": "undecided"}
+
 _NUMBER = re.compile(r"[-+−]?\d+(?:\.\d+)?(?:e[-+]?\d+)?")
 
 
@@ -286,19 +295,15 @@ def _summary(arm: Arm, *, named: bool) -> str:
 
 
 def _card(found: Sequence[tuple[str, Mapping[str, Any]]], arm: str) -> FindingCard:
-    outcomes = [finding["holds"] for _, finding in found]
-    hits, of = outcomes.count(True), len(outcomes)
-    if None in outcomes and hits == 0 and False not in outcomes:
-        badge, tone = "Left open", ""
-    elif of == 1:
-        badge, tone = ("Holds", "good") if outcomes[0] else ("Does not hold", "bad")
+    outcomes = [finding["outcome"] for _, finding in found]
+    hits, of = outcomes.count("holds"), len(outcomes)
+    if of == 1 or (len(set(outcomes)) == 1 and outcomes[0] not in ("holds", "does_not_hold")):
+        badge, tone = _BADGES[outcomes[0]]
     else:
         badge = f"Holds in {hits} of {of} seeds"
-        tone = "good" if hits == of else "bad" if hits == 0 else ""
-
-    def sentences(key: str) -> list[tuple[str, str]]:
-        return [(name, text) for name, finding in found for text in finding.get(key) or ()]
-
+        tone = "good" if hits == of else "bad" if hits == 0 and "does_not_hold" in outcomes else ""
+    against = [(name, text) for name, finding in found for text in finding["against"]]
+    numbers = [(name, _number_text(number)) for name, finding in found for number in finding["numbers"]]
     first = found[0][1]
     texts = said_alike([(name, finding["text"]) for name, finding in found], of=of)
     return FindingCard(
@@ -306,9 +311,16 @@ def _card(found: Sequence[tuple[str, Mapping[str, Any]]], arm: str) -> FindingCa
         badge=badge,
         tone=tone,
         texts=tuple(texts),
-        evidence=tuple(said_by(sentences("evidence"), of=of)),
-        against=tuple(said_alike(sentences("against"), of=of)),
+        evidence=tuple(said_by(numbers, of=of)),
+        against=tuple(said_alike(against, of=of)),
     )
+
+
+def _number_text(number: Mapping[str, Any]) -> str:
+    """A condition with its outcome; of results of an older schema the sentence as it stands."""
+    if not number["dataset"]:
+        return str(number["text"])
+    return f"{number['dataset']}: {number['text']}: {_MET[number['outcome']]}"
 
 
 def _audits(runs: Sequence[SavedRun]) -> list[tuple[SavedRun, Mapping[str, Any]]]:
