@@ -95,11 +95,11 @@ def test_the_confidence_has_a_condition_for_each_figure_that_is_there(item: Any)
     item["metrics"]["trained"]["brier_skill"] = {"value": 0.1, "interval": (0.05, 0.15), "n": 9, "reason": None}
     item["metrics"]["trained"]["log_skill"] = {"value": None, "interval": None, "n": 0, "reason": "no confidence"}
     numbers = {number["condition"]: number for number in confidence_conditions(item)}
-    assert [condition.partition(" ")[0] for condition in numbers] == ["Brier", "log", "AUROC", *["the"] * 3]
+    assert [condition.partition(" ")[0] for condition in numbers] == ["Brier", "log", "AUROC", *["gain"] * 3]
     assert numbers["Brier skill over the base rate is above 0"]["outcome"] == "holds"
     unknown = numbers["log skill over the base rate is above 0"]
     assert (unknown["outcome"], unknown["needed"]) == ("undecided", None)
-    assert unknown["text"].endswith("unknown (no confidence)")
+    assert unknown["text"] == "log skill over the base rate is unknown (no confidence)"
 
 
 def test_how_many_answers_would_decide_goes_with_the_square_of_the_distance(item: Any) -> None:

@@ -169,7 +169,7 @@ def test_a_hypothesis_on_several_datasets_is_what_it_is_on_the_worst(tmp_path: P
         "does_not_hold",
     ]
     text = findings_on([rise, few, none])[1]["text"]
-    assert text.startswith("Does not hold (met on wiki of 3 datasets). wiki: NA recall 0.0 -> 100.0 %")
+    assert text.startswith("Does not hold (met on wiki of 3 datasets).\nwiki: NA recall 0.0 -> 100.0 %")
 
 
 def test_without_a_dataset_for_it_a_hypothesis_is_undecided(tmp_path: Path) -> None:

@@ -6,12 +6,14 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from answer_files import NA, PASS, Same, kept, write_pair
 from fake_run import HOSTILE, in_old_words, predictions, results, write_run
 
+from candor.comparison.several import arrange_files, compare_arms
 from candor.errors import DataError, RunError
 from candor.report.arms import Arm
 from candor.report.predictions import browsable
-from candor.report.runs import comparison_run, find_runs, load_run
+from candor.report.runs import compared_run, find_runs, load_run
 from candor.report.sections import finding_rows, warnings
 
 
@@ -80,18 +82,16 @@ def test_results_of_the_schema_before_are_read_in_todays_words(tmp_path: Path) -
         assert [card.badge for row in old for card in row] == [card.badge for row in new for card in row] != []
 
 
-def test_the_published_files_make_a_run_with_findings(shared_data: Path) -> None:
-    from candor.comparison.compare import compare_files
-
-    base, trained = (
-        shared_data / "published" / f"{name}.json.gz" for name in ("fever_base_results", "fever_only_on_fever_results")
-    )
-    found = compare_files(base, trained, dataset="fever", role="in_domain", resamples=50)
-    run = comparison_run(found, base, trained)
+def test_compared_files_make_a_run_with_findings(tmp_path: Path) -> None:
+    answers = [*kept(20), Same(20, NA, PASS, NA)]
+    files = [*write_pair(tmp_path, answers), *write_pair(tmp_path, answers, name="more-")]
+    arranged = arrange_files(files, datasets="ab")
+    (found,) = compare_arms(arranged, resamples=2_000)
+    run = compared_run(found, arranged[0])
     assert [finding["hypothesis"] for finding in run.results["findings"]] == [1, 2, 3]
     data = browsable([run])
-    assert data["kept"] == data["total"] == 1000
-    assert {example["dataset"] for example in data["examples"]} == {"fever"}
+    assert data["kept"] == data["total"] == 120
+    assert {example["dataset"] for example in data["examples"]} == {"a", "b"}
 
 
 def test_hostile_predictions_survive_the_way_through_their_file(tmp_path: Path) -> None:

@@ -14,8 +14,8 @@ import typer
 from rich.console import Console
 
 import candor
+from candor.cli import compare, predict, verify
 from candor.cli import data as data_commands
-from candor.cli import predict, verify
 from candor.cli.power import power
 from candor.errors import CandorError, RecipeError, Stopped
 from candor.run_folder import RunFolder
@@ -160,59 +160,7 @@ def run(
 app.command("predict")(predict.predict)
 
 
-@app.command()
-def compare(
-    base: Annotated[Path, typer.Argument(help="Predictions of the base model.")],
-    trained: Annotated[Path, typer.Argument(help="Predictions of the trained model, on the same examples.")],
-    paper_conventions: Annotated[
-        bool, typer.Option("--paper-conventions", help="Drop and pair rows as the published study did.")
-    ] = False,
-    json_file: Annotated[Path | None, typer.Option("--json", help="Write the results as JSON.")] = None,
-    html_file: Annotated[Path | None, typer.Option("--html", help="Write a report page.")] = None,
-    allow: Annotated[
-        str, typer.Option("--allow", help="What may differ, with commas: prompt, dataset, split, ids, gold.")
-    ] = "",
-    in_domain: Annotated[
-        bool | None,
-        typer.Option(
-            "--in-domain/--out-of-domain",
-            help="Whether the model was trained on this dataset, for the findings.",
-        ),
-    ] = None,
-    resamples: Annotated[int, typer.Option("--resamples", min=1, help="Bootstrap resamples.")] = 10_000,
-    seed: Annotated[int, typer.Option("--seed", min=0, help="Of the bootstrap.")] = 0,
-) -> None:
-    """Compare two prediction files: every number with its interval, every difference with its p.
-
-    Reads candor's prediction files and those of the published study, plain or gzipped.
-
-    [bold]Examples[/]
-
-    candor compare base.jsonl trained.jsonl --html comparison.html
-
-    candor compare fever_base_results.json.gz fever_only_on_fever_results.json.gz --paper-conventions --json out.json
-    """
-    from candor.comparison.compare import compare_files
-    from candor.files import write_json
-    from candor.report.formats import terminal_table
-
-    results = compare_files(
-        base,
-        trained,
-        paper_conventions=paper_conventions,
-        allow=[word.strip() for word in allow.split(",") if word.strip()],
-        role=None if in_domain is None else "in_domain" if in_domain else "out_of_domain",
-        resamples=resamples,
-        seed=seed,
-    )
-    if json_file:
-        write_json(json_file, results)
-    if html_file:
-        from candor.report.page import write_page
-        from candor.report.runs import comparison_run
-
-        write_page([comparison_run(results, base, trained)], html_file, title=f"{base.name} against {trained.name}")
-    Console().print(terminal_table(results))
+app.command("compare")(compare.compare)
 
 
 @app.command()

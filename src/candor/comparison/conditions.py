@@ -86,25 +86,24 @@ def confidence_conditions(results: schema.Comparison) -> list[schema.Number]:
     """The trained model's confidence beats the base rate, ranks, and beats every recalibration of the base model."""
     trained = results["metrics"]["trained"]
     numbers = [
-        _figure_number(results, trained[name], f"{title} over the base rate is above 0", 0.0, NO_SKILL)
+        _figure_number(results, trained[name], f"{title} over the base rate", 0.0, NO_SKILL)
         for name, title in _SKILLS
         if name in trained
     ]
     if "auroc" in trained:
-        numbers.append(
-            _figure_number(results, trained["auroc"], "AUROC of the confidence is above one half", 0.5, NO_RANKING)
-        )
+        numbers.append(_figure_number(results, trained["auroc"], "AUROC of the confidence", 0.5, NO_RANKING))
     for fit in results["recalibration"]:
         gain = fit["trained_minus"].get("brier")
         if fit["method"] != "none" and gain is not None:
-            condition = f"the Brier score is below that of the base model recalibrated ({fit['method']})"
-            numbers.append(_figure_number(results, _negated(gain), condition, 0.0, NO_GAIN))
+            title = f"gain in Brier score over the base model recalibrated ({fit['method']})"
+            numbers.append(_figure_number(results, _negated(gain), title, 0.0, NO_GAIN))
     return numbers
 
 
 def levels(results: schema.Comparison, name: str) -> str | None:
     """A share before and after, in per cent; ``None`` where neither side has it."""
-    values = [results["metrics"][side].get(name, {}).get("value") for side in SIDES]
+    figures = [results["metrics"][side].get(name) for side in SIDES]
+    values = [None if figure is None else figure["value"] for figure in figures]
     if all(value is None for value in values):
         return None
     return " -> ".join("?" if value is None else f"{100 * value:.1f} %" for value in values)
@@ -155,7 +154,7 @@ def _percent(value: float | None) -> str:
 
 
 def _figure_number(
-    results: schema.Comparison, figure: Any, condition: str, margin: float, refuted_below: float
+    results: schema.Comparison, figure: Any, title: str, margin: float, refuted_below: float
 ) -> schema.Number:
     value, interval = figure["value"], figure["interval"]
     outcome: schema.Outcome = "undecided"
@@ -164,13 +163,13 @@ def _figure_number(
     elif interval is not None and interval[1] < refuted_below:
         outcome = "does_not_hold"
     if value is None:
-        text = f"{condition}: unknown ({figure['reason']})"
+        text = f"{title} is unknown ({figure['reason']})"
     else:
         reach = "no interval" if interval is None else f"{interval[0]:.3f} to {interval[1]:.3f}"
-        text = f"{condition}: {value:.3f} ({reach})"
+        text = f"{title} {value:.3f} ({reach})"
     return {
         "dataset": results["dataset"],
-        "condition": condition,
+        "condition": f"{title} is above {margin:g}",
         "outcome": outcome,
         "value": value,
         "interval": interval,

@@ -105,7 +105,7 @@ def findings_on(
 
 def _finding(hypothesis: int, title: str, judged: Sequence[_Judged], *, nothing: str) -> schema.Finding:
     outcomes = [one.outcome for one in judged]
-    outcome = min(outcomes, key=_WORST_FIRST.index, default="undecided")
+    outcome: schema.Outcome = min(outcomes, key=_WORST_FIRST.index, default="undecided")
     if not judged:
         text = f"Undecided: {nothing}."
     elif len(judged) == 1:
@@ -115,7 +115,7 @@ def _finding(hypothesis: int, title: str, judged: Sequence[_Judged], *, nothing:
         if outcome not in ("holds", "holds_by_shortcut"):
             met = [one.dataset for one in judged if one.outcome in ("holds", "holds_by_shortcut")]
             head += f" (met on {', '.join(met) if met else 'none'} of {len(judged)} datasets)"
-        text = f"{head}. " + " ".join(f"{one.dataset}: {one.text}" for one in judged)
+        text = "\n".join([f"{head}.", *(f"{one.dataset}: {one.text}" for one in judged)])
     return {
         "hypothesis": hypothesis,
         "title": title,

@@ -102,7 +102,7 @@ def _rows(figure: str, view: View) -> NDArray[np.bool_]:
     """The examples that a figure is a share of."""
     if figure == "accuracy":
         return np.ones(view.gold_N.size, dtype=np.bool_)
-    return view.gold_N == LABELS.index(Label(figure.removesuffix("_recall").upper()))
+    return np.equal(view.gold_N, LABELS.index(Label(figure.removesuffix("_recall").upper())))
 
 
 def _needed(found: PairedShare) -> int | None:

@@ -321,6 +321,15 @@ class RunResults(TypedDict):
     warnings: list[str]
 
 
+class ArmsResults(TypedDict):
+    """Several trained models, as ``candor compare --arms`` writes them: each one's results, and the findings of all."""
+
+    schema: int
+    kind: Literal["arms"]
+    arms: list[RunResults]
+    findings: list[Finding]
+
+
 class SeedFigure(TypedDict):
     """One figure over several seeds; ``interval`` is Student's over the seeds, ``sd`` has n - 1."""
 
@@ -352,7 +361,12 @@ class SeedResults(TypedDict):
     warnings: list[str]
 
 
-_KINDS: Final[dict[str, Any]] = {"comparison": Comparison, "run": RunResults, "seeds": SeedResults}
+_KINDS: Final[dict[str, Any]] = {
+    "comparison": Comparison,
+    "run": RunResults,
+    "arms": ArmsResults,
+    "seeds": SeedResults,
+}
 
 
 def check_results(results: object) -> None:

@@ -64,6 +64,16 @@ def terminal_table(results: Mapping[str, Any], metrics: Sequence[str] = HEADLINE
     return Group(TerminalTable(table), Text(f"{table.caption} (*: significant.)", style="dim"))
 
 
+def findings_text(findings: Sequence[Mapping[str, Any]]) -> Group:
+    """What is said of each hypothesis, with what speaks against it, for a terminal."""
+    lines = []
+    for finding in findings:
+        lines += [Text(str(finding["title"]), style="bold"), Text(str(finding["text"]))]
+        lines += [Text(f"  against: {sentence}", style="dim") for sentence in finding["against"]]
+        lines.append(Text(""))
+    return Group(*lines)
+
+
 def csv_text(arms: Sequence[Arm]) -> str:
     """Every figure of every run, unrounded: one line per run, dataset and metric."""
     buffer = io.StringIO()

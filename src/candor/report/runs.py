@@ -11,11 +11,11 @@ from typing import Any
 import yaml
 
 from candor.comparison.pairing import load_side
-from candor.comparison.results import run_results
+from candor.comparison.several import ArmFiles
 from candor.errors import RunError
 from candor.files import read_json, read_jsonl
 from candor.metrics.old_results import in_current_words
-from candor.metrics.schema import Comparison, check_results
+from candor.metrics.schema import RunResults, check_results
 from candor.predictions.file import read_predictions
 from candor.run_folder import SIDES, RunFolder
 from candor.types import Prediction
@@ -90,24 +90,22 @@ def _load(folder: RunFolder, name: str | None) -> SavedRun:
     )
 
 
-def comparison_run(results: Comparison, base: Path | str, trained: Path | str) -> SavedRun:
-    """A lone comparison as a run without a folder, with its findings, so that a page can be made of it.
+def compared_run(results: RunResults, arm: ArmFiles) -> SavedRun:
+    """Results of prediction files as a run without a folder, so that a page can be made of them.
 
     Args:
-        results: what :func:`candor.comparison.compare.compare_files` returned.
-        base: the base model's file that was compared, of candor's or the study's format.
-        trained: the trained model's.
+        results: what :func:`candor.comparison.several.compare_arms` returned of the arm.
+        arm: the files that were compared, of candor's or the study's format.
 
     Raises:
         PredictionError: a file cannot be read.
     """
-    files = dict(zip(SIDES, (base, trained), strict=True))
     predictions: dict[str, Mapping[str, Sequence[Prediction]]] = {
-        side: {results["dataset"]: load_side(files[side], side).predictions} for side in SIDES
+        side: {one.dataset: load_side(one.files[place], side).predictions for one in arm.datasets}
+        for place, side in enumerate(SIDES)
     }
-    name = str(results["trained"]["model"] or results["dataset"])
-    found = run_results({"name": name}, [results])
-    return SavedRun(name=name, folder=Path(trained).parent, results=found, predictions=predictions)
+    folder = arm.datasets[0].files[1].parent
+    return SavedRun(name=arm.name, folder=folder, results=results, predictions=predictions)
 
 
 def find_runs(*folders: Path | str) -> list[SavedRun]:

@@ -310,7 +310,7 @@ def _card(found: Sequence[tuple[str, Mapping[str, Any]]], arm: str) -> FindingCa
         title=f"{first['title']}: {arm}" if arm else first["title"],
         badge=badge,
         tone=tone,
-        texts=tuple(texts),
+        texts=tuple(line for text in texts for line in text.splitlines()),
         evidence=tuple(said_by(numbers, of=of)),
         against=tuple(said_alike(against, of=of)),
     )
