@@ -92,8 +92,10 @@ def test_a_number_in_words(item: Any) -> None:
 
 
 def test_the_confidence_has_a_condition_for_each_figure_that_is_there(item: Any) -> None:
-    item["metrics"]["trained"]["brier_skill"] = {"value": 0.1, "interval": (0.05, 0.15), "n": 9, "reason": None}
-    item["metrics"]["trained"]["log_skill"] = {"value": None, "interval": None, "n": 0, "reason": "no confidence"}
+    item["skill"]["trained"] = {
+        "brier": {"value": 0.1, "interval": (0.05, 0.15), "n": 9, "reason": None},
+        "log": {"value": None, "interval": None, "n": 0, "reason": "no confidence"},
+    }
     numbers = {number["condition"]: number for number in confidence_conditions(item)}
     assert [condition.partition(" ")[0] for condition in numbers] == ["Brier", "log", "AUROC", *["gain"] * 3]
     assert numbers["Brier skill over the base rate is above 0"]["outcome"] == "holds"

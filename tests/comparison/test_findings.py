@@ -192,7 +192,8 @@ def test_an_audits_sentences_are_few_and_about_this_dataset(tmp_path: Path) -> N
 def test_confidence_must_beat_the_base_rate_and_rank() -> None:
     item: Any = results()["comparisons"][0]
     trained = item["metrics"]["trained"]
-    trained["brier_skill"] = trained["log_skill"] = {"value": 0.2, "interval": [0.1, 0.3], "n": 900, "reason": None}
+    skill = {"value": 0.2, "interval": [0.1, 0.3], "n": 900, "reason": None}
+    item["skill"] = {"base": {}, "trained": {"brier": skill, "log": dict(skill)}}
     trained["auroc"] |= {"value": 0.7, "interval": [0.65, 0.75]}
     for fit in item["recalibration"]:
         fit["trained_minus"]["brier"] |= {"value": -0.05, "interval": [-0.07, -0.03]}
@@ -203,12 +204,13 @@ def test_confidence_must_beat_the_base_rate_and_rank() -> None:
     def outcome(**changes: Any) -> schema.Outcome:
         changed = copy.deepcopy(item)
         for name, interval in changes.items():
-            changed["metrics"]["trained"][name] |= {"interval": interval, "value": sum(interval) / 2}
+            figures = changed["skill"]["trained"] if name in ("brier", "log") else changed["metrics"]["trained"]
+            figures[name] |= {"interval": interval, "value": sum(interval) / 2}
         return findings_on([changed])[2]["outcome"]
 
     assert outcome(auroc=[0.46, 0.53]) == "does_not_hold"
     assert outcome(auroc=[0.48, 0.62]) == "undecided"
-    assert outcome(log_skill=[-0.3, -0.1]) == "does_not_hold"
+    assert outcome(log=[-0.3, -0.1]) == "does_not_hold"
     item["recalibration"][2]["trained_minus"]["brier"] |= {"value": 0.0, "interval": [-0.005, 0.005]}
     finding = findings_on([item])[2]
     assert finding["outcome"] == "does_not_hold"

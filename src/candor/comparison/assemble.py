@@ -12,6 +12,7 @@ from candor.metrics import schema
 from candor.metrics.bootstrap import LEVEL
 from candor.metrics.calibration import BINS, LOG_SCORE_CLIP
 from candor.metrics.paired import Metric
+from candor.metrics.skill import skill_scores
 from candor.types import LABELS, NO_LABEL
 
 SIGNIFICANCE: Final = 0.01
@@ -71,6 +72,7 @@ def assemble(
         "curves": dict(figures.curves),
         "recalibration": list(fits.recalibration),
         "threshold": fits.threshold,
+        "skill": {"base": skill_scores(views.own.base), "trained": skill_scores(views.own.trained)},
         "share_tests": share_tests(views),
         "form_changes": form_changes(views),
         "no_evidence": no_evidence(matched.base),

@@ -36,7 +36,7 @@ _ON: Final[dict[str, str]] = {
     "probe": " by the label probe",
 }
 
-_SKILLS: Final = (("brier_skill", "Brier skill"), ("log_skill", "log skill"))
+_SKILLS: Final[dict[schema.SkillName, str]] = {"brier": "Brier skill", "log": "log skill"}
 
 
 def is_out_of_form(results: schema.Comparison) -> bool:
@@ -84,11 +84,10 @@ def loss_conditions(results: schema.Comparison, on: str) -> list[schema.Number]:
 
 def confidence_conditions(results: schema.Comparison) -> list[schema.Number]:
     """The trained model's confidence beats the base rate, ranks, and beats every recalibration of the base model."""
-    trained = results["metrics"]["trained"]
+    trained, skill = results["metrics"]["trained"], results["skill"].get("trained", {})
     numbers = [
-        _figure_number(results, trained[name], f"{title} over the base rate", 0.0, NO_SKILL)
-        for name, title in _SKILLS
-        if name in trained
+        _figure_number(results, figure, f"{_SKILLS[name]} over the base rate", 0.0, NO_SKILL)
+        for name, figure in skill.items()
     ]
     if "auroc" in trained:
         numbers.append(_figure_number(results, trained["auroc"], "AUROC of the confidence", 0.5, NO_RANKING))

@@ -201,6 +201,7 @@ class Threshold(TypedDict):
     notes: NotRequired[list[str]]
 
 
+SkillName = Literal["brier", "log"]
 ShareRows = Literal["all", "answered_by_both", "with_evidence", "probe"]
 
 
@@ -299,6 +300,7 @@ class Comparison(TypedDict):
     curves: dict[Literal["base", "trained", "bayes", "base_probe", "trained_probe"], Curves]
     recalibration: list[Recalibration]
     threshold: Threshold | None
+    skill: dict[Literal["base", "trained"], dict[SkillName, Figure]]
     share_tests: list[ShareTest]
     form_changes: FormChanges | None
     no_evidence: NoEvidence | None
