@@ -58,7 +58,7 @@ def mcnemar(first: NDArray[np.bool_], second: NDArray[np.bool_]) -> tuple[float,
     return float(statistic), float(stats.chi2.sf(statistic, 1))
 
 
-def _placements(score_N: Floats, positive_N: NDArray[np.bool_]) -> tuple[float, Floats]:
+def placements(score_N: Floats, positive_N: NDArray[np.bool_]) -> tuple[float, Floats]:
     """AUROC, and each row's placement divided by its class's share of the variance (Sun and Xu 2014, midranks)."""
     positives, negatives = int(positive_N.sum()), int((~positive_N).sum())
     midrank_N = stats.rankdata(score_N)
@@ -95,8 +95,8 @@ def delong(
         second AUROC minus first, standard error, two-sided p: normal, or Student's where rows come in groups (NaN where
         difference and error are both 0).
     """
-    first_area, first_part_N = _placements(first, first_positive)
-    second_area, second_part_N = _placements(second, second_positive)
+    first_area, first_part_N = placements(first, first_positive)
+    second_area, second_part_N = placements(second, second_positive)
     part_N = second_part_N - first_part_N
     if group_N is not None:
         member_N = np.unique(group_N, return_inverse=True)[1]

@@ -21,6 +21,7 @@ from candor.report.arms import Arm, arms_of, comparisons, datasets_of
 from candor.report.figures import ARMS_A_PANEL, Figures, training_warnings
 from candor.report.predictions import CONFIDENT, MAX_OUTPUT, MAX_TEXT, browsable, script_json
 from candor.report.runs import SavedRun, find_runs
+from candor.report.seeds import seeds_table
 from candor.report.style import DARK, PAPER, inline_svg, role_of, save
 from candor.run_folder import RunFolder
 
@@ -99,7 +100,8 @@ def write_tables(runs: Sequence[SavedRun], folder: Path | str) -> list[Path]:
         return []
     paths = [folder / "figures.csv"]
     write_text(paths[0], formats.csv_text(arms))
-    for table in [_results(arms), *_transfer(arms)]:
+    over_seeds = seeds_table(arms)
+    for table in [_results(arms), *([over_seeds] if over_seeds else []), *_transfer(arms)]:
         for ending, text in (("md", formats.markdown(table)), ("tex", formats.latex(table))):
             paths.append(folder / f"{table.name}.{ending}")
             write_text(paths[-1], text)
@@ -133,6 +135,7 @@ def render_page(runs: Sequence[SavedRun], drawn: Figures, *, title: str) -> str:
         "results_title": "Base against trained" if len(arms) == 1 else "Base and arms side by side",
         "results": results,
         "key": _key(arms, results) if results else [],
+        "seeds": seeds_table(arms),
         "all_figures": tables.all_figures_table(items) if single else None,
         "tests": tables.tests_table(items) if single else None,
         "confusion": tables.confusion_tables(items) if single else [],
