@@ -146,7 +146,7 @@ def test_the_findings_come_with_their_numbers_and_what_speaks_against_them(outli
     assert "Holds" in text
     assert "Undecided" in text
     assert "20 NA examples became NA out of an answer without a label" in text
-    assert "wiki: NA recall 39.0 -> 74.0 %, +35.0 points (+31.0 to +39.0; 500 NA examples): met" in text
+    assert "wiki: NA recall 39.0 → 74.0 %, +35.0 points (+31.0 to +39.0; 500 NA examples): met" in text
     assert "+35.0" in text
     assert "[+31.0, +39.0]" in text
 

@@ -97,6 +97,23 @@ def test_a_warning_that_a_finding_lists_is_not_said_twice() -> None:
     assert sections.warnings([run("r", values), audited]) == ["new (all 2 runs)", "of the data (s)"]
 
 
+def test_a_warning_that_a_findings_text_or_a_sentence_against_it_begins_with_is_not_said_twice() -> None:
+    values = {
+        "comparisons": [],
+        "warnings": [
+            "wiki: 5 of 5 show no evidence.",
+            "wiki: No prompt is known. Programs differ.",
+            "wiki: 6 of 6 show.",
+        ],
+        "findings": [
+            finding(
+                "holds", text="Holds by it. 5 of 5 show no evidence; so.", against=["wiki, news: No prompt is known."]
+            )
+        ],
+    }
+    assert sections.warnings([run("r", values)]) == ["wiki: 6 of 6 show."]
+
+
 def test_warnings_tell_what_was_allowed_and_by_whose_rules() -> None:
     values = results()
     values["warnings"] = []

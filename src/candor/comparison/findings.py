@@ -163,7 +163,7 @@ def _judge_confidence(results: schema.Comparison) -> _Judged:
     if not is_recalibrated(results):
         against.append("Too few validation answers to say whether recalibrating the base model does as well.")
     missing = results["rows"]["without_confidence"]["trained"]
-    if missing:
+    if missing > OUT_OF_FORM * results["rows"]["used"]:
         against.append(f"{missing} of {results['rows']['used']} answers of trained have no confidence.")
     return _Judged(results["dataset"], outcome, numbers, " ".join(sentences), against)
 

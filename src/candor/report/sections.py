@@ -248,8 +248,15 @@ def provenance(runs: Sequence[SavedRun]) -> list[dict[str, Any]]:
 
 
 def _warnings(run: SavedRun) -> Iterator[str]:
-    listed = {text for finding in run.results.get("findings", ()) for text in finding["against"]}
-    return (text for text in _all_warnings(run) if text not in listed)
+    findings = run.results.get("findings", ())
+    return (text for text in _all_warnings(run) if not any(_is_said(text, finding) for finding in findings))
+
+
+def _is_said(warning: str, finding: Mapping[str, Any]) -> bool:
+    """Whether a finding says it, in its text or against itself; there its datasets stand in front."""
+    said = warning.partition(": ")[2] or warning
+    against = [sentence.partition(": ")[2] or sentence for sentence in finding["against"]]
+    return said.rstrip(".") in finding["text"] or any(said.startswith(sentence.rstrip(".")) for sentence in against)
 
 
 def _all_warnings(run: SavedRun) -> Iterator[str]:
@@ -310,10 +317,15 @@ def _card(found: Sequence[tuple[str, Mapping[str, Any]]], arm: str) -> FindingCa
         title=f"{first['title']}: {arm}" if arm else first["title"],
         badge=badge,
         tone=tone,
-        texts=tuple(line for text in texts for line in text.splitlines()),
-        evidence=tuple(said_by(numbers, of=of)),
+        texts=tuple(_with_arrows(line) for text in texts for line in text.splitlines()),
+        evidence=tuple(map(_with_arrows, said_by(numbers, of=of))),
         against=tuple(said_alike(against, of=of)),
     )
+
+
+def _with_arrows(text: str) -> str:
+    # Two signs could be parted at the end of a line.
+    return text.replace("->", "→")
 
 
 def _number_text(number: Mapping[str, Any]) -> str:
