@@ -30,7 +30,7 @@ def recipe_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
         "data.test={toy: 20}",
         "train.steps=2",
         "train.kl_every=0",
-        "evaluation.resamples=20",
+        "evaluation.resamples=2000",
         "evaluation.batch_size=32",
     )
     values = dump(recipe) | {"arms": {"paper": {"reward": {"preset": "paper"}}, "rlcr": {"reward": {"preset": "rlcr"}}}}
@@ -126,7 +126,7 @@ def test_a_worker_that_fails_is_named(recipe_file: Path, tmp_path: Path, capfd: 
 def test_compare_and_report(finished: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
     base, trained = (finished / "paper-seed0" / "predictions" / side / "toy.jsonl" for side in ("base", "trained"))
     page, results = tmp_path / "page.html", tmp_path / "results.json"
-    arguments = ["--json", str(results), "--html", str(page), "--resamples", "20", "--in-domain"]
+    arguments = ["--json", str(results), "--html", str(page), "--resamples", "2000", "--in-domain"]
     assert _run("compare", str(base), str(trained), *arguments) == 0
     assert "NA recall" in capfd.readouterr().out
     assert json.loads(results.read_text())["role"] == "in_domain"

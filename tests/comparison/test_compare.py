@@ -77,7 +77,7 @@ def plain(results: Comparison) -> dict[str, Any]:
 
 def test_every_name_is_there(write: Write) -> None:
     results = plain(
-        compare_files(write("b", answers(1, probed=True)), write("t", answers(2, probed=True)), resamples=50)
+        compare_files(write("b", answers(1, probed=True)), write("t", answers(2, probed=True)), resamples=2_000)
     )
     for side in ("base", "trained"):
         assert set(results["metrics"][side]) == {*STATED, *PROBED, "probe_agreement"}
@@ -100,7 +100,7 @@ def test_answers_out_of_form_are_told_though_their_labels_count(write: Write) ->
     rows = answers(1)
     for number in range(3):
         rows[number] = replace(rows[number], validity=Validity.READABLE)
-    results = plain(compare_files(write("b", answers(1)), write("t", rows), resamples=50))
+    results = plain(compare_files(write("b", answers(1)), write("t", rows), resamples=2_000))
     told = [warning for warning in results["warnings"] if "form that was asked for" in warning]
     assert told == [
         "trained: 3 of 120 answers hold a label but are not in the form that was asked for; they are taken as they can "
@@ -113,7 +113,7 @@ def test_values_are_fractions_of_all_rows(write: Write) -> None:
     rows = answers(1)
     rows[0] = replace(rows[0], label=None, confidence=None, validity=Validity.NONE)
     trained = answers(2, skill=0.9)
-    results = plain(compare_files(write("b", rows), write("t", trained), resamples=50))
+    results = plain(compare_files(write("b", rows), write("t", trained), resamples=2_000))
     right = sum(row.label == row.gold for row in rows) / 120
     base = results["metrics"]["base"]
     assert base["accuracy"]["value"] == pytest.approx(right)
@@ -127,13 +127,13 @@ def test_values_are_fractions_of_all_rows(write: Write) -> None:
 
 def test_same_input_same_results(write: Write) -> None:
     files = write("b", answers(1)), write("t", answers(2))
-    assert compare_files(*files, resamples=50) == compare_files(*files, resamples=50)
+    assert compare_files(*files, resamples=2_000) == compare_files(*files, resamples=2_000)
 
 
 def test_order_of_rows_in_the_other_file_does_not_matter(write: Write) -> None:
     base, trained = answers(1), answers(2)
-    one = compare_files(write("b", base), write("t", trained), resamples=50)
-    two = compare_files(write("b", base), write("u", trained[::-1]), resamples=50)
+    one = compare_files(write("b", base), write("t", trained), resamples=2_000)
+    two = compare_files(write("b", base), write("u", trained[::-1]), resamples=2_000)
     assert one["differences"] == two["differences"]
 
 
@@ -141,8 +141,8 @@ def test_another_prompt_is_refused_unless_asked_for(write: Write) -> None:
     base = write("b", answers(1))
     trained = write("t", answers(2), replace(HEADER, template="other", template_sha256="cd" * 32))
     with pytest.raises(PredictionError, match=r"prompts differ: verdict \(abab.*other \(cdcd.*allow: prompt"):
-        compare_files(base, trained, resamples=10)
-    results = compare_files(base, trained, resamples=10, allow=["prompt"])
+        compare_files(base, trained, resamples=2_000)
+    results = compare_files(base, trained, resamples=2_000, allow=["prompt"])
     assert results["allowed"] == ["prompt"]
     assert "prompts differ" in results["warnings"][0]
 
@@ -151,14 +151,14 @@ def test_other_evidence_is_another_prompt(write: Write) -> None:
     trained = answers(2)
     trained[5] = replace(trained[5], evidence=("something else",))
     with pytest.raises(PredictionError, match=r"1 examples show another claim or other evidence \(e5\)"):
-        compare_files(write("b", answers(1)), write("t", trained), resamples=10)
+        compare_files(write("b", answers(1)), write("t", trained), resamples=2_000)
 
 
 def test_other_ids_are_refused_unless_asked_for(write: Write) -> None:
     base, trained = write("b", answers(1)), write("t", answers(2)[10:])
     with pytest.raises(PredictionError, match=r"10 ids are in the base file alone .*\(e0, e1, e2, \.\.\.\)"):
-        compare_files(base, trained, resamples=10)
-    results = compare_files(base, trained, resamples=10, allow=["ids"])
+        compare_files(base, trained, resamples=2_000)
+    results = compare_files(base, trained, resamples=2_000, allow=["ids"])
     assert results["rows"]["used"] == results["metrics"]["base"]["accuracy"]["n"] == 110
     assert results["rows"]["dropped"] == [{"side": "base", "reason": "id is not in the other file", "n": 10}]
 
@@ -168,8 +168,8 @@ def test_other_gold_labels_are_refused_unless_asked_for(write: Write) -> None:
     trained[4] = replace(trained[4], gold=Label.PASS)
     files = write("b", answers(1)), write("t", trained)
     with pytest.raises(PredictionError, match=r"1 examples have different gold labels \(e4\)"):
-        compare_files(*files, resamples=10)
-    results = compare_files(*files, resamples=10, allow=["gold"])
+        compare_files(*files, resamples=2_000)
+    results = compare_files(*files, resamples=2_000, allow=["gold"])
     assert results["rows"]["used"] == 119
     assert results["allowed"] == ["gold"]
 
@@ -179,19 +179,24 @@ def test_everything_that_differs_is_said_at_once(write: Write) -> None:
     trained[4] = replace(trained[4], gold=Label.PASS)
     header = replace(HEADER, template_sha256="cd" * 32)
     with pytest.raises(PredictionError, match="allow: prompt, ids, gold"):
-        compare_files(write("b", answers(1)), write("t", trained, header), resamples=10)
+        compare_files(write("b", answers(1)), write("t", trained, header), resamples=2_000)
 
 
 def test_nothing_in_common_and_unknown_allowances(write: Write) -> None:
     base = write("b", answers(1))
     with pytest.raises(PredictionError, match="no example in common"):
-        compare_files(base, write("t", answers(2, first=500)), resamples=10, allow=["ids"])
+        compare_files(base, write("t", answers(2, first=500)), resamples=2_000, allow=["ids"])
     with pytest.raises(PredictionError, match="cannot allow 'everything'"):
-        compare_files(base, base, resamples=10, allow=["everything"])
+        compare_files(base, base, resamples=2_000, allow=["everything"])
     with pytest.raises(PredictionError, match="holds no answers"):
-        compare_files(base, write("e", []), resamples=10)
+        compare_files(base, write("e", []), resamples=2_000)
     with pytest.raises(PredictionError, match="at least 1 resample"):
         compare_files(base, base, resamples=0)
+
+
+def test_too_few_resamples_for_any_p_to_be_significant_are_refused_before_anything_is_read(tmp_path: Path) -> None:
+    with pytest.raises(PredictionError, match=r"resamples is 1199: .* needs at least 1700"):
+        compare_files(tmp_path / "none", tmp_path / "none", resamples=1_199)
 
 
 def test_validation_adds_recalibration_and_threshold(write: Write) -> None:
@@ -200,7 +205,7 @@ def test_validation_adds_recalibration_and_threshold(write: Write) -> None:
         write("vb", answers(3, rows=200, first=1_000)),
         write("vt", answers(4, rows=200, skill=1.0, first=1_000)),
     )
-    results = plain(compare_files(*files, validation=validation, risk=0.2, resamples=50))
+    results = plain(compare_files(*files, validation=validation, risk=0.2, resamples=2_000))
     assert [row["method"] for row in results["recalibration"]] == ["none", "temperature", "platt", "isotonic"]
     assert results["recalibration"][0]["metrics"]["brier"] == results["metrics"]["base"]["brier"]
     threshold = results["threshold"]["trained"]
@@ -212,9 +217,9 @@ def test_validation_adds_recalibration_and_threshold(write: Write) -> None:
 def test_validation_must_be_other_examples(write: Write) -> None:
     files = write("b", answers(1)), write("t", answers(2))
     with pytest.raises(PredictionError, match="must be judged on other examples"):
-        compare_files(*files, validation=files, resamples=10)
+        compare_files(*files, validation=files, resamples=2_000)
     with pytest.raises(PredictionError, match="use no validation answers"):
-        compare_files(*files, validation=files, paper_conventions=True, resamples=10)
+        compare_files(*files, validation=files, paper_conventions=True, resamples=2_000)
 
 
 def study_file(path: Path, rows: list[dict[str, Any]], **more: Any) -> Path:
@@ -244,7 +249,7 @@ def test_the_studys_format_is_read_from_the_answers(tmp_path: Path) -> None:
         study_row(5, "PASS", "PASS", "LABEL=SUPPORTS", predicted_conf=0.5, format_valid=False),
     ]
     path = study_file(tmp_path / "x.json", rows)
-    results = plain(compare_files(path, study_file(tmp_path / "y.json.gz", rows), resamples=20))
+    results = plain(compare_files(path, study_file(tmp_path / "y.json.gz", rows), resamples=2_000))
     base = results["metrics"]["base"]
     assert base["accuracy"]["value"] == pytest.approx(3 / 5)
     assert base["na_recall"]["value"] == 0
@@ -292,7 +297,7 @@ def test_the_studys_row_rules(tmp_path: Path) -> None:
             study_file(tmp_path / "b.json", base),
             study_file(tmp_path / "t.json", trained),
             paper_conventions=True,
-            resamples=50,
+            resamples=2_000,
         )
     )
     assert results["conventions"] == "paper"

@@ -159,6 +159,20 @@ def test_models_with_different_prompts_are_not_compared(tmp_path: Path) -> None:
     assert "read different prompts" in finding["text"]
 
 
+def test_over_abstention_stands_in_the_finding(tmp_path: Path) -> None:
+    answers = [
+        *kept(1_000),
+        Same(30, PASS, PASS, NA),
+        Same(300, NA, PASS, NA),
+    ]
+    finding = first(compared(tmp_path, answers))
+    assert finding["outcome"] == "holds"
+    assert "NA is said to 0.0 % -> 1.5 % of the PASS and FAIL examples" in finding["text"]
+    assert any(
+        "NA is said to more PASS and FAIL examples than before: +1.5 points" in one for one in finding["against"]
+    )
+
+
 def test_a_hypothesis_on_several_datasets_is_what_it_is_on_the_worst(tmp_path: Path) -> None:
     rise = compared(tmp_path, [*kept(), Same(300, NA, PASS, NA)], "out_of_domain", dataset="wiki")
     few = compared(tmp_path, [*kept(), Same(2, NA, PASS, NA)], "out_of_domain", dataset="news")

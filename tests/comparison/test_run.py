@@ -27,7 +27,7 @@ VALUES: dict[str, Any] = {
         "validation": {"wiki": 4},
         "test": {"wiki": 12, "climate": 12},
     },
-    "evaluation": {"resamples": 20},
+    "evaluation": {"resamples": 2000},
     "seeds": [7],
 }
 
@@ -64,7 +64,7 @@ def test_one_comparison_for_each_test_set_with_its_role(run: RunFolder) -> None:
     accuracy = results["comparisons"][0]["differences"]["accuracy"]
     assert accuracy["value"] == pytest.approx(5 / 12)
     settings = results["comparisons"][0]["settings"]
-    assert (settings["resamples"], settings["seed"]) == (20, 7)
+    assert (settings["resamples"], settings["seed"]) == (2_000, 7)
     said = results["run"]
     assert (said["name"], said["seed"], said["trained_on"], said["candor"], said["git_commit"]) == (
         "mine",

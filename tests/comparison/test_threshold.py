@@ -40,7 +40,7 @@ def recipe(*overrides: str, **data: Mapping[str, int]) -> Recipe:
         "name": "mine",
         "model": {"name": "sandbox"},
         "data": {"sources": {name: {"kind": "sandbox"} for name in SOURCES}, "train": {"wiki": 8}, **data},
-        "evaluation": {"resamples": 20},
+        "evaluation": {"resamples": 2000},
     }
     return recipe_from(values, overrides)
 
@@ -186,7 +186,7 @@ def test_sources_are_taken_together(tmp_path: Path) -> None:
     assert (pooled.sources, pooled.split) == (["wiki", "climate"], "calibration")
     # Ids and groups are the same in both files here: the answers are 122, of 61 groups.
     assert pooled.pooled().trained.gold_N.size == 122
-    results: Any = compare_files(tested[0], tested[1], threshold_answers=pooled, risk=0.2, resamples=10)
+    results: Any = compare_files(tested[0], tested[1], threshold_answers=pooled, risk=0.2, resamples=2_000)
     found = results["threshold"]
     assert found["trained"]["validation_n"] == 61
     assert found["trained"]["threshold"] == 0.7
@@ -215,18 +215,18 @@ def test_what_is_judged_is_not_chosen_on(tmp_path: Path) -> None:
     with pytest.raises(
         PredictionError, match=r"20 of its ids are in .* what is chosen on some examples must be judged"
     ):
-        compare_files(tested[0], tested[1], threshold_answers=same, resamples=10)
+        compare_files(tested[0], tested[1], threshold_answers=same, resamples=2_000)
     # Ids are unique within a dataset alone.
     other = [write(run, side, "calibration", "climate", answers((0.8, 40, 0))) for side in SIDES]
     results = compare_files(
-        tested[0], tested[1], threshold_answers=load_threshold_answers([(other[0], other[1])]), resamples=10
+        tested[0], tested[1], threshold_answers=load_threshold_answers([(other[0], other[1])]), resamples=2_000
     )
     assert results["threshold"] is not None
     rows = [replace(row, id=f"c{row.id}") for row in answers((0.8, 40, 0))]
     path = run.predictions("trained", "calibration", "wiki")
     write_predictions(path, Header("m", "other", "cd" * 32, "wiki", "calibration", 0), rows)
     with pytest.raises(PredictionError, match="was made with another prompt"):
-        compare_files(tested[0], tested[1], threshold_answers=load_threshold_answers([(path, path)]), resamples=10)
+        compare_files(tested[0], tested[1], threshold_answers=load_threshold_answers([(path, path)]), resamples=2_000)
 
 
 def test_bound_against_scipy() -> None:

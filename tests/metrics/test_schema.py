@@ -46,7 +46,10 @@ def change(value: dict[str, Any], key: str, new: Any) -> None:
             r"results: comparisons\.0\.metrics\.base\.accuracy\.value: .*number",
         ),
         (lambda r: change(r, "schema", SCHEMA + 1), rf"schema {SCHEMA}: schema is {SCHEMA + 1}, kind is 'run'"),
-        (lambda r: change(r, "kind", "page"), r"kind is 'page' \(known kinds: comparison, run, seeds\); write them"),
+        (
+            lambda r: change(r, "kind", "page"),
+            r"kind is 'page' \(known kinds: comparison, run, arms, seeds\); write them",
+        ),
     ],
 )
 def test_the_first_wrong_key_is_named(

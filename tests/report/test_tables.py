@@ -82,36 +82,6 @@ def test_the_transfer_matrix_has_base_every_arm_and_bayes() -> None:
     assert [cell.strong for cell in row(table, "climate (b)").cells] == [False, False, True]
 
 
-def test_recalibration_and_threshold_are_tables_only_where_there_was_a_validation_split() -> None:
-    items = results()["comparisons"]
-    fits = tables.recalibration_table(items)
-    assert fits is not None
-    assert [one.header for one in fits.groups[0].rows] == [
-        "base, as stated",
-        "base, temperature",
-        "base, Platt",
-        "base, isotonic",
-        "trained",
-    ]
-    threshold = tables.threshold_table(items)
-    assert threshold is not None
-    assert [cell.text for cell in row(threshold, "trained").cells] == ["0.83", "47.0", "6.0"]
-    assert row(threshold, "base").cells[0].text == "none reaches it"
-    assert threshold.caption.endswith("chosen on each dataset's validation answers.")
-    items[0]["threshold"] |= {"sources": ["revision", "climate"], "split": "calibration", "notes": ["Said once."]}
-    elsewhere = tables.threshold_table([items[0], items[0]])
-    assert elsewhere is not None
-    assert elsewhere.caption.endswith(
-        "chosen on calibration answers of revision, climate. It holds for claims like those and for no others. "
-        "Said once."
-    )
-    assert elsewhere.groups[0].title == "wiki (trained on): the threshold promises nothing here"
-    for item in items:
-        item |= {"recalibration": [], "threshold": None}
-    assert tables.recalibration_table(items) is None
-    assert tables.threshold_table(items) is None
-
-
 def test_confusion_is_counted_by_gold_and_answer() -> None:
     item = results()["comparisons"][0]
     table = tables.confusion_tables([item])[0]
@@ -123,3 +93,19 @@ def test_a_metric_of_a_later_version_is_shown_by_its_name() -> None:
     item = json.loads(json.dumps(results()["comparisons"][0]))
     item["metrics"]["base"]["new_score"] = {"value": 0.5, "interval": None, "n": 3, "reason": None}
     assert row(tables.all_figures_table([item]), "new score").cells[0].text == "0.500"
+
+
+def test_a_p_that_is_not_significant_says_what_would_have_been_seen() -> None:
+    item = results()["comparisons"][0]
+    item["differences"]["accuracy"] |= {"p_holm": 0.4, "standard_error": 0.01}
+    item["settings"] |= {"significance": 0.01, "tested": ["accuracy"]}
+    (group,) = tables.comparison_table([item], ["accuracy"]).groups
+    # (2.576 + 0.842) standard errors.
+    assert group.rows[0].cells[3] == Cell("0.400", "sees 3.4")
+    item["differences"]["accuracy"] |= {"p_holm": 0.001}
+    (group,) = tables.comparison_table([item], ["accuracy"]).groups
+    assert group.rows[0].cells[3].note == ""
+    # Results of an older version do not know the error.
+    item["differences"]["accuracy"] |= {"p_holm": 0.4, "standard_error": None}
+    (group,) = tables.comparison_table([item], ["accuracy"]).groups
+    assert group.rows[0].cells[3].note == ""

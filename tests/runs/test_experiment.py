@@ -19,7 +19,7 @@ SMALL = (
     "data.test={toy: 6}",
     "train.steps=1",
     "train.kl_every=0",
-    "evaluation.resamples=20",
+    "evaluation.resamples=2000",
 )
 
 

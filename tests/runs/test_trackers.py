@@ -36,7 +36,7 @@ def recipe(tmp_path_factory: pytest.TempPathFactory) -> Recipe:
         f"train.steps={STEPS}",
         "train.kl_every=0",
         "train.checkpoint_every=100",
-        "evaluation.resamples=20",
+        "evaluation.resamples=2000",
         "stages=[data, base, train, trained, compare]",
     )
 

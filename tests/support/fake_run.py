@@ -111,7 +111,7 @@ def in_old_words(values: dict[str, Any], schema: int) -> dict[str, Any]:
     old["schema"] = schema
     for one in old["comparisons"]:
         one["schema"] = schema
-        for key in ("skill", "share_tests", "form_changes", "no_evidence"):
+        for key in ("calibration", "skill", "share_tests", "form_changes", "no_evidence"):
             del one[key]
     for one in old["findings"]:
         one["holds"] = {"holds": True, "does_not_hold": False}.get(one.pop("outcome"))

@@ -29,7 +29,7 @@ def make_run(folder: Path) -> Path:
         "data.test={toy: 12}",
         "train.steps=2",
         "train.kl_every=0",
-        "evaluation.resamples=20",
+        "evaluation.resamples=2000",
         "evaluation.batch_size=32",
         "stages=[data, base, train, trained, compare]",
         "engine.path=tree",

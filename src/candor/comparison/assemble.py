@@ -2,21 +2,20 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
-from typing import Final
 
 from candor.comparison.pairing import Matched, Side, no_evidence
 from candor.comparison.share_tests import form_changes, share_tests
 from candor.comparison.stages import Both, Draws, Figures, Fits, Rules, Significance, Views
 from candor.metrics import schema
 from candor.metrics.bootstrap import LEVEL
-from candor.metrics.calibration import BINS, LOG_SCORE_CLIP
+from candor.metrics.calibration import BINS, LOG_SCORE_CLIP, binned_calibration, label_calibration
 from candor.metrics.paired import Metric
+from candor.metrics.power import SIGNIFICANCE
 from candor.metrics.skill import skill_scores
+from candor.metrics.views import View
 from candor.types import LABELS, NO_LABEL
-
-SIGNIFICANCE: Final = 0.01
-"""Level below which a corrected p counts as significant, the study's."""
 
 
 def assemble(
@@ -72,6 +71,7 @@ def assemble(
         "curves": dict(figures.curves),
         "recalibration": list(fits.recalibration),
         "threshold": fits.threshold,
+        "calibration": {"base": _calibration(views.own.base), "trained": _calibration(views.own.trained)},
         "skill": {"base": skill_scores(views.own.base), "trained": skill_scores(views.own.trained)},
         "share_tests": share_tests(views),
         "form_changes": form_changes(views),
@@ -104,3 +104,16 @@ def count_rows(sides: Both[Side], views: Views) -> schema.Rows:
 
 def _as_json(metrics: Mapping[str, Metric]) -> dict[str, schema.Figure]:
     return {name: metric.as_json() for name, metric in metrics.items()}
+
+
+def _calibration(view: View) -> schema.Calibration | None:
+    """How far the confidence is off, against what chance alone would show; ``None`` without any."""
+    found = binned_calibration(view)
+    if found is None:
+        return None
+    return {
+        "ece": found.ece,
+        "ece_band": found.ece_band,
+        "p_calibrated": found.p_calibrated if math.isfinite(found.p_calibrated) else None,
+        "by_label": label_calibration(view),
+    }

@@ -17,6 +17,7 @@ from candor.comparison.validation_fits import recalibration_rows, validation_vie
 from candor.errors import PredictionError
 from candor.metrics import schema
 from candor.metrics.bootstrap import LEVEL, RESAMPLES
+from candor.metrics.power import check_resamples
 
 RISK: Final = 0.10
 """Default risk that the abstention threshold keeps."""
@@ -51,14 +52,15 @@ def compare_files(
         role: whether the trained model was trained on this dataset.
         risk: error rate among accepted answers that the abstention threshold keeps, in (0, 1).
         risk_confidence: probability with which it keeps it, in (0, 1).
-        resamples: bootstrap resamples, at least 1.
+        resamples: bootstrap resamples; so many that a p can be significant after Holm's correction, by the study's
+            conventions at least 1.
         seed: the same seed and files give the same results.
 
     Returns:
         results as documented in ``docs/results.md``.
 
     Raises:
-        PredictionError: a file cannot be read, or the files differ in what is not allowed.
+        PredictionError: a file cannot be read, the files differ in what is not allowed, or no p could be significant.
     """
     if resamples < 1 or not 0.0 < risk < 1.0 or not 0.0 < risk_confidence < 1.0:
         raise PredictionError(
@@ -68,6 +70,8 @@ def compare_files(
     if paper_conventions and (validation is not None or threshold_answers is not None):
         raise PredictionError("the study's conventions use no validation answers; leave out one of the two")
     rules = STUDY if paper_conventions else CANDOR
+    if not paper_conventions:
+        check_resamples(resamples)
     draws = Draws(resamples, seed)
 
     sides = Both(load_side(base, "base"), load_side(trained, "trained"))

@@ -21,7 +21,7 @@ def in_current_words(results: Mapping[str, Any]) -> Mapping[str, Any]:
     current = {("findings" if key == "verdicts" else key): value for key, value in results.items()}
     current["schema"] = SCHEMA
     if results.get("kind") == "comparison":
-        current |= {"skill": {}, "share_tests": [], "form_changes": None, "no_evidence": None}
+        current |= {"calibration": {}, "skill": {}, "share_tests": [], "form_changes": None, "no_evidence": None}
     if results.get("kind") == "run":
         current["comparisons"] = [in_current_words(one) for one in results.get("comparisons", ())]
         current["findings"] = [_current_finding(one) for one in current.get("findings", ())]

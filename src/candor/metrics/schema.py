@@ -201,17 +201,24 @@ class Threshold(TypedDict):
     notes: NotRequired[list[str]]
 
 
+class Calibration(TypedDict):
+    """``ece`` with the band where it lies if the answers are calibrated, the p of that, and the answers by label."""
+
+    ece: float
+    ece_band: Interval
+    p_calibrated: float | None
+    by_label: dict[str, LabelCalibration]
+
+
 SkillName = Literal["brier", "log"]
 ShareRows = Literal["all", "answered_by_both", "with_evidence", "probe"]
 
 
 class ShareTest(TypedDict):
-    """Whether a share's difference, trained minus base, lies above ``margin``: what the findings rest on.
+    """Whether a share's difference lies above ``margin``, on some of the answers: what the findings rest on.
 
-    ``on`` says on which answers: all, those to which both models gave a label, the examples that show evidence, or the
-    label probe's answers. ``p`` is one-sided. ``discordant`` counts the groups of examples in which the two models
-    differ; with fewer than ten ``enough`` is false, and nothing is said to hold. ``needed`` is about how many examples
-    would decide.
+    ``p`` is one-sided. ``discordant`` counts the groups of examples in which the two models differ; where they are too
+    few ``enough`` is false, and nothing is said to hold. ``needed`` is about how many examples would decide.
     """
 
     figure: str
@@ -279,10 +286,7 @@ class Finding(TypedDict):
 
 
 class Comparison(TypedDict):
-    """Base against trained on one dataset.
-
-    ``findings`` is there where the comparison stands alone, as ``candor compare --json`` writes it; a run has its own.
-    """
+    """Base against trained on one dataset; with ``findings`` where ``candor compare --json`` writes it alone."""
 
     schema: int
     kind: Literal["comparison"]
@@ -300,6 +304,7 @@ class Comparison(TypedDict):
     curves: dict[Literal["base", "trained", "bayes", "base_probe", "trained_probe"], Curves]
     recalibration: list[Recalibration]
     threshold: Threshold | None
+    calibration: dict[Literal["base", "trained"], Calibration | None]
     skill: dict[Literal["base", "trained"], dict[SkillName, Figure]]
     share_tests: list[ShareTest]
     form_changes: FormChanges | None

@@ -19,7 +19,7 @@ import yaml
 from pydantic import Field, ValidationError, model_validator
 
 from candor.config import FILE_NAME, Config, explain
-from candor.errors import RecipeError
+from candor.errors import PredictionError, RecipeError
 from candor.prompts import templates
 from candor.prompts.chat import LONGEST_THOUGHT_END
 from candor.prompts.grammar import AnswerGrammar
@@ -95,6 +95,18 @@ class EvaluationConfig(Config):
     resamples: int = Field(default=10_000, ge=1, le=10_000_000, description="bootstrap resamples")
     threshold_risk: float = Field(default=0.1, gt=0, lt=1, description="error allowed among accepted answers")
     threshold_confidence: float = Field(default=0.9, gt=0, lt=1, description="confidence of that guarantee")
+
+    @field_validator("resamples")
+    @classmethod
+    def _some_p_can_be_significant(cls, value: int) -> int:
+        # Here, because reading a recipe should not cost the import.
+        from candor.metrics.power import check_resamples
+
+        try:
+            check_resamples(value)
+        except PredictionError as error:
+            raise ValueError(str(error)) from error
+        return value
 
 
 class Recipe(Config):

@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from candor.metrics.power import least_detectable
 from candor.report.runs import SavedRun
 
 _SEED = re.compile(r"^\d+$|/\d+$|(?:^|[-_./])(?:seed|s)[-_=]?\d+$", re.IGNORECASE)
@@ -98,6 +99,15 @@ def is_significant(comparison: Comparison, metric: str) -> bool | None:
     """Whether the p-value that decides is below the run's level; ``None`` where nothing was tested."""
     p = tested_p(comparison, metric)
     return None if p is None else bool(p < comparison["settings"]["significance"])
+
+
+def least_seen(comparison: Comparison, metric: str) -> float | None:
+    """The least true difference that would have been significant four times of five, where this one is not."""
+    error = difference(comparison, metric).get("standard_error")
+    if error is None or is_significant(comparison, metric) is not False or comparison.get("conventions") == "paper":
+        return None
+    settings = comparison["settings"]
+    return least_detectable(error, significance=settings["significance"], tests=len(settings["tested"]))
 
 
 def arms_of(runs: Sequence[SavedRun]) -> list[Arm]:

@@ -16,7 +16,7 @@ from markupsafe import Markup
 from candor import __version__
 from candor.errors import RunError
 from candor.files import write_text
-from candor.report import formats, sections, tables
+from candor.report import confidence_tables, formats, sections, tables
 from candor.report.arms import Arm, arms_of, comparisons, datasets_of
 from candor.report.figures import ARMS_A_PANEL, Figures, training_warnings
 from candor.report.predictions import CONFIDENT, MAX_OUTPUT, MAX_TEXT, browsable, script_json
@@ -142,8 +142,9 @@ def render_page(runs: Sequence[SavedRun], drawn: Figures, *, title: str) -> str:
         "transfer": _transfer(arms),
         "faint": len(arms) <= ARMS_A_PANEL,
         "calibration": drawn.calibration,
-        "recalibration": tables.recalibration_table(items) if single else None,
-        "threshold": tables.threshold_table(items) if single else None,
+        "calibration_table": confidence_tables.calibration_table(items) if single else None,
+        "recalibration": confidence_tables.recalibration_table(items) if single else None,
+        "threshold": confidence_tables.threshold_table(items) if single else None,
         "effects": drawn.effects,
         "effect_interval": "lowest to highest of the seeds" if many_seeds else f"{level} intervals",
         "training": drawn.training,

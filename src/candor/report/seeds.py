@@ -5,9 +5,9 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 
-from candor.comparison.assemble import SIGNIFICANCE
 from candor.comparison.seeds import crossed_differences
 from candor.comparison.stages import Both
+from candor.metrics.power import SIGNIFICANCE
 from candor.metrics.seeds import Crossed
 from candor.metrics.significance import holm
 from candor.report import wording

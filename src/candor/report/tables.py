@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from typing import Any
 
 from candor.metrics.names import METRICS
-from candor.metrics.schema import Threshold
 from candor.report import wording
 from candor.report.arms import (
     Arm,
@@ -17,22 +16,24 @@ from candor.report.arms import (
     difference,
     figure,
     is_significant,
+    least_seen,
     overall,
     tested_p,
 )
 from candor.report.style import role_of
-from candor.run_folder import SIDES
 
 HEADLINE = (
     "na_recall",
+    "na_precision",
+    "false_na_rate",
     "accuracy",
     "macro_f1",
     "pass_recall",
     "fail_recall",
     "auroc",
     "brier",
-    "ece",
-    "aurc",
+    "rms_calibration_error",
+    "augrc",
     "confidence_std",
     "invalid_rate",
 )
@@ -172,65 +173,6 @@ def all_figures_table(items: Sequence[Comparison]) -> Table:
     return Table("all-figures", table.caption, table.columns, table.groups)
 
 
-def recalibration_table(items: Sequence[Comparison]) -> Table | None:
-    """The base model's confidence after a fit on validation, and what training adds to it."""
-    metrics = ("brier", "ece", "log_score", "auroc")
-    groups = []
-    for item in items:
-        rows = []
-        for fit in item.get("recalibration", ()):
-            cells = []
-            for metric in metrics:
-                found = fit.get("metrics", {}).get(metric, {})
-                gain = fit.get("trained_minus", {}).get(metric, {}).get("value")
-                note = "" if gain is None else f"trained {wording.signed(metric, gain)}"
-                cells.append(Cell(wording.number(metric, found.get("value")), note))
-            rows.append(Row(f"base, {_FITS.get(fit['method'], fit['method'])}", tuple(cells)))
-        if rows:
-            trained = tuple(_figure_cell(metric, figure(item, "trained", metric)) for metric in metrics)
-            groups.append(Group(dataset_title(item), (*rows, Row("trained", trained))))
-    if not groups:
-        return None
-    caption = "The base model's confidence recalibrated on validation answers; below each, trained minus this."
-    return Table("recalibration", caption, ("Confidence", *map(wording.title, metrics)), tuple(groups))
-
-
-def threshold_table(items: Sequence[Comparison]) -> Table | None:
-    """The abstention threshold and what it does on the test rows of every dataset."""
-    groups = []
-    caption = ""
-    notes: list[str] = []
-    for item in items:
-        chosen = item.get("threshold")
-        if not chosen:
-            continue
-        caption = (
-            f"The lowest confidence at which at most {chosen['risk']:.0%} of the accepted answers are wrong, with "
-            f"{chosen['confidence']:.0%} confidence, chosen on {_chosen_on(chosen)}."
-        )
-        rows = []
-        for side in SIDES:
-            found = chosen[side]
-            bound = found["threshold"]
-            text = "none reaches it" if bound is None else f"{bound:.2f}"
-            cells = (Cell(text), *(_figure_cell("accuracy", found[key]) for key in ("coverage", "risk")))
-            rows.append(Row(side, cells))
-        notes += chosen.get("notes", [])
-        promised = item["dataset"] in chosen.get("sources", [item["dataset"]])
-        title = dataset_title(item) + ("" if promised else ": the threshold promises nothing here")
-        groups.append(Group(title, tuple(rows)))
-    columns = ("Model", "Threshold", "Answers accepted, %", "Wrong among them, %")
-    return Table("threshold", " ".join([caption, *dict.fromkeys(notes)]), columns, tuple(groups)) if groups else None
-
-
-def _chosen_on(chosen: Threshold) -> str:
-    """Which answers, and what they stand for."""
-    if "sources" not in chosen:  # results of an earlier version: each dataset's own validation answers
-        return "each dataset's validation answers"
-    sources = ", ".join(chosen["sources"])
-    return f"{chosen.get('split') or 'other'} answers of {sources}. It holds for claims like those and for no others"
-
-
 def confusion_tables(items: Sequence[Comparison]) -> list[Table]:
     """Gold label by answer, base beside trained (and Bayes where known)."""
     tables = []
@@ -284,10 +226,7 @@ def spread_cell(metric: str, spread: Spread | None) -> Cell:
     return Cell(wording.number(metric, spread.mean), "" if low == high else f"{low} to {high}")
 
 
-_FITS = {"none": "as stated", "temperature": "temperature", "platt": "Platt", "isotonic": "isotonic"}
-
-
-def _figure_cell(metric: str, found: Mapping[str, Any]) -> Cell:
+def figure_cell(metric: str, found: Mapping[str, Any]) -> Cell:
     value = found.get("value")
     note = wording.interval(metric, found.get("interval")) or (found.get("reason") or "" if value is None else "")
     return Cell(wording.number(metric, value), note)
@@ -297,21 +236,27 @@ def _comparison_row(item: Comparison, metric: str, *, has_bayes: bool) -> Row:
     change = difference(item, metric)
     significant = bool(is_significant(item, metric))
     cells = [
-        _figure_cell(metric, figure(item, "base", metric)),
-        _figure_cell(metric, figure(item, "trained", metric)),
+        figure_cell(metric, figure(item, "base", metric)),
+        figure_cell(metric, figure(item, "trained", metric)),
         Cell(
             wording.signed(metric, change.get("value")),
             wording.interval(metric, change.get("interval"), sign=True),
             tone=wording.tone(metric, change.get("value")) if significant else "",
             strong=significant,
         ),
-        Cell(wording.p_value(tested_p(item, metric)), strong=significant),
+        Cell(wording.p_value(tested_p(item, metric)), _least(item, metric), strong=significant),
     ]
     if has_bayes:
         cells.append(Cell(wording.number(metric, figure(item, "bayes", metric).get("value"))))
     values = {side: figure(item, side, metric).get("value") for side in ("base", "trained", "bayes")}
     roles = {"base": "base", "trained": role_of(0), "bayes": "bayes"}
     return Row(wording.title(metric), tuple(cells), _marks([(roles[side], value) for side, value in values.items()]))
+
+
+def _least(item: Comparison, metric: str) -> str:
+    """The least difference that would have been seen, where one was looked for in vain."""
+    found = least_seen(item, metric)
+    return "" if found is None else f"sees {wording.number(metric, found)}"
 
 
 def _marks(values: Sequence[tuple[str, float | None]]) -> tuple[tuple[str, float], ...]:
@@ -323,14 +268,14 @@ def _shared_cell(arms: Sequence[Arm], dataset: str, side: str, metric: str) -> C
     """Base or Bayes, which arms share: with its interval where all runs agree, else with its spread."""
     spread = overall(arms, dataset, side, metric)
     found = [figure(item, side, metric) for arm in arms for item in arm.on(dataset)]
-    return _figure_cell(metric, found[0]) if spread and spread.low == spread.high else spread_cell(metric, spread)
+    return figure_cell(metric, found[0]) if spread and spread.low == spread.high else spread_cell(metric, spread)
 
 
 def _arm_cell(arm: Arm, dataset: str, metric: str) -> Cell:
     items = arm.on(dataset)
     change = Spread.of([difference(item, metric).get("value") for item in items])
     if len(items) == 1:
-        cell = _figure_cell(metric, figure(items[0], "trained", metric))
+        cell = figure_cell(metric, figure(items[0], "trained", metric))
         ends = wording.interval(metric, difference(items[0], metric).get("interval"), sign=True)
     else:
         cell, ends = spread_cell(metric, arm.spread(dataset, "trained", metric)), ""
@@ -340,10 +285,20 @@ def _arm_cell(arm: Arm, dataset: str, metric: str) -> Cell:
     hits, of = sum(map(bool, tested)), sum(value is not None for value in tested)
     notes = [cell.note, " ".join(filter(None, (wording.signed(metric, change.mean), ends or "to base")))]
     if of:
-        notes.append(("significant" if hits else "not significant") if of == 1 else f"significant in {hits} of {of}")
+        notes.append(_one_verdict(items, metric) if of == 1 else f"significant in {hits} of {of}")
     always = of > 0 and hits == of
     tone = wording.tone(metric, change.mean) if always else ""
     return Cell(cell.text, "\n".join(filter(None, notes)), tone=tone, strong=always)
+
+
+def _one_verdict(items: Sequence[Comparison], metric: str) -> str:
+    """Whether the one comparison that was tested is significant; if not, what it would have seen."""
+    (item,) = (one for one in items if is_significant(one, metric) is not None)
+    return (
+        "significant"
+        if is_significant(item, metric)
+        else ", ".join(filter(None, ("not significant", _least(item, metric))))
+    )
 
 
 def _arm_title(arm: Arm, *, named: bool) -> str:
@@ -361,5 +316,6 @@ def _caption(items: Sequence[Comparison]) -> str:
     return (
         f"In brackets or below, the {settings['level']:.0%} interval. Differences are trained minus base on the same "
         f"examples ({settings['resamples']:,} paired resamples); those significant at {settings['significance']:g} "
-        f"{corrected} are bold."
+        f'{corrected} are bold. Where one is not, "sees" names the least true difference that would have been '
+        "significant four times of five."
     )

@@ -156,7 +156,7 @@ def test_a_whole_run_on_the_service_through_the_command_line(
         SAMPLED[0],
         f"engine={{kind: tinker, base_url: '{server.url}', loss: sequence_mean}}",
         "train.steps=2",
-        "evaluation.resamples=50",
+        "evaluation.resamples=2000",
     )
     source = {"kind": "table", "path": str(tmp_path / "claims.jsonl")}
     splits = {split: {"toy": 4} for split in ("train", "validation", "test")}

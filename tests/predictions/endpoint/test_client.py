@@ -76,7 +76,7 @@ def test_the_file_is_a_side_of_a_comparison(server: ChatServer, claims: Path) ->
     assert ask(server, claims, "-q") == 0
     out = str(claims.parent / "out.jsonl")
     with pytest.raises(SystemExit) as ended:
-        main(["compare", out, out, "--resamples", "20"])
+        main(["compare", out, out, "--resamples", "2000"])
     assert not ended.value.code
 
 
