@@ -7,6 +7,7 @@ from pathlib import Path
 
 from fake_run import results, steps
 
+from candor.report import figures
 from candor.report.arms import Arm, arms_of
 from candor.report.figures import calibration_figures, effect_figures, training_figures, training_warnings
 from candor.report.runs import SavedRun
@@ -101,3 +102,10 @@ def test_without_a_training_log_it_is_said() -> None:
     (group,) = training_figures([arm("one")])
     assert group.drawings == ()
     assert "No training log" in group.missing[0]
+
+
+def test_risk_and_coverage_has_a_band_where_the_results_have_one() -> None:
+    curve = {"coverage": [0.5, 1.0], "risk": [0.1, 0.2], "risk_low": [0.05, 0.15], "risk_high": [0.2, 0.3]}
+    assert figures._risk_coverage({"risk_coverage": curve}) == ([0.5, 1.0], [0.1, 0.2], [0.05, 0.15], [0.2, 0.3], [])
+    del curve["risk_low"], curve["risk_high"]
+    assert figures._risk_coverage({"risk_coverage": curve})[2:] == ([], [], [])

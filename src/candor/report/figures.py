@@ -12,7 +12,7 @@ from candor.report.plots import Effect, Histogram, Series
 from candor.report.runs import SavedRun
 from candor.report.style import LABEL_ROLES, SERIES, Drawing, role_of
 
-EFFECTS = ("na_recall", "accuracy", "macro_f1", "auroc", "brier", "ece")
+EFFECTS = ("na_recall", "false_na_rate", "accuracy", "macro_f1", "auroc", "brier")
 """Metrics with a forest plot."""
 
 TERMS = {
@@ -239,7 +239,10 @@ def _reliability(curves: Mapping[str, Any]) -> Points:
 
 def _risk_coverage(curves: Mapping[str, Any]) -> Points:
     found = curves.get("risk_coverage", {})
-    return *plots.thinned(found.get("coverage", []), found.get("risk", [])), [], [], []
+    coverage, risk = plots.thinned(found.get("coverage", []), found.get("risk", []))
+    # Results of an older version have no band.
+    low, high = (plots.thinned(found[end], found[end])[0] if end in found else [] for end in ("risk_low", "risk_high"))
+    return coverage, risk, low, high, []
 
 
 def _histograms(arms: Sequence[Arm], dataset: str) -> list[Histogram]:

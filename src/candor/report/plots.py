@@ -98,6 +98,7 @@ def risk_coverage(name: str, title: str, curves: Sequence[Series]) -> Drawing:
         figure, axes = _panel(title)
         for curve in curves:
             _line(axes, curve)
+        # Of the few surest answers a band reaches far; the curves decide how much of it is shown.
         top = max((max(curve.y, default=0.0) for curve in curves), default=0.0)
         axes.set(xlim=(0, 1.02), ylim=(0, max(0.05, top * 1.08)), xlabel="answers kept", ylabel="wrong among kept")
         _percent(axes.xaxis)
