@@ -16,11 +16,11 @@ SOURCE = Path(candor.__file__).parent
 
 FILES = {
     *("recipe.yaml", "manifest.json", "engine.json", "audit.json", "results.json", "report.html", "worker.log"),
-    *("metrics.jsonl", "rollouts.jsonl", "done.json", "tracked.json", "seeds.json", ".lock"),
+    *("metrics.jsonl", "rollouts.jsonl", "done.json", "tracked.json", "seeds.json", ".lock", "sha256.json"),
 }
 FOLDERS = {"data", "predictions", "train", "checkpoints", "adapter", "tables", "figures", *SIDES}
 
-OWNERS = {"run_folder.py": FILES | FOLDERS, "files.py": {".lock"}}
+OWNERS = {"run_folder.py": FILES | FOLDERS, "files.py": {".lock"}, "seals.py": {"sha256.json"}}
 """Who may write which of them down."""
 
 

@@ -79,5 +79,9 @@ class RunError(CandorError):
     """A run folder is missing something, or belongs to another recipe."""
 
 
+class DamagedError(CandorError):
+    """A file that later work rests on is gone, or is not what was written."""
+
+
 class Stopped(CandorError):  # noqa: N818 - nothing went wrong
     """A run was asked to stop and did so at a place where it can go on."""

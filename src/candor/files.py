@@ -24,12 +24,15 @@ LOCK: Final = ".lock"
 """Behind the name of a file, or alone in a folder, while a process works on it."""
 
 
+_BLOCK: Final = 1 << 20
+
+
 @contextlib.contextmanager
 def atomic_path(path: Path | str) -> Iterator[Path]:
     """Yield a temporary path beside ``path`` that takes its place once the block ends without an error."""
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".part")
+    descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=PART)
     os.close(descriptor)
     temporary = Path(name)
     try:
@@ -117,10 +120,35 @@ def read_json(path: Path | str) -> Any:
         raise DataError(f"not JSON ({error})", file=path) from error
 
 
-def sha256(path: Path | str) -> str:
-    """Hex SHA-256 of a file's bytes."""
+def sha256(path: Path | str, size: int | None = None) -> str:
+    """Hex SHA-256 of a file's bytes, or of the first ``size`` of them."""
     with Path(path).open("rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()
+        if size is None:
+            return hashlib.file_digest(stream, "sha256").hexdigest()
+        found = hashlib.sha256()
+        while size > 0 and (block := stream.read(min(size, _BLOCK))):
+            found.update(block)
+            size -= len(block)
+        return found.hexdigest()
+
+
+def remove(path: Path) -> None:
+    """Remove a file, or a folder with all that is in it; do nothing where there is neither."""
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path)
+    else:
+        path.unlink(missing_ok=True)
+
+
+def sweep(folder: Path, *, below: bool) -> None:
+    """Remove what killed processes were writing in a folder; call it where no other process can be at work there.
+
+    Args:
+        folder: it need not be there.
+        below: look into the folders below it, too.
+    """
+    for rest in list(folder.rglob(f".*{PART}") if below else folder.glob(f".*{PART}")):
+        remove(rest)
 
 
 @contextlib.contextmanager
@@ -128,8 +156,8 @@ def atomic_folder(path: Path | str) -> Iterator[Path]:
     """Yield a temporary folder beside ``path`` that takes its place, if any, once the block ends without an error."""
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = Path(tempfile.mkdtemp(dir=path.parent, prefix=f".{path.name}.", suffix=".part"))
-    old = path.parent / f".{path.name}.old.part"
+    temporary = Path(tempfile.mkdtemp(dir=path.parent, prefix=f".{path.name}.", suffix=PART))
+    old = path.parent / f".{path.name}.old{PART}"
     try:
         yield temporary
         temporary.chmod(0o755)
@@ -140,22 +168,30 @@ def atomic_folder(path: Path | str) -> Iterator[Path]:
         if path.exists():
             # A folder cannot replace another in one step; a kill between the two leaves the old one under its
             # temporary name, which is found missing and made again.
-            shutil.rmtree(old, ignore_errors=True)
+            remove(old)
             path.rename(old)
         temporary.rename(path)
     finally:
-        shutil.rmtree(temporary, ignore_errors=True)
-        shutil.rmtree(old, ignore_errors=True)
+        remove(temporary)
+        remove(old)
 
 
 @contextlib.contextmanager
 def locked(lock: Path, *, error: CandorError) -> Iterator[None]:
-    """Keep other processes out while the block runs, or raise ``error``; a process that dies lets go of the lock."""
+    """Keep other processes out while the block runs, or raise ``error``; a process that dies lets go of the lock.
+
+    Raises:
+        OSError: there is no place for the lock.
+    """
+    held = FileLock(lock, timeout=0)
     try:
-        with FileLock(lock, timeout=0):
-            yield
+        held.acquire()
     except Timeout:
         raise error from None
+    try:
+        yield
+    finally:
+        held.release()
 
 
 @contextlib.contextmanager
@@ -256,6 +292,10 @@ class Journal:
             stream.flush()
             if sync:
                 os.fsync(stream.fileno())
+
+    def size(self) -> int:
+        """How many bytes it has; 0 where it is not there."""
+        return self.path.stat().st_size if self.path.is_file() else 0
 
     def sync(self) -> None:
         """Have the machine keep, also through a crash, what was appended so far."""

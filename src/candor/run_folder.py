@@ -2,7 +2,7 @@
 
     recipe.yaml  manifest.json  engine.json  audit.json  data/SPLIT.jsonl
     predictions/SIDE/SOURCE.jsonl  predictions/SIDE/{validation,calibration}/SOURCE.jsonl
-    train/  checkpoints/  adapter/  results.json  report.html  tables/  figures/  worker.log
+    train/  checkpoints/  adapter/  results.json  sha256.json  report.html  tables/  figures/  worker.log
 
 An experiment of several arms or seeds has a folder with one such folder for each in it, and a report of its own.
 """
@@ -10,13 +10,16 @@ An experiment of several arms or seeds has a folder with one such folder for eac
 from __future__ import annotations
 
 import contextlib
+import errno
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, Literal
 
 from candor.errors import RunError
-from candor.files import LOCK, locked
+from candor.files import LOCK, locked, sweep
+from candor.seals import Seal
 
 SideName = Literal["base", "trained"]
 """Which model: as it was, or with the adapter that training made."""
@@ -24,6 +27,8 @@ SideName = Literal["base", "trained"]
 SIDES: Final[tuple[SideName, SideName]] = ("base", "trained")
 
 _TEST: Final = "test"
+_CHECKPOINT: Final = re.compile(r"step-(\d{6,18})", re.ASCII)
+_NOT_WRITABLE: Final = (errno.EROFS, errno.EACCES, errno.EPERM)
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +54,11 @@ class RunFolder:
     def is_run(self) -> bool:
         """Whether a run was begun here."""
         return self.recipe.is_file()
+
+    @property
+    def seal(self) -> Seal:
+        """The hashes of what is done here."""
+        return Seal(self.path)
 
     @property
     def manifest(self) -> Path:
@@ -117,8 +127,10 @@ class RunFolder:
         return self.checkpoints / f"step-{steps:06d}"
 
     def saved_steps(self) -> list[int]:
-        """After how many steps there are checkpoints, in order."""
-        return sorted(int(path.name.removeprefix("step-")) for path in self.checkpoints.glob("step-*"))
+        """After how many steps there are checkpoints, in order; folders of other names, such as copies, are none."""
+        names = (_CHECKPOINT.fullmatch(path.name) for path in self.checkpoints.glob("step-*") if path.is_dir())
+        steps = sorted(int(found[1]) for found in names if found)
+        return [step for step in dict.fromkeys(steps) if self.checkpoint(step).is_dir()]
 
     @property
     def adapter(self) -> Path:
@@ -168,7 +180,9 @@ class RunFolder:
 
     @contextlib.contextmanager
     def working(self) -> Iterator[None]:
-        """Keep others out of the folder meanwhile; a process that dies lets go of it.
+        """Keep others out of the folder meanwhile, and remove what killed ones left half; who dies lets go of it.
+
+        Where nothing can be written, there is nobody to keep out: a finished run can be looked at there.
 
         Raises:
             RunError: another process is at work there.
@@ -176,5 +190,12 @@ class RunFolder:
         busy = RunError(
             f"{self}: another process is at work in this run folder; wait for it, stop it, or choose another --out"
         )
-        with locked(self.path / LOCK, error=busy):
+        with contextlib.ExitStack() as held:
+            try:
+                held.enter_context(locked(self.path / LOCK, error=busy))
+            except OSError as error:
+                if error.errno not in _NOT_WRITABLE:
+                    raise
+            else:
+                sweep(self.path, below=not self.runs_below())
             yield

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -99,7 +100,7 @@ def test_lines_are_safe_before_a_checkpoint_counts_on_them(tmp_path: Path, monke
     for step in range(2):
         log.append({"step": step}, [{"step": step}])
         log.checkpoint(engine, step + 1)
-    assert _saved(tmp_path) == ["step-000002"]
+    assert _saved(tmp_path) == ["step-000001", "step-000002"]
 
 
 @pytest.mark.parametrize(
@@ -148,19 +149,111 @@ def test_a_missing_log_beside_checkpoints_is_damage(tmp_path: Path) -> None:
         TrainingLog(tmp_path).resume(FakeEngine())
 
 
-def test_old_checkpoints_go_but_the_best_stays(tmp_path: Path) -> None:
+def test_old_checkpoints_go_but_the_best_and_the_one_before_the_last_stay(tmp_path: Path) -> None:
     _log(tmp_path / "plain", 6)
-    assert _saved(tmp_path / "plain") == ["step-000006"]
+    assert _saved(tmp_path / "plain") == ["step-000005", "step-000006"]
     _log(tmp_path / "scored", 6, scores={0: 0.1, 1: 0.7, 3: 0.7, 5: 0.2})
-    assert _saved(tmp_path / "scored") == ["step-000002", "step-000006"]
+    assert _saved(tmp_path / "scored") == ["step-000002", "step-000005", "step-000006"]
 
 
 def test_remains_of_a_killed_save_are_removed(tmp_path: Path) -> None:
     _log(tmp_path, 2)
     (tmp_path / "checkpoints" / ".step-000003.x.part").mkdir()
     (tmp_path / "checkpoints" / ".step-000003.x.part" / "weights").write_text("half")
+    (tmp_path / "checkpoints" / ".step-000003.y.part").write_text("a file that was never given its name")
     assert TrainingLog(tmp_path).resume(FakeEngine()) == 2
-    assert _saved(tmp_path) == ["step-000002"]
+    assert _saved(tmp_path) == ["step-000001", "step-000002"]
+
+
+def _flip(path: Path) -> None:
+    data = bytearray(path.read_bytes())
+    data[len(data) // 2] ^= 4
+    path.write_bytes(data)
+
+
+@pytest.mark.parametrize("file", ["state", "sha256.json"])
+@pytest.mark.parametrize("harm", [_flip, Path.unlink, lambda path: path.write_bytes(b"")])
+def test_of_a_damaged_checkpoint_the_one_before_is_taken_and_it_is_told(tmp_path: Path, file: str, harm: Any) -> None:
+    _log(tmp_path, 6, every=2)
+    harm(tmp_path / "checkpoints" / "step-000006" / file)
+    told: list[str] = []
+    engine = FakeEngine()
+    assert TrainingLog(tmp_path, tell=told.append).resume(engine) == 4
+    assert engine.at == "step-000004"
+    assert _saved(tmp_path) == ["step-000004"]
+    assert _steps(tmp_path) == _steps(tmp_path, "rollouts") == [0, 1, 2, 3]
+    if (harm, file) == (Path.unlink, "sha256.json"):  # as a kill in front of the seal leaves it, which is no damage
+        assert told == []
+    else:
+        (words,) = told
+        assert f"step-000006/{file}" in words
+        assert words.endswith("; going on from the checkpoint of step 4")
+
+
+@pytest.mark.parametrize("name", ["metrics", "rollouts"])
+def test_a_log_damaged_behind_an_older_checkpoint_is_gone_on_with_from_there(tmp_path: Path, name: str) -> None:
+    _log(tmp_path, 6, every=2)
+    path = tmp_path / "train" / f"{name}.jsonl"
+    lines = path.read_bytes().split(b"\n")
+    path.write_bytes(b"\n".join([*lines[:5], lines[5].replace(b"5", b"6"), *lines[6:]]))
+    told: list[str] = []
+    assert TrainingLog(tmp_path, tell=told.append).resume(FakeEngine()) == 4
+    assert f"{name}.jsonl: what is logged before checkpoint 6 is not what was logged; going on" in told[0]
+
+
+def test_where_no_checkpoint_is_whole_nothing_is_trained_or_removed(tmp_path: Path) -> None:
+    _log(tmp_path, 6, every=2)
+    for step in (4, 6):
+        _flip(tmp_path / "checkpoints" / f"step-{step:06d}" / "state")
+    with pytest.raises(RunError, match=r"step-000006/state is not what was written.*remove its train and checkpoints"):
+        TrainingLog(tmp_path).resume(FakeEngine())
+    assert _saved(tmp_path) == ["step-000004", "step-000006"]
+    assert _steps(tmp_path) == [0, 1, 2, 3, 4, 5]
+
+
+@pytest.mark.parametrize("gone", [False, True])
+def test_a_damaged_best_is_refused_before_anything_is_trained(tmp_path: Path, gone: bool) -> None:
+    _log(tmp_path, 6, every=2, scores={1: 0.9, 3: 0.2, 5: 0.3})
+    best = tmp_path / "checkpoints" / "step-000002" / "state"
+    if gone:
+        shutil.rmtree(best.parent)
+    else:
+        _flip(best)
+    with pytest.raises(RunError, match=r"step-000002.*best .*of this training, whose weights become the adapter"):
+        TrainingLog(tmp_path).resume(FakeEngine())
+
+
+@pytest.mark.parametrize("name", ["step-000004-copy", "step-", "step-4", "step-x", "step-0000004", "step-٠٠٠٠٠٤"])
+def test_folders_of_other_names_are_no_checkpoints(tmp_path: Path, name: str) -> None:
+    _log(tmp_path, 2)
+    shutil.copytree(tmp_path / "checkpoints" / "step-000002", tmp_path / "checkpoints" / name)
+    engine = FakeEngine()
+    assert TrainingLog(tmp_path).resume(engine) == 2
+    assert engine.at == "step-000002"
+
+
+def test_other_versions_than_before_are_noted_with_the_next_step(tmp_path: Path) -> None:
+    made_with: dict[str, Any] = {"torch": "1.0", "number of threads": 2}
+    log, engine = TrainingLog(tmp_path, made_with=made_with), FakeEngine()
+    log.resume(engine)
+    log.append({"step": 0}, [])
+    log.checkpoint(engine, 1)
+    for now, words in (
+        (made_with, []),
+        ({}, []),
+        (
+            made_with | {"number of threads": 1, "torch": "2.0"},
+            ["another torch (2.0, not 1.0), another number of threads (1, not 2)"],
+        ),
+    ):
+        log = TrainingLog(tmp_path, made_with=now)
+        log.resume(engine)
+        rows: list[dict[str, Any]] = [{"step": 1}, {"step": 2}]
+        for row in rows:
+            log.append(row, [])
+        assert [part for part in words if part not in str(rows[0].get("warnings"))] == []
+        assert ("warnings" in rows[0]) is bool(words)
+        assert "warnings" not in rows[1]
 
 
 def test_patience(tmp_path: Path) -> None:

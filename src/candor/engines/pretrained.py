@@ -5,13 +5,13 @@ from __future__ import annotations
 import contextlib
 import logging
 import warnings
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, Final
 
 import torch
-from safetensors import SafetensorError
 
+from candor.engines.foreign import read_plainly
 from candor.errors import ModelError
 from candor.recipe.engine import LoraConfig, ModelConfig
 
@@ -30,19 +30,6 @@ _TEXT_PART: Final = {
     r"^model\.language_model\.": "model.",
 }
 """Where models that also see and hear keep the weights of the language model within them, and its own names."""
-
-_FILES_ARE_WRONG: Final = (
-    OSError,
-    ValueError,
-    KeyError,
-    TypeError,
-    AttributeError,
-    ImportError,
-    RuntimeError,
-    SafetensorError,
-)
-"""What transformers, PEFT and the hub's client raise for files that are missing, damaged or of another kind."""
-
 
 def choose_device(name: str) -> torch.device:
     """Return the device called ``name``; ``auto`` is the GPU if there is one.
@@ -76,7 +63,7 @@ def load_tokenizer(name: str, *, revision: str | None = None, local_files_only: 
     """
     from transformers import AutoTokenizer
 
-    with _said_plainly(lambda error: _not_loaded("tokenizer", name, error)):
+    with read_plainly(lambda why: _not_loaded("tokenizer", name, why)):
         return AutoTokenizer.from_pretrained(
             name, revision=revision, local_files_only=local_files_only, trust_remote_code=False
         )
@@ -95,7 +82,7 @@ def load_model(config: ModelConfig, device: torch.device) -> Any:
 
     transformers_logging.disable_progress_bar()
     dtype = choose_dtype(config.dtype, device)
-    with _said_plainly(lambda error: _not_loaded("model", config.name, error)):
+    with read_plainly(lambda why: _not_loaded("model", config.name, why)):
         model_config = AutoConfig.from_pretrained(config.name, revision=config.revision, trust_remote_code=False)
         extra: dict[str, Any] = {}
         quantisation = getattr(model_config, "quantization_config", None) or {}
@@ -181,10 +168,10 @@ def load_adapter(model: Any, path: Path) -> Any:
         # PEFT would take the folder's name for one on the hub.
         raise ModelError(f"{path}: an adapter without weights (no {ADAPTER_WEIGHTS[0]}); copy the folder whole")
 
-    def does_not_fit(error: Exception) -> ModelError:
-        return ModelError(f"{path}: the adapter does not fit the model: {error}")
+    def does_not_fit(why: str) -> ModelError:
+        return ModelError(f"{path}: the adapter does not fit the model: {why}")
 
-    with _said_plainly(does_not_fit), without_peft_noise():
+    with read_plainly(does_not_fit), without_peft_noise():
         config = PeftConfig.from_pretrained(str(path))
         if config.peft_type != PeftType.LORA:
             raise ModelError(f"{path}: an adapter of the kind {config.peft_type.value}; only LoRA can be used")
@@ -252,27 +239,10 @@ def longest_sequence(model: Any, tokenizer: Any, asked: int | None) -> int:
     return limit if asked is None else min(asked, limit)
 
 
-@contextlib.contextmanager
-def _said_plainly(error_for: Callable[[Exception], ModelError]) -> Iterator[None]:
-    """Turn what wrong or missing files raise into a :class:`ModelError`. Lack of memory is not their fault."""
-    try:
-        yield
-    except torch.OutOfMemoryError:
-        raise
-    except _FILES_ARE_WRONG as error:
-        raise error_for(error) from error
-    except Exception as error:
-        # The tokenizers library raises nothing more specific for a file that it cannot read.
-        if type(error) is not Exception:
-            raise
-        raise error_for(error) from error
-
-
-def _not_loaded(what: str, name: str, error: Exception) -> ModelError:
-    first_line = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+def _not_loaded(what: str, name: str, why: str) -> ModelError:
     if Path(name).is_dir():
-        return ModelError(f"model.name: the folder {name} holds no {what} that can be loaded: {first_line}")
+        return ModelError(f"model.name: the folder {name} holds no {what} that can be loaded: {why}")
     return ModelError(
-        f"model.name: no {what} {name!r}: no such folder, and the hub did not give it ({first_line}); "
+        f"model.name: no {what} {name!r}: no such folder, and the hub did not give it ({why}); "
         "check the name, the network, or give a folder with a downloaded model"
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -47,9 +48,12 @@ def claim_folder(member: Member) -> None:
 
     Raises:
         RunError: another recipe lies there; names what differs.
+        DamagedError: the recipe that lies there is not what was written.
     """
-    path = member.folder.recipe
+    path, seal = member.folder.recipe, member.folder.seal
+    text = to_yaml(member.recipe)
     if path.is_file():
+        seal.check([path])
         there = dump(load_run_recipe(path))  # with what recipes have come to know since
         here = dump(member.recipe)
         differing = [key for key in _differences(there, here) if key.split(".")[0] not in ("stages", "description")]
@@ -58,8 +62,15 @@ def claim_folder(member: Member) -> None:
                 f"{member.folder} holds a run of another recipe (it differs in {', '.join(differing[:5])}); "
                 "choose another folder with --out, or remove this one"
             )
+    elif seal.expected(path) not in (None, hashlib.sha256(text.encode()).hexdigest()):
+        raise RunError(
+            f"{path} is gone, and the run was begun with another recipe; restore it from a copy, choose another folder "
+            "with --out, or remove this one"
+        )
     if parallel.is_main():
-        write_text(path, to_yaml(member.recipe))
+        if not path.is_file() or path.read_bytes() != text.encode():
+            write_text(path, text)
+        seal.add([path])
 
 
 def _differences(there: Any, here: Any, place: str = "") -> list[str]:

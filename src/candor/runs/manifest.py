@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import platform
 import subprocess
 import sys
@@ -10,12 +11,14 @@ from pathlib import Path
 from typing import Any, Final
 
 import candor
+from candor.files import sha256
 
+SOURCE: Final = Path(candor.__file__).resolve().parent
 PACKAGES: Final = ("torch", "transformers", "tokenizers", "peft", "numpy", "scipy", "scikit-learn")
 
 
 def environment() -> dict[str, Any]:
-    """Versions, source commit and machine."""
+    """Versions, source and machine."""
     versions = {}
     for package in PACKAGES:
         try:
@@ -24,11 +27,34 @@ def environment() -> dict[str, Any]:
             versions[package] = "not installed"
     return {
         "candor": candor.__version__,
-        "git_commit": git_commit(Path(__file__).resolve().parent),
+        "git_commit": git_commit(SOURCE),
+        "code_sha256": code_sha256(SOURCE),
         "python": sys.version.split()[0],
         "platform": platform.platform(),
         "versions": versions,
     }
+
+
+def made_with() -> dict[str, str | int]:
+    """What decides the last digits of a training, by name."""
+    import torch
+
+    found = environment()
+    return {
+        "candor": found["candor"],
+        "code": found["code_sha256"][:12],
+        "python": found["python"],
+        **found["versions"],
+        "number of threads": torch.get_num_threads(),
+    }
+
+
+def code_sha256(folder: Path) -> str:
+    """Hex SHA-256 over the names and texts of all Python files in and below a folder."""
+    found = hashlib.sha256()
+    for path in sorted(folder.rglob("*.py")):
+        found.update(f"{path.relative_to(folder).as_posix()}\n{sha256(path)}\n".encode())
+    return found.hexdigest()
 
 
 def git_commit(folder: Path) -> str | None:

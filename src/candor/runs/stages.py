@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import shutil
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -16,19 +17,20 @@ from candor.data.splits import make_splits
 from candor.engines import parallel
 from candor.engines.base import Engine
 from candor.engines.load import SANDBOX, load_engine, sandbox_model
-from candor.errors import DataError, RunError
+from candor.errors import DataError, RunError, Stopped
 from candor.files import atomic_path, read_json, write_json
 from candor.predictions.file import Header, write_predictions
 from candor.predictions.local import predict
 from candor.predictions.validation import validation_score
 from candor.progress import Reporter
 from candor.prompts.encoding import rendered_sha256
-from candor.recipe.data import ANSWERED
+from candor.recipe.data import ANSWERED, SPLITS
 from candor.recipe.recipe import dump
 from candor.report.page import report_run
 from candor.run_folder import SideName
 from candor.runs.grid import SHARED_BY_ARMS, Member
-from candor.runs.manifest import environment
+from candor.runs.kept import Kept
+from candor.runs.manifest import environment, made_with
 from candor.runs.prompt_lengths import meter_of_recipe
 from candor.runs.trackers import Trackers
 from candor.training.log import logged_rows
@@ -62,12 +64,14 @@ class Stages:
             should_stop: asked after every training step.
             log_to: trackers that are told of training steps and results.
         """
-        self._should_stop = should_stop
+        # One process may be asked later than another; they stop together.
+        self._should_stop = None if should_stop is None else lambda: any(parallel.gather([should_stop()]))
         self._recipe = member.recipe
         self._seed = member.seed
         self._folder = member.folder
         self._data_dir = data_dir
         self._reporter = reporter
+        self._kept = Kept(member.folder)
         self._template = member.recipe.prompt.rendered()
         self._engine: Engine | None = None
         self._weights = "none"
@@ -82,6 +86,7 @@ class Stages:
 
         Raises:
             RunError: another process is at work in the folder, or a stage lacks what an earlier one makes.
+            DamagedError: a file that was finished here is not what was written.
             Stopped: ``should_stop`` said so.
         """
         stages: dict[str, Callable[[], None]] = {
@@ -94,16 +99,23 @@ class Stages:
         }
         with self._folder.working() if parallel.is_main() else contextlib.nullcontext():
             try:
+                self._kept.check()
                 for name in self._recipe.stages if only is None else only:
+                    self._stop_if_asked()
                     stages[name]()
                     parallel.barrier()
             finally:
                 self._trackers.close()
 
+    def _stop_if_asked(self) -> None:
+        if self._should_stop is not None and self._should_stop():
+            raise Stopped(f"{self._folder}: stopped; run the same command again to go on")
+
     # --------------------------------------------------------------------------------------------------- stages
 
     def _data(self) -> None:
         if self._folder.manifest.is_file():
+            self._kept.found(*self._data_files())
             return
         if parallel.is_main():
             if self._twin is not None:
@@ -117,6 +129,7 @@ class Stages:
                     "no threshold for accepting answers will be chosen: checkpoints are chosen on the validation "
                     "answers (train.validate_every), and there are no others; give counts under data.calibration"
                 )
+            self._kept.check_again(*self._data_files())
             write_json(
                 self._folder.manifest,
                 {
@@ -126,6 +139,10 @@ class Stages:
                     "data": notes,
                 },
             )
+            self._kept.made(*self._data_files())
+
+    def _data_files(self) -> list[Path]:
+        return [self._folder.manifest, self._folder.audit, *map(self._folder.examples, SPLITS)]
 
     def _make_data(self) -> dict[str, Any]:
         splits = make_splits(self._recipe.data, data_dir=self._data_dir, progress=self._reporter.say)
@@ -157,6 +174,7 @@ class Stages:
     def _train(self) -> None:
         self._trackers.log_steps(logged_rows(self._folder.path))
         if self._folder.is_trained:
+            self._kept.found(*self._training_files())
             return
         trained_on = self._recipe.trained_on()
         train_set = self._examples("train")
@@ -189,8 +207,15 @@ class Stages:
                 on_step=on_step,
                 validate=lambda engine: validation_score(engine, validation, self._recipe),
                 should_stop=self._should_stop,
+                made_with=made_with(),
+                tell=self._reporter.warn,
             )
+        self._kept.made(*self._training_files())
         self._weights = "trained"
+
+    def _training_files(self) -> list[Path]:
+        folder = self._folder
+        return [folder.metrics, folder.rollouts, folder.selected, *sorted(folder.adapter.iterdir())]
 
     def _validation(self) -> dict[str, list[Example]]:
         """Validation examples of the sources that are trained on; others must not choose between checkpoints."""
@@ -207,12 +232,15 @@ class Stages:
             for source, examples in self._examples(split).items():
                 path = self._folder.predictions(side, split, source)
                 if path.is_file() or not examples:
+                    self._kept.found(path)
                     continue
+                self._stop_if_asked()
                 twin = self._twin and self._twin.folder.predictions(side, split, source)
                 if side == "base" and twin and twin.is_file():
                     if parallel.is_main():
                         with atomic_path(path) as temporary:
                             shutil.copyfile(twin, temporary)
+                    self._kept.made(path)
                     continue
                 engine = self._engine_with(side)
                 with self._reporter.bar(f"{side} model on {source} ({split})", len(examples)) as bar:
@@ -235,18 +263,24 @@ class Stages:
                 )
                 if parallel.is_main():
                     write_predictions(path, header, predictions)
+                    self._kept.made(path)
 
     def _compare(self) -> None:
         results = self._folder.results
         if not results.is_file() and parallel.is_main():
             self._reporter.say("comparing base and trained model")
             write_results(results, compare_run(self._folder.path))
+        self._kept.found(results)
         if results.is_file():
             self._trackers.log_results(read_results(results))
 
     def _report(self) -> None:
-        if parallel.is_main():
-            report_run(self._folder.path)
+        if not parallel.is_main():
+            return
+        if self._folder.report.is_file() and not os.access(self._folder.path, os.W_OK):
+            self._reporter.say(f"{self._folder.report} stays as it is: nothing can be written there")
+            return
+        report_run(self._folder.path)
 
     # --------------------------------------------------------------------------------------------------- helpers
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -45,6 +45,8 @@ def train(
     on_step: OnStep | None = None,
     validate: Validate | None = None,
     should_stop: ShouldStop | None = None,
+    made_with: Mapping[str, Any] | None = None,
+    tell: Callable[[str], None] = lambda words: None,
 ) -> None:
     """Train the engine's adapter; leaves ``adapter/`` and ``train/metrics.jsonl`` in ``folder``.
 
@@ -60,16 +62,19 @@ def train(
         on_step: told of every finished step.
         validate: scores the weights every ``train.validate_every`` steps.
         should_stop: asked after every step.
+        made_with: versions and the like, by name; a run that goes on with others says so in its log.
+        tell: told where a damaged checkpoint was passed over.
 
     Raises:
         Stopped: ``should_stop`` said so; the same call goes on from there.
         NumericsError: a loss or gradient is not finite; says at which step and what to try.
+        RunError: checkpoints or log are damaged beyond what an older checkpoint mends.
     """
-    run = prepare(recipe, engine, examples, seed, unlabelled=unlabelled)
-    log = TrainingLog(folder)
-    start = log.resume(engine)
+    log = TrainingLog(folder, made_with=made_with, tell=tell)
     if log.finished:
         return
+    run = prepare(recipe, engine, examples, seed, unlabelled=unlabelled)
+    start = log.resume(engine)
     # A run that was killed behind its last step, but before its end was written, has no step left to take.
     ended = log.out_of_patience(recipe.train.patience)
     for step in range(start, start if ended else recipe.train.steps):
