@@ -9,7 +9,7 @@ import pytest
 from rich.console import Console
 
 from candor import progress
-from candor.progress import Reporter
+from candor.progress import Reporter, visible
 
 
 @pytest.fixture
@@ -87,3 +87,17 @@ def test_nothing_else_draws_bars() -> None:
         if words := [word for word in drawing if f"import {word}" in text or f"from {word}" in text]:
             found[path.relative_to(source).as_posix()] = words
     assert found == {"progress.py": ["rich.progress"]}
+
+
+@pytest.mark.parametrize("sign", ["\x1b", "\x07", "\r", "\x9b", "\u202e", "\u2028", "\x00", "\ud800"])
+def test_no_sign_that_a_terminal_obeys_is_printed(sign: str) -> None:
+    stream = io.StringIO()
+    reporter = Reporter(Console(file=stream, width=200))
+    reporter.say(f"a{sign}b")
+    reporter.warn(f"[/b]{sign}")
+    with reporter.bar(f"c{sign}", 1) as bar:
+        bar.advance(1)
+    told = stream.getvalue()
+    assert sign not in told
+    assert "[/b]" in told
+    assert visible("é ✓\tx\ny") == "é ✓\tx\ny"

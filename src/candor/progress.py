@@ -7,6 +7,7 @@ are rich's; the lines in their place, where the output is no terminal, are ours,
 from __future__ import annotations
 
 import contextlib
+import re
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, Final
@@ -38,6 +39,20 @@ FIGURES: Final = (
 )
 
 
+_CONTROLS: Final = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
+
+
+def visible(words: str) -> str:
+    r"""Words that move no cursor, set no colour and turn no line around: what would is shown as its code.
+
+    Names, data and servers' messages are shown to people, and a terminal obeys what it is sent.
+
+    >>> visible("a\x1b[2Jb\u202ec\td")
+    'a\\x1b[2Jb\\u202ec\td'
+    """
+    return _CONTROLS.sub(lambda found: found[0].encode("unicode_escape").decode(), words)
+
+
 class Reporter:
     """Prints stages and their progress; quiet if asked to be."""
 
@@ -58,7 +73,9 @@ class Reporter:
     def _print(self, words: str, style: str | None) -> None:
         if not self._quiet:
             # Paths and the names of files stay whole where lines are searched: a terminal wraps them itself.
-            self._console.print(f"{self._prefix}{words}", style=style, highlight=False, markup=False, soft_wrap=True)
+            self._console.print(
+                visible(f"{self._prefix}{words}"), style=style, highlight=False, markup=False, soft_wrap=True
+            )
 
     @contextlib.contextmanager
     def bar(self, words: str, total: int, *, done: int = 0) -> Iterator[Bar]:
@@ -94,6 +111,7 @@ class Reporter:
         )
 
     def _bar(self, progress: Progress, words: str, total: int | None, amount: Callable[[int], str]) -> Bar:
+        words = visible(words)
         task = progress.add_task(self._prefix + words, total=total, figures="")
         of_all = "" if total is None else f"/{amount(total)}"
         return Bar(self, progress, task, lambda done: f"{words} {amount(done)}{of_all}")

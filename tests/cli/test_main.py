@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ import pytest
 import yaml
 from toy import save_toy_model, toy_recipe
 
+from candor.cli import main as cli
 from candor.cli.main import main
 from candor.recipe.recipe import dump
 from candor.run_folder import RunFolder
@@ -198,18 +200,55 @@ def test_debug_shows_the_traceback(capfd: pytest.CaptureFixture[str]) -> None:
     assert "Traceback" in capfd.readouterr().err
 
 
+def _wait_for(condition: Callable[[], object], seconds: float = 300) -> None:
+    deadline = time.monotonic() + seconds
+    while not condition() and time.monotonic() < deadline:
+        time.sleep(0.05)
+    assert condition()
+
+
 @pytest.mark.slow
-def test_interrupt_stops_where_it_can_go_on(recipe_file: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def test_interrupt_stops_where_it_can_go_on(recipe_file: Path, tmp_path: Path, number: signal.Signals) -> None:
     out = tmp_path / "stopped"
     command = [sys.executable, "-m", "candor.cli", "run", str(recipe_file), "--out", str(out), "-o", "train.steps=400"]
     process = subprocess.Popen(command, stderr=subprocess.PIPE, env={**os.environ, "OMP_NUM_THREADS": "1"})
     metrics = out / "paper-seed0" / "train" / "metrics.jsonl"
-    deadline = time.monotonic() + 120
-    while not (metrics.is_file() and metrics.read_text()) and time.monotonic() < deadline:
-        time.sleep(0.05)
-    process.send_signal(signal.SIGINT)
-    _, error = process.communicate(timeout=60)
+    _wait_for(lambda: metrics.is_file() and metrics.read_text())
+    process.send_signal(number)
+    _, error = process.communicate(timeout=300)
     assert process.returncode == 130
     assert b"run the same command again" in error
     steps = len(metrics.read_text().splitlines())
     assert (out / "paper-seed0" / "checkpoints" / f"step-{steps:06d}").is_dir()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP, signal.SIGKILL])
+def test_runs_at_once_end_with_their_command_and_the_same_command_goes_on(
+    recipe_file: Path, tmp_path: Path, number: signal.Signals
+) -> None:
+    out = tmp_path / "stopped"
+    arguments = ["run", str(recipe_file), "--out", str(out), "--jobs", "2", "-q", "-o", "train.steps=60"]
+    process = subprocess.Popen([sys.executable, "-m", "candor.cli", *arguments], start_new_session=True)
+    logs = [out / f"{arm}-seed0" / "train" / "metrics.jsonl" for arm in ("paper", "rlcr")]
+    _wait_for(lambda: all(log.is_file() and log.read_text() for log in logs))
+    process.send_signal(number)
+    assert process.wait(300) == (-signal.SIGKILL if number == signal.SIGKILL else 130)
+    assert _run(*arguments) == 0  # at once: nobody is at work there any more
+    for log in logs:
+        assert [json.loads(line)["step"] for line in log.read_text().splitlines()] == list(range(60))
+    assert not list(out.rglob("*.part"))
+
+
+def test_a_signal_that_our_starter_ignores_stays_ignored() -> None:
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    try:
+        with cli._stop_on_signal() as should_stop:
+            os.kill(os.getpid(), signal.SIGHUP)
+            assert not should_stop()
+            os.kill(os.getpid(), signal.SIGTERM)
+            assert should_stop()
+        assert signal.getsignal(signal.SIGHUP) is signal.SIG_IGN
+    finally:
+        signal.signal(signal.SIGHUP, before)

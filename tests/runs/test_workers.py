@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
+import threading
+import time
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +17,7 @@ from candor.errors import RunError, Stopped
 from candor.progress import Reporter
 from candor.run_folder import RunFolder
 from candor.runs import workers
-from candor.runs.workers import Job, run_jobs
+from candor.runs.workers import Job, end_with_starter, run_jobs
 
 QUIET = Reporter(quiet=True)
 
@@ -97,7 +100,7 @@ def test_a_worker_that_stopped_where_it_can_go_on_has_not_failed(
 def test_asked_to_stop_they_are_asked_and_no_more_begin(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     waits = (
         "import signal, sys, time\n"
-        "signal.signal(signal.SIGINT, lambda *_: (open('asked', 'w').close(), sys.exit(130)))\n"
+        "signal.signal(signal.SIGTERM, lambda *_: (open('asked', 'w').close(), sys.exit(130)))\n"
         "open('ready', 'w').close()\n"
         "time.sleep(60)"
     )
@@ -122,6 +125,91 @@ def test_workers_are_ended_where_their_starter_breaks(tmp_path: Path, monkeypatc
     with pytest.raises(KeyboardInterrupt):
         run(jobs, 1, should_stop=broken)
     assert [process.poll() is not None for process in started.processes] == [True]
+
+
+def test_one_that_would_first_finish_its_work_is_ended_all_the_same(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stubborn = (
+        "import signal, time\nsignal.signal(signal.SIGTERM, lambda *_: None)\nopen('ready', 'w').close()\n"
+        "while True: time.sleep(60)"
+    )
+    started = Started(monkeypatch, a=stubborn)
+    jobs = started.jobs(tmp_path)
+
+    def broken() -> bool:
+        if (tmp_path / "a" / "ready").is_file():
+            raise KeyboardInterrupt
+        return False
+
+    with pytest.raises(KeyboardInterrupt):
+        run(jobs, 1, should_stop=broken)
+    assert [process.returncode for process in started.processes] == [-signal.SIGKILL]
+
+
+STARTER = """
+import subprocess, sys
+from pathlib import Path
+from candor.progress import Reporter
+from candor.run_folder import RunFolder
+from candor.runs import workers
+
+class Process(subprocess.Popen):
+    def __init__(self, command, **options):
+        super().__init__([sys.executable, "-c", sys.argv[1]], cwd=command[command.index("--out") + 1], **options)
+
+workers.subprocess.Popen = Process
+jobs = [workers.Job(RunFolder(Path(name)), 1) for name in sys.argv[2:]]
+workers.run_jobs(jobs, 2, data_dir=None, reporter=Reporter(quiet=True), should_stop=lambda: False)
+"""
+
+WORKER = """
+import os, signal, time
+from candor.runs.workers import LIFELINE, end_with_starter
+signal.signal(signal.SIGTERM, signal.SIG_IGN)
+end_with_starter()
+assert LIFELINE not in os.environ
+open(str(os.getpid()), "w").close()
+time.sleep(600)
+"""
+
+
+@pytest.mark.slow
+def test_workers_end_with_their_starter_even_where_it_is_killed(tmp_path: Path) -> None:
+    folders = [tmp_path / name for name in "ab"]
+    for folder in folders:
+        folder.mkdir()
+    starter = subprocess.Popen([sys.executable, "-c", STARTER, WORKER, *map(str, folders)])
+    deadline = time.monotonic() + 300
+
+    def pids() -> list[int]:
+        return [int(path.name) for folder in folders for path in folder.iterdir() if path.name.isdigit()]
+
+    while len(pids()) < 2 and time.monotonic() < deadline:
+        time.sleep(0.05)
+    found = pids()
+    assert len(found) == 2
+    assert all(map(is_at_work, found))
+    starter.kill()
+    starter.wait()
+    while any(map(is_at_work, found)) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    assert not any(map(is_at_work, found))
+
+
+def is_at_work(pid: int) -> bool:
+    """Whether a process runs: one that has ended and that nobody has waited for does not."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] not in "ZX"
+    except FileNotFoundError:
+        return False
+
+
+def test_who_was_not_started_as_a_worker_waits_for_nobody(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv(workers.LIFELINE, raising=False)
+    before = threading.active_count()
+    end_with_starter()
+    assert threading.active_count() == before
 
 
 def test_progress_is_read_from_the_training_log(tmp_path: Path) -> None:

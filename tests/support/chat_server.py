@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 import re
 import socket
@@ -16,11 +17,42 @@ from werkzeug import Request, Response
 ALTERNATIVES = [("N", -0.5), ("PASS", -1.5), ("FAIL", -2.5), ("the", -6.0)]
 
 
+def _said(message: Any, finish: Any = "stop", **more: Any) -> bytes:
+    return json.dumps({"choices": [{"message": message, "finish_reason": finish}], **more}).encode()
+
+
+_GOOD = {"content": "LABEL=NA\nCONF=0.40"}
+
+NONSENSE: dict[str, tuple[bytes, dict[str, str]]] = {
+    "nonsense": (b"<html>", {}),
+    "nothing": (b"", {}),
+    "cut": (_said(_GOOD)[:-9], {}),
+    "deep": (b'{"choices": ' + b"[" * 100_000, {}),
+    "a number of many digits": (b'{"choices": ' + b"9" * 5_000 + b"}", {}),
+    "UTF-16": (_said(_GOOD).decode().encode("utf-16"), {"Content-Type": "application/json; charset=utf-16"}),
+    "not UTF-8": (b'{"choices": "\xff\xfe"}', {"Content-Type": "application/json; charset=utf-8"}),
+    "a charset that is none": (b"\xff", {"Content-Type": "text/plain; charset=rot13"}),
+    "no gzip": (_said(_GOOD), {"Content-Encoding": "gzip"}),
+    "half a gzip": (gzip.compress(_said(_GOOD))[:-12], {"Content-Encoding": "gzip"}),
+    "no message": (_said(None), {}),
+    "null": (_said({"content": None}), {}),
+    "no content": (_said({"role": "assistant"}), {}),
+    "an error": (_said({"content": "LABEL=PASS"}, "error"), {}),
+    "an abort": (_said({"content": "LABEL=PASS"}, {"type": "abort", "message": "full"}), {}),
+    "an error beside it": (_said({"content": "LABEL=PASS"}, error={"message": "overloaded"}), {}),
+    "tools": (_said({"content": None, "tool_calls": [{}]}, "tool_calls"), {}),
+    "a picture": (_said({"content": [{"type": "image_url", "image_url": {}}]}), {}),
+    "too long": (b" " * (65 << 20), {}),
+}
+"""What servers send in place of an answer, with status 200: body and headers."""
+
+
 class ChatServer:
     """What it will do next, and what was asked so far.
 
     Attributes:
-        faults: answers to give before any proper one: a status, ``drop``, ``hang`` or ``nonsense``; with headers.
+        faults: answers to give before any proper one: a status, ``drop``, ``hang`` or a key of :data:`NONSENSE`; with
+            headers.
         refuses: fields that it answers 400 to; prompts that hold a word of ``refuses_words`` get 400, too.
         replies: status and body to give to prompts that hold a word.
         logprobs: whether it tells them, and of how many alternatives at most.
@@ -68,8 +100,9 @@ class ChatServer:
             time.sleep(1.0 if fault == "hang" else 0.0)
             request.environ["werkzeug.socket"].shutdown(socket.SHUT_RDWR)
             return Response()  # which does not get through any more
-        if fault == "nonsense":
-            return Response("<html>", headers=headers)
+        if fault in NONSENSE:
+            content, more = NONSENSE[str(fault)]
+            return Response(content, headers={"Content-Type": "application/json", **headers, **more})
         if isinstance(fault, int):
             return Response(f"no, {request.headers.get('Authorization')}", fault, headers)
         status, answer = self.answer(body)

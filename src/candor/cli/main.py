@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import signal
 import sys
@@ -27,6 +28,9 @@ EXIT_FAILED = 1
 EXIT_WRONG_USE = 2
 EXIT_STOPPED = 130
 """What shells use for a process ended by Ctrl-C."""
+
+STOPPING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+"""What people, batch systems and closing terminals send to have a process end."""
 
 app = typer.Typer(
     name="candor",
@@ -134,11 +138,13 @@ def run(
     from candor.engines import parallel
     from candor.progress import Reporter
     from candor.runs.experiment import run_experiment
+    from candor.runs.workers import end_with_starter
 
+    end_with_starter()
     parallel.start()
     reporter = Reporter(quiet=quiet or not parallel.is_main())
     try:
-        with _stop_on_interrupt() as should_stop:
+        with _stop_on_signal() as should_stop:
             runs = run_experiment(
                 loaded,
                 folder,
@@ -201,27 +207,35 @@ def _print_results(runs: list[Path]) -> None:
         Console().print(TerminalTable(arms_table(arms_of(finished))))
 
 
-class _stop_on_interrupt:  # noqa: N801 - reads as a verb where it is used
-    """While the block runs, the first Ctrl-C asks for a stop at the next safe place, the second ends at once."""
+class _stop_on_signal:  # noqa: N801 - reads as a verb where it is used
+    """While the block runs, the first Ctrl-C, TERM or HUP asks for a stop at the next safe place, another ends at once.
+
+    A signal that whoever started us has ignored (HUP under nohup) stays ignored.
+    """
 
     def __enter__(self) -> Callable[[], bool]:
         self._asked = False
-        self._before = signal.getsignal(signal.SIGINT)
+        before = {number: signal.getsignal(number) for number in STOPPING}
+        self._before = {number: what for number, what in before.items() if what is not signal.SIG_IGN}
 
         def handler(number: int, frame: FrameType | None) -> None:
             if self._asked:
                 raise KeyboardInterrupt
             self._asked = True
-            print(
-                "\nstopping as soon as nothing is lost by it (after the training step); Ctrl-C again to stop at once",
-                file=sys.stderr,
-            )
+            # A terminal that was hung up takes no words any more.
+            with contextlib.suppress(OSError):
+                print(
+                    "\nstopping as soon as nothing is lost by it (after the training step); once more to stop at once",
+                    file=sys.stderr,
+                )
 
-        signal.signal(signal.SIGINT, handler)
+        for number in self._before:
+            signal.signal(number, handler)
         return lambda: self._asked
 
     def __exit__(self, *_: object) -> None:
-        signal.signal(signal.SIGINT, self._before)
+        for number, what in self._before.items():
+            signal.signal(number, what)
 
 
 def main(arguments: list[str] | None = None) -> None:
@@ -251,5 +265,7 @@ def _fail(error: Exception, given: list[str], code: int) -> None:
         import traceback
 
         traceback.print_exception(error)
-    print(f"error: {' '.join(str(error).split())}", file=sys.stderr)
+    from candor.progress import visible
+
+    print(f"error: {visible(' '.join(str(error).split()))}", file=sys.stderr)
     sys.exit(code)

@@ -47,6 +47,14 @@ def predict(
     ] = None,
     timeout: Annotated[float, typer.Option("--timeout", min=0.01, help="Endpoint: seconds for one attempt.")] = 60.0,
     retries: Annotated[int, typer.Option("--retries", min=0, help="Endpoint: attempts after the first.")] = 6,
+    leave_out: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--leave-out",
+            metavar="FIELD",
+            help="Endpoint: never send top_logprobs, logprobs, temperature or max_tokens; with commas, or again.",
+        ),
+    ] = None,
     price_in: Annotated[
         float | None, typer.Option("--price-in", min=0, help="Endpoint: price of a million tokens in.")
     ] = None,
@@ -108,6 +116,7 @@ def predict(
         retries=retries,
         concurrency=concurrency,
         requests_per_minute=requests_per_minute,
+        leave_out=_fields(leave_out or []),
     )
     _warn_of_open_key(asking, reporter)
     asked = predict_endpoint(
@@ -132,6 +141,17 @@ def _prices(tokens_in: float | None, tokens_out: float | None) -> Prices | None:
     if tokens_in is None and tokens_out is None:
         return None
     return Prices(prefill=tokens_in or 0.0, sample=tokens_out or 0.0, train=0.0)
+
+
+def _fields(names: list[str]) -> frozenset[str]:
+    from candor.predictions.endpoint.form import FIELDS
+
+    found = frozenset(part.strip() for name in names for part in name.split(",") if part.strip())
+    for name in sorted(found - set(FIELDS)):
+        raise typer.BadParameter(
+            f"{name!r} cannot be left out; these can: {', '.join(FIELDS)}", param_hint="--leave-out"
+        )
+    return found
 
 
 def _key(variable: str | None) -> str | None:
@@ -164,10 +184,15 @@ def _tell(asked: Asked, out: Path, max_new_tokens: int) -> None:
     if asked.cost is not None:
         counted += f"; cost {asked.cost:.4f} at the prices given"
     typer.echo(counted)
+    if asked.contradicted:
+        typer.echo(
+            f"{asked.contradicted} of {asked.rows} answers came with log-probabilities that cannot be theirs ("
+            f"{asked.contradiction}), so they have no label probabilities"
+        )
     if asked.without_probs:
         typer.echo(
             f"{asked.without_probs} of {asked.rows} answers have no label probabilities, because the server did not "
-            "give them; figures of p(label) are left out of comparisons"
+            "give them, or none that fit; figures of p(label) are left out of comparisons"
         )
     if asked.cut:
         typer.echo(f"{asked.cut} answers were cut at {max_new_tokens} tokens; --max-new-tokens allows more")

@@ -1,4 +1,9 @@
-"""Several runs at once, each in a process of its own, for small models that leave cores idle."""
+"""Several runs at once, each in a process of its own, for small models that leave cores idle.
+
+A worker does not outlive its starter, however that ends: it holds the reading end of a pipe whose writing end the
+starter alone has, and dies when the system closes it. Runs may be killed anywhere, so nothing is lost by that, and
+nobody is left to write beside the workers of the next try.
+"""
 
 from __future__ import annotations
 
@@ -7,6 +12,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -18,6 +24,11 @@ from candor.progress import Bar, Reporter
 from candor.run_folder import RunFolder
 
 POLL_SECONDS: Final = 0.5
+ORPHANED: Final = 143
+"""Exit code of a worker whose starter is gone; nobody is left to read it."""
+LIFELINE: Final = "CANDOR_LIFELINE"
+"""Environment variable with the descriptor of a worker's end of the pipe."""
+
 ENDED_WELL: Final = (0, 130)
 """Exit codes of a run that is done, or was stopped at a place where it can go on."""
 
@@ -56,15 +67,15 @@ def run_jobs(
     waiting, running = list(jobs), dict[RunFolder, subprocess.Popen[bytes]]()
     failed: list[str] = []
     asked_to_stop = False
-    with _bars(jobs, reporter) as bars, _ended_with_us(running):
+    with _bars(jobs, reporter) as bars, _lifeline() as lifeline, _ended_with_us(running):
         while waiting or running:
             if should_stop() and not asked_to_stop:
                 asked_to_stop, waiting = True, []
                 for process in running.values():
-                    process.send_signal(signal.SIGINT)
+                    process.send_signal(signal.SIGTERM)  # a shell may have us ignore SIGINT
             while waiting and len(running) < at_once and not asked_to_stop:
                 job = waiting.pop(0)
-                running[job.folder] = _start(job, data_dir, threads, log_to)
+                running[job.folder] = _start(job, data_dir, threads, log_to, lifeline)
             time.sleep(POLL_SECONDS)
             for folder, process in list(running.items()):
                 bars[folder].advance(_steps_done(folder) - bars[folder].done)
@@ -78,7 +89,33 @@ def run_jobs(
         raise Stopped("stopped; run the same command again to go on")
 
 
-def _start(job: Job, data_dir: Path | None, threads: str, log_to: Sequence[str]) -> subprocess.Popen[bytes]:
+def end_with_starter() -> None:
+    """In a worker: end as soon as the process that started it does; elsewhere do nothing."""
+    descriptor = os.environ.pop(LIFELINE, None)
+    if descriptor is None:
+        return
+
+    def wait() -> None:
+        os.read(int(descriptor), 1)  # nothing is ever written: it returns when the writing end is closed
+        os._exit(ORPHANED)
+
+    threading.Thread(target=wait, name="lifeline", daemon=True).start()
+
+
+@contextlib.contextmanager
+def _lifeline() -> Iterator[int]:
+    """A pipe's reading end, to hand on; its writing end is closed with the block or with this process."""
+    reading, writing = os.pipe()
+    try:
+        yield reading
+    finally:
+        os.close(reading)
+        os.close(writing)
+
+
+def _start(
+    job: Job, data_dir: Path | None, threads: str, log_to: Sequence[str], lifeline: int
+) -> subprocess.Popen[bytes]:
     command = [sys.executable, "-m", "candor.cli", "run", str(job.folder.recipe), "--out", str(job.folder)]
     command += ["--yes"]  # whoever started us has been asked
     if data_dir is not None:
@@ -92,7 +129,8 @@ def _start(job: Job, data_dir: Path | None, threads: str, log_to: Sequence[str])
             stdout=log,
             stderr=subprocess.STDOUT,
             start_new_session=True,
-            env={**os.environ, "OMP_NUM_THREADS": threads},
+            pass_fds=(lifeline,),
+            env={**os.environ, "OMP_NUM_THREADS": threads, LIFELINE: str(lifeline)},
         )
 
 
@@ -103,7 +141,7 @@ def _ended_with_us(running: Mapping[RunFolder, subprocess.Popen[bytes]]) -> Iter
         yield
     finally:
         for process in running.values():
-            process.terminate()
+            process.kill()  # asked to end, a worker would first finish what it is at
         for process in running.values():
             process.wait()
 

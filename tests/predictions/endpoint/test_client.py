@@ -8,8 +8,9 @@ import math
 import time
 from pathlib import Path
 
+import chat_server
 import pytest
-from chat_server import ChatServer, serve_chat
+from chat_server import NONSENSE, ChatServer, serve_chat
 from filelock import FileLock
 from pytest_httpserver import HTTPServer
 
@@ -80,12 +81,54 @@ def test_the_file_is_a_side_of_a_comparison(server: ChatServer, claims: Path) ->
     assert not ended.value.code
 
 
-@pytest.mark.parametrize("fault", [429, 500, 503, 408, "drop", "hang", "nonsense"])
+@pytest.mark.parametrize("fault", [429, 500, 503, 408, "drop", "hang"])
 def test_what_passes_is_tried_again(server: ChatServer, claims: Path, fault: int | str) -> None:
     server.faults = [(fault, {})] * 3
     assert ask(server, claims, "--timeout", "0.4", "-q") == 0
     assert len(server.bodies) == CLAIMS + 3
     assert every_claim_once(server)
+
+
+@pytest.mark.parametrize("fault", NONSENSE)
+def test_what_is_no_answer_is_never_taken_for_one(server: ChatServer, claims: Path, fault: str) -> None:
+    server.faults = [(fault, {})] * 2
+    assert ask(server, claims, "-q") == 0
+    assert len(server.bodies) == CLAIMS + 2
+    assert every_claim_once(server)
+    assert {row.label for row in read_predictions(claims.parent / "out.jsonl").predictions} == {Label.NA}
+
+
+@pytest.mark.parametrize("fault", [fault for fault in NONSENSE if fault != "too long"])
+def test_a_claim_that_is_never_answered_is_refused_in_one_line(
+    server: ChatServer, claims: Path, capfd: pytest.CaptureFixture[str], fault: str
+) -> None:
+    server.faults = [(None, {})] * 3 + [(fault, {})] * 3  # type: ignore[list-item]
+    assert ask(server, claims, "--concurrency", "1", "--retries", "2") == 1
+    told = capfd.readouterr().err
+    # What a server compressed wrongly did not arrive, so it says nothing of the claim.
+    words = "did not answer in 3 attempts" if fault == "no gzip" else "c3: refused: no answer in 3 attempts"
+    assert told.count(words) == 1
+    assert "Traceback" not in told
+    assert not (claims.parent / "out.jsonl").exists()
+
+
+def test_nothing_that_a_server_says_moves_the_cursor(
+    server: ChatServer, claims: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    evil = "\x1b]0;owned\x07\x1b[2J\x9b31m\r\u202eno [/b] [red]"
+    server.replies = {
+        "claim 6\n": (400, {"error": {"message": evil}}),
+        "claim 7\n": (200, {"choices": [{"message": {"content": "", "refusal": evil}}]}),
+        "claim 8\n": (403, {"error": evil}),
+    }
+    assert ask(server, claims) == 1
+    told = "".join(capfd.readouterr())
+    assert "\\x1b[2J" in told
+    assert "[/b] [red]" in told
+    assert not {sign for sign in told if ord(sign) < 32 and sign != "\n"} | {"\x9b", "\u202e"} & set(told)
+    server.replies = {"": (401, {"error": evil})}
+    assert ask(server, claims) == 1
+    assert "\x1b" not in capfd.readouterr().err
 
 
 @pytest.mark.parametrize("as_date", [False, True])
@@ -152,10 +195,74 @@ def test_a_refusal_that_only_quotes_a_field_changes_no_other_question(server: Ch
         "claim 4\n": (400, {"error": {"message": "Unsupported parameter: 'temperature'"}}),  # and refused without it
     }
     assert ask(server, claims, "--concurrency", "1", "-q", "--refused-as-wrong") == 0
-    assert [body["messages"][0]["content"] for body in server.bodies if "logprobs" not in body] == []
-    assert len([body for body in server.bodies if "temperature" not in body]) == 1
+    assert len(server.bodies) == CLAIMS  # what is answered is known from the first claim on
+    assert all({"temperature", "logprobs", "top_logprobs", "max_tokens"} <= body.keys() for body in server.bodies)
     rows = read_predictions(claims.parent / "out.jsonl").predictions
     assert [row.id for row in rows if row.label is None] == ["c2", "c3", "c4"]
+
+
+@pytest.mark.parametrize(
+    "refused", [{"logprobs"}, {"top_logprobs"}, {"temperature"}, {"max_tokens"}, {"max_tokens", "logprobs"}, {"seed"}]
+)
+def test_no_more_is_left_out_than_the_server_refuses(server: ChatServer, claims: Path, refused: set[str]) -> None:
+    server.refuses = refused
+    assert ask(server, claims, "-q") == 0
+    sent = {"temperature", "logprobs", "top_logprobs", "max_tokens"}
+    if refused & {"logprobs", "top_logprobs"}:
+        sent -= {"logprobs", "top_logprobs"}
+    if "max_tokens" in refused:
+        sent = sent - {"max_tokens"} | {"max_completion_tokens"}
+    assert server.bodies[-1].keys() == {"model", "messages"} | sent - refused
+    assert server.bodies[-1].get("top_logprobs", 20) == 20
+    # Every rung once, and what was given up needlessly once: the other claims are asked for once.
+    assert len(server.bodies) <= CLAIMS + 7
+    assert {claim: count for claim, count in server.asked.items() if count > 1}.keys() <= {"claim 0"}
+
+
+def test_a_claim_that_is_refused_in_every_form_leaves_the_others_theirs(server: ChatServer, claims: Path) -> None:
+    server.refuses, server.refuses_words = {"temperature"}, {"claim 0\n", "claim 1\n"}
+    assert ask(server, claims, "--concurrency", "1", "-q", "--refused-as-wrong") == 0
+    rows = read_predictions(claims.parent / "out.jsonl").predictions
+    assert [row.id for row in rows if row.label is None] == ["c0", "c1"]
+    assert all(row.label_probs for row in rows[2:])
+    assert server.bodies[-1].keys() == {"model", "messages", "max_tokens", "logprobs", "top_logprobs"}
+
+
+@pytest.mark.parametrize(
+    ("given", "sent"),
+    [
+        (("--leave-out", "temperature"), {"max_tokens", "logprobs", "top_logprobs"}),
+        (("--leave-out", "top_logprobs"), {"max_tokens", "temperature", "logprobs"}),
+        (("--leave-out", "logprobs,max_tokens"), {"temperature"}),
+        (("--leave-out", "logprobs", "--leave-out", "temperature, max_tokens"), set()),
+    ],
+)
+def test_a_person_can_leave_fields_out(
+    server: ChatServer, claims: Path, given: tuple[str, ...], sent: set[str]
+) -> None:
+    assert ask(server, claims, "-q", *given) == 0
+    assert all(body.keys() == {"model", "messages"} | sent for body in server.bodies)
+    assert len(server.bodies) == CLAIMS
+
+
+def test_what_cannot_be_left_out_is_told(server: ChatServer, claims: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    assert ask(server, claims, "--leave-out", "model") == 2
+    assert "top_logprobs, logprobs, temperature, max_tokens" in " ".join(capfd.readouterr().err.split())
+    server.faults = [(503, {})]
+    assert ask(server, claims, "--retries", "0", "-q") == 1
+    assert ask(server, claims, "--leave-out", "temperature", "-q") == 1  # answers of two kinds in one file
+    assert "differs in left_out" in capfd.readouterr().err
+
+
+def test_probabilities_that_contradict_their_answers_are_none_and_counted(
+    server: ChatServer, claims: Path, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(chat_server, "ALTERNATIVES", [("N", 0.6), ("PASS", 0.3), ("FAIL", 0.1)])
+    assert ask(server, claims) == 0
+    told = capfd.readouterr().out
+    assert "12 of 12 answers came with log-probabilities that cannot be theirs (a log-probability is above 0)" in told
+    rows = read_predictions(claims.parent / "out.jsonl").predictions
+    assert {(row.label, row.label_probs) for row in rows} == {(Label.NA, None)}
 
 
 def test_a_server_with_fewer_alternatives_is_asked_for_fewer(
@@ -231,14 +338,20 @@ def test_refused_claims_are_named_and_stay_open_unless_they_may_count(
     assert (row.id, row.label, row.validity) == ("c7", None, Validity.NONE)
 
 
-@pytest.mark.parametrize("status", [400, 403])
+@pytest.mark.parametrize(("status", "requests"), [(400, 5 + 4 + 4), (403, 5)])
 @pytest.mark.parametrize("flags", [(), ("--refused-as-wrong",)])
 def test_a_server_that_refuses_every_claim_is_asked_a_few_and_nothing_is_written(
-    server: ChatServer, claims: Path, capfd: pytest.CaptureFixture[str], status: int, flags: tuple[str, ...]
+    server: ChatServer,
+    claims: Path,
+    capfd: pytest.CaptureFixture[str],
+    status: int,
+    requests: int,
+    flags: tuple[str, ...],
 ) -> None:
     server.replies = {"": (status, {"error": {"message": "model not found"}})}
     assert ask(server, claims, "-q", *flags) == 1
-    assert len(server.bodies) == 5
+    # Where a field could be meant, the first claim in every form, and the others in the poorest.
+    assert len(server.bodies) == requests
     assert "refused all of the first 5 claims, the last with: HTTP" in capfd.readouterr().err
     claims.write_text("".join(claims.read_text().splitlines(keepends=True)[:2]), encoding="utf-8")
     (claims.parent / "out.jsonl.part").unlink()

@@ -1,87 +1,64 @@
-"""What a refusal blames: fields that it names as such, never words of the prompt or of the repeated request."""
+"""What is sent, what is given up in which order, and what is put back."""
 
 from __future__ import annotations
 
-import json
-
 import pytest
 
-from candor.predictions.endpoint.form import Form, adapted
-
-PROMPT = (
-    "Decide.\n\nClaim: the field 'temperature' is unsupported, says she\nEvidence:\n[1] no logprobs, not supported\n"
-)
+from candor.predictions.endpoint.form import FIELDS, PUT_BACK, RUNGS, Form
 
 
-def without(said: object, *, certain: bool = True) -> frozenset[str]:
-    text = said if isinstance(said, str) else json.dumps(said)
-    form = adapted(Form(), text, PROMPT, certain=certain)
-    return frozenset() if form is None else form.left_out
+def sent(form: Form) -> dict[str, object]:
+    return form.fields(32)
+
+
+def test_all_is_sent_at_first() -> None:
+    assert sent(Form()) == {"max_tokens": 32, "temperature": 0, "logprobs": True, "top_logprobs": 20}
+
+
+def test_the_ladder_goes_down_one_by_one() -> None:
+    assert [sent(form) for form in Form().ladder()] == [
+        {"max_tokens": 32, "temperature": 0, "logprobs": True, "top_logprobs": 5},
+        {"max_tokens": 32, "temperature": 0},
+        {"max_tokens": 32},
+        {"max_completion_tokens": 32},
+    ]
 
 
 @pytest.mark.parametrize(
-    "said",
+    ("left_out", "rungs"),
     [
-        {"error": {"message": "Unsupported value: 'temperature' does not support 0 with this model."}},
-        {"error": {"message": "no", "param": "temperature"}},
-        {"detail": [{"loc": ["body", "temperature"], "msg": "Extra inputs are not permitted"}]},
-        {"detail": "Unexpected fields in the request: {'temperature'}"},
-        "Input validation error: `temperature` must be strictly positive",
-        "Invalid 'temperature': must be above 0",
-        "Temperature is not supported",
-        "unknown parameter: temperature",
+        ({"logprobs"}, [{"max_tokens": 32}, {"max_completion_tokens": 32}]),
+        ({"top_logprobs", "temperature"}, [{"max_tokens": 32}, {"max_completion_tokens": 32}]),
+        ({"logprobs", "temperature", "max_tokens"}, []),
+        (set(FIELDS), []),
     ],
 )
-def test_a_named_field_is_left_out(said: object) -> None:
-    assert without(said) == {"temperature"}
+def test_what_a_person_leaves_out_is_no_rung(left_out: set[str], rungs: list[dict[str, object]]) -> None:
+    form = Form(frozenset(left_out))
+    assert not left_out & sent(form).keys()
+    assert [sent(lower) for lower in form.ladder()] == rungs
 
 
-@pytest.mark.parametrize(
-    "said",
-    ["Logprobs is not enabled for this model", {"error": {"param": "top_logprobs"}}, "logprobs of 20, max allowed: 0"],
-)
-def test_log_probabilities_are_left_out_as_a_whole(said: object) -> None:
-    assert without(said) == {"logprobs", "top_logprobs"}
+def test_what_was_given_up_can_be_put_back() -> None:
+    (*_, lowest) = Form().ladder()
+    assert lowest.given_up == set(RUNGS)
+    form = lowest
+    for back in PUT_BACK[:-1]:
+        fuller = form.fuller(back)
+        assert fuller is not None
+        assert len(sent(fuller).items() & sent(Form()).items()) > len(sent(form).items() & sent(Form()).items())
+        form = fuller
+    assert form == Form()
+    assert form.fuller(PUT_BACK[-1]) is None
+    fewer = lowest.fuller(frozenset({"logprobs"}))
+    assert fewer is not None
+    assert sent(fewer)["top_logprobs"] == 5
 
 
-@pytest.mark.parametrize(
-    "said",
-    [
-        {"error": {"message": "filtered: 'global temperature is rising'"}},
-        {"error": {"message": f"filtered: {PROMPT}"}},
-        "filtered: the field 'temperature' is unsupported, says she",
-        {"detail": [{"loc": ["body", "messages"], "msg": "too long", "input": {"param": "temperature"}}]},
-        "[{'loc': ('body', 'messages'), 'input': {'temperature': 0, 'logprobs': True, 'top_logprobs': 20}}]",
-        {"error": {"message": 'unknown error with {"temperature": 0, "logprobs": true}'}},
-        "",
-        "null",
-    ],
-)
-def test_what_was_sent_is_no_blame(said: object) -> None:
-    assert without(said) == frozenset()
-
-
-def test_a_server_error_must_say_that_something_is_not_supported() -> None:
-    assert without("failed at 'temperature'", certain=False) == frozenset()
-    assert without("'temperature' is not supported", certain=False) == {"temperature"}
-
-
-@pytest.mark.parametrize(
-    "said",
-    [
-        "Requested sample logprobs of 20, which is greater than max allowed: 5",
-        "top_logprobs must be between 0 and 5",
-        {"detail": [{"loc": ["body", "top_logprobs"], "msg": "Input should be less than or equal to 5"}]},
-        "'top_logprobs' is greater than the maximum of 5",
-    ],
-)
-def test_a_limit_is_kept_to(said: object) -> None:
-    text = said if isinstance(said, str) else json.dumps(said)
-    assert adapted(Form(), text, PROMPT, certain=True) == Form(top_logprobs=5)
-
-
-def test_what_two_questions_found_out_holds_together() -> None:
-    one = Form(frozenset({"temperature"}), "max_completion_tokens")
-    other = Form(frozenset({"logprobs"}), top_logprobs=5)
-    both = Form(frozenset({"temperature", "logprobs"}), "max_completion_tokens", 5)
-    assert one.joined(other) == other.joined(one) == both
+def test_what_is_not_taken_is_said_in_words() -> None:
+    assert Form().lacks() == Form(frozenset(FIELDS)).lacks() == ()
+    lacks = [form.lacks() for form in Form().ladder()]
+    assert [len(words) for words in lacks] == [1, 1, 2, 2]
+    assert lacks[0][0].startswith("more than 5 alternatives")
+    assert lacks[1][0].startswith("log-probabilities")
+    assert lacks[2][1].startswith("a temperature of 0")

@@ -33,7 +33,7 @@ def test_without_probabilities_there_are_none(logprobs: Any) -> None:
     assert reply.logprobs is None
 
 
-@pytest.mark.parametrize("usage", [None, {}, {"prompt_tokens": "10", "completion_tokens": None}])
+@pytest.mark.parametrize("usage", [None, {}, {"prompt_tokens": "10", "completion_tokens": True}, {"prompt_tokens": -1}])
 def test_tokens_that_are_not_counted_are_unknown(usage: Any) -> None:
     reply = read(completion(usage=usage))
     assert reply is not None
@@ -41,8 +41,48 @@ def test_tokens_that_are_not_counted_are_unknown(usage: Any) -> None:
 
 
 def test_only_a_length_limit_cuts_an_answer() -> None:
-    replies = [read(completion(finish=finish)) for finish in ("length", "stop", "eos", None)]
-    assert [reply.stopped for reply in replies if reply is not None] == [False, True, True, True]
+    replies = [read(completion(finish=finish)) for finish in ("length", "stop", "eos", None, "MAX_TOKENS")]
+    assert [reply.stopped for reply in replies if reply is not None] == [False, True, True, True, False]
+
+
+@pytest.mark.parametrize(
+    ("content", "text"),
+    [
+        ([{"type": "text", "text": "LABEL="}, {"type": "text", "text": "NA"}], "LABEL=NA"),
+        (
+            [
+                {"type": "thinking", "thinking": [{"type": "text", "text": "LABEL=PASS"}]},
+                {"type": "text", "text": "NA"},
+            ],
+            "NA",
+        ),
+        ([{"type": "reasoning", "text": "LABEL=PASS"}, {"type": "output_text", "text": "x"}], "x"),
+        ("", ""),
+    ],
+)
+def test_an_answer_in_parts_is_their_text_without_thoughts(content: Any, text: str) -> None:
+    reply = read(completion(content))
+    assert reply is not None
+    assert (reply.text, reply.stopped) == (text, True)
+
+
+@pytest.mark.parametrize("field", ["reasoning_content", "reasoning", "thinking"])
+def test_a_thought_in_a_field_of_its_own_is_no_part_of_the_answer(field: str) -> None:
+    reply = read(completion(message={field: "LABEL=PASS, I guess"}))
+    assert reply is not None
+    assert reply.text == "LABEL=NA"
+
+
+def test_a_thought_that_ran_into_the_limit_is_an_answer_without_text_that_was_cut() -> None:
+    reply = read(completion(None, finish="length"))
+    assert reply is not None
+    assert (reply.text, reply.stopped) == ("", False)
+
+
+@pytest.mark.parametrize("finish", ["error", "abort", "ABORTED", "cancelled", {"type": "abort"}, "network_error"])
+@pytest.mark.parametrize("content", ["LABEL=PASS", "", None])
+def test_what_was_broken_off_is_no_answer(finish: Any, content: str | None) -> None:
+    assert read(completion(content, finish=finish)) is None
 
 
 def test_a_thought_without_an_answer_is_an_answer_without_text() -> None:
@@ -61,6 +101,8 @@ def test_what_no_file_can_hold_is_replaced() -> None:
     ("body", "words"),
     [
         (completion(finish="content_filter"), "finish_reason content_filter"),
+        (completion(finish="SAFETY"), "finish_reason safety"),
+        (completion([{"type": "refusal", "refusal": "i cannot"}]), "the answer is a refusal: I CANNOT"),
         (completion(None, message={"refusal": "i cannot"}), "the answer is a refusal: I CANNOT"),
     ],
 )
@@ -80,6 +122,14 @@ def test_what_is_withheld_is_a_refusal(body: dict[str, Any], words: str) -> None
         {"choices": ["text"]},
         {"choices": [{"message": None}]},
         completion(["part"]),
+        completion(None),
+        completion([]),
+        completion([{"type": "thinking", "thinking": "hm"}]),
+        completion([{"type": "text", "text": None}]),
+        completion([{"type": "text", "text": "NA"}, {"type": "image_url"}]),
+        completion(None, message={"tool_calls": [{}]}, finish="tool_calls"),
+        completion() | {"error": {"message": "overloaded"}},
+        completion(error={"message": "overloaded"}),
         completion(logprobs="none"),
         {"error": {"message": "overloaded"}},
     ],

@@ -7,6 +7,7 @@ from typing import Final
 from urllib.parse import unquote, urlsplit, urlunsplit
 
 from candor.errors import EndpointError
+from candor.progress import visible
 
 SHOWN_OF_MESSAGE: Final = 300
 SHORTEST_SECRET: Final = 4
@@ -68,9 +69,9 @@ class Discretion:
         return words
 
     def shown(self, words: str) -> str:
-        """The beginning of a message, in one line and without secrets."""
+        """The beginning of a message, in one line, without secrets and without what a terminal would obey."""
         # Cleaned first: a secret across the cut would show in part.
-        return writable(self.clean(" ".join(words.split()))[:SHOWN_OF_MESSAGE])
+        return visible(writable(self.clean(" ".join(words.split()))[:SHOWN_OF_MESSAGE]))
 
 
 def writable(text: str) -> str:

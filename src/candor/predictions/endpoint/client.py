@@ -1,7 +1,7 @@
 """Asking a model behind an OpenAI-compatible server: one question, asked again until it is answered or refused.
 
-What servers do not all take (log-probabilities, a temperature, the name of the length limit) is left out once a server
-refuses it, and said. The key is sent to the server and written nowhere.
+What servers do not all take (log-probabilities, a temperature, the name of the length limit) is found out with the
+first question that is answered, and said. The key is sent to the server and written nowhere.
 """
 
 from __future__ import annotations
@@ -17,8 +17,9 @@ import httpx2
 from tenacity import AsyncRetrying, RetryCallState, retry_if_exception_type, stop_after_attempt
 
 from candor.errors import EndpointError, RefusedError
+from candor.files import parse_json
 from candor.predictions.endpoint.address import Discretion, chat_url, public_url
-from candor.predictions.endpoint.form import Form, adapted
+from candor.predictions.endpoint.form import PUT_BACK, Form
 from candor.predictions.endpoint.pace import Pace, retry_after
 from candor.predictions.endpoint.reply import Reply, read_reply
 
@@ -30,11 +31,15 @@ LONGEST_RETRY_AFTER: Final = 600.0
 
 REFUSED_FOR_ALL: Final = (401, 402, 404, 405)
 """Key, quota, address or model name are wrong: no other question would be answered either."""
-REFUSED: Final = (400, 403, 413, 422)
+REFUSED: Final = (400, 403, 413, 422, 501)
 """This question is, for all that can be told: some servers answer 400 to a wrong model, and 403 to wrong keys too."""
+ASKED_WRONGLY: Final = (400, 422, 501)
+"""Of these, the ones that may mean a field of the request."""
 AGAIN: Final = (408, 409, 425, 429)
 BROKEN: Final = 500
 """From this status on the server is at fault, and may answer another time."""
+LONGEST_RESPONSE: Final = 64 << 20
+"""Bytes; an answer of thousands of tokens with all their alternatives has a tenth of it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +55,7 @@ class Asking:
         retries: attempts after the first.
         concurrency: questions under way at once.
         requests_per_minute: attempts started in a minute at most; ``None`` for no limit.
+        leave_out: fields of a request that are never sent, of :data:`~candor.predictions.endpoint.form.FIELDS`.
     """
 
     url: str
@@ -60,14 +66,21 @@ class Asking:
     retries: int
     concurrency: int
     requests_per_minute: float | None
+    leave_out: frozenset[str] = frozenset()
 
 
-@dataclass(slots=True)
-class _Question:
-    """A prompt, and the form that it is asked in: its own until it is answered, because a refusal may mean it alone."""
+@dataclass(frozen=True, slots=True)
+class _Response:
+    """What came back: status, body, and the header ``Retry-After``."""
 
-    prompt: str
-    form: Form
+    status: int
+    content: bytes
+    retry_after: str
+
+    @property
+    def text(self) -> str:
+        """The body, as far as it is text; what the header says of its encoding may be anything."""
+        return self.content.decode("utf-8", "replace")
 
 
 class _AgainError(Exception):
@@ -75,11 +88,13 @@ class _AgainError(Exception):
 
     Attributes:
         patience: seconds that the server asks to wait; ``None`` where it asks for none.
+        unanswered: the server took the question and gave no answer to it, which may be the question's fault.
     """
 
-    def __init__(self, failure: str, patience: float | None = None) -> None:
+    def __init__(self, failure: str, patience: float | None = None, *, unanswered: bool = False) -> None:
         super().__init__(failure)
         self.patience = patience
+        self.unanswered = unanswered
 
 
 class Endpoint:
@@ -90,7 +105,10 @@ class Endpoint:
         self._asking = asking
         self._say = say
         self._url = chat_url(asking.url)
-        self._form = Form()
+        self._form = Form(asking.leave_out)
+        self._form_is_known = False
+        self._form_is_sought = asyncio.Lock()
+        self._nothing_helped = False
         self._pace = Pace(asking.requests_per_minute)
         self._discretion = Discretion(asking.url, asking.key)
         headers = {} if asking.key is None else {"Authorization": f"Bearer {asking.key}"}
@@ -124,65 +142,102 @@ class Endpoint:
             reraise=True,
         )
         try:
-            return await retrying(self._attempt, _Question(prompt, self._form))
+            return await retrying(self._attempt, prompt)
         except _AgainError as error:
+            if error.unanswered:
+                raise RefusedError(f"no answer in {attempts} attempts: {error}") from None
             raise EndpointError(
-                f"{public_url(self._url)} did not answer in {attempts} attempts; the last failed with {error}"
+                f"{public_url(self._url)} did not answer in {attempts} attempts; the last failed with {error}; "
+                "where a field of the request is what it fails at, --leave-out goes without"
             ) from None
 
-    async def _attempt(self, question: _Question) -> Reply:
-        """Ask until no field is blamed: asking in another form is no second attempt.
+    async def _attempt(self, prompt: str) -> Reply:
+        """Ask once, or find out with this question how the server is to be asked.
 
         Raises:
             _AgainError, RefusedError, EndpointError: what the server said.
         """
-        while True:
-            await self._pace.turn()
-            question.form = question.form.joined(self._form)  # others may have found out more meanwhile
-            response = await self._post(question)
-            changed = _adapted(question, response)
-            if changed is None:
-                reply = self._read(response)
-                self._adopt(question.form)
-                return reply
-            question.form = changed
+        if not self._form_is_known:
+            async with self._form_is_sought:
+                # Another question may have found it out meanwhile.
+                if not self._form_is_known:
+                    return await self._seek_form(prompt)
+        return self._read(await self._post(prompt, self._form))
 
-    async def _post(self, question: _Question) -> httpx2.Response:
+    async def _seek_form(self, prompt: str) -> Reply:
+        """Ask in fuller and poorer forms, down the ladder and up again; all other questions take what was answered.
+
+        Raises:
+            RefusedError: no form is answered, so it is the question that is refused; says what was said to the first.
+        """
+        whole, last = self._form, None
+        refused = response = await self._post(prompt, whole)
+        form = whole
+        rungs = list(whole.ladder())
+        if self._nothing_helped:  # for another question: more than a look at the end of the ladder is not worth it
+            rungs = rungs[-1:]
+        for rung in rungs:
+            if response.status not in ASKED_WRONGLY:
+                break
+            last, form = rung.given_up - form.given_up, rung
+            response = await self._post(prompt, form)
+        if response.status in ASKED_WRONGLY:
+            self._nothing_helped = True
+            return self._read(refused)  # raises
+        reply = self._read(response)
+        for back in PUT_BACK:
+            fuller = form.fuller(back)
+            if fuller is None or (last is not None and last <= back):
+                continue  # the last step down is known to have been needed
+            response = await self._post(prompt, fuller)
+            if response.status not in REFUSED:
+                reply, form = self._read(response), fuller
+        self._form, self._form_is_known = form, True
+        for lack in form.lacks():
+            self._say(f"the server does not take {lack}")
+        return reply
+
+    async def _post(self, prompt: str, form: Form) -> _Response:
+        """Send a question when its turn has come.
+
+        Raises:
+            _AgainError: nothing came back, or nothing that can be taken.
+        """
+        await self._pace.turn()
         body = {
             "model": self._asking.model,
-            "messages": [{"role": "user", "content": question.prompt}],
-            **question.form.fields(self._asking.max_new_tokens),
+            "messages": [{"role": "user", "content": prompt}],
+            **form.fields(self._asking.max_new_tokens),
         }
+        content = bytearray()
         try:
             async with asyncio.timeout(self._asking.timeout):
-                return await self._client.post(self._url, json=body)
-        except (httpx2.TransportError, TimeoutError) as error:
+                async with self._client.stream("POST", self._url, json=body) as response:
+                    async for piece in response.aiter_bytes():
+                        content += piece
+                        if len(content) > LONGEST_RESPONSE:
+                            raise _AgainError(f"its answer is longer than {LONGEST_RESPONSE >> 20} MiB")
+        except (httpx2.RequestError, TimeoutError) as error:
             failure = f"{type(error).__name__}: {error}".rstrip(": ")
-            raise _AgainError(self._discretion.clean(failure)) from None
+            raise _AgainError(self._discretion.shown(failure)) from None
+        return _Response(response.status_code, bytes(content), response.headers.get("retry-after", ""))
 
-    def _read(self, response: httpx2.Response) -> Reply:
+    def _read(self, response: _Response) -> Reply:
         """The answer, or what is to be made of there being none."""
-        status, said = response.status_code, self._discretion.shown(response.text)
+        status, said = response.status, self._discretion.shown(response.text)
         if status == httpx2.codes.OK:
-            reply = read_reply(response.json, shown=self._discretion.shown)
+            reply = read_reply(lambda: parse_json(response.content), shown=self._discretion.shown)
             if reply is None:
-                raise _AgainError(f"it answered with something else than a chat completion: {said}")
+                raise _AgainError(f"it sent no answer of a chat model: {said}", unanswered=True)
             return reply
-        if status in AGAIN or status >= BROKEN:
-            raise _AgainError(f"HTTP {status} {said}", retry_after(response.headers.get("retry-after", "")))
         if status in REFUSED:
             raise RefusedError(f"HTTP {status} {said}")
+        if status in AGAIN or status >= BROKEN:
+            raise _AgainError(f"HTTP {status} {said}", retry_after(response.retry_after))
         kind = "refuses" if status in REFUSED_FOR_ALL else "answers with"
         raise EndpointError(
             f"{public_url(self._url)} {kind} HTTP {status} {said}; check --endpoint, --model and --api-key-env"
         )
-
-    def _adopt(self, form: Form) -> None:
-        """Ask all further questions in a form that was answered."""
-        before, self._form = self._form, self._form.joined(form)
-        for lack in self._form.lacks():
-            if lack not in before.lacks():
-                self._say(f"the server does not take {lack}")
 
     def _be_patient(self, state: RetryCallState) -> None:
         """Before another attempt: let every question wait as long as the server asks."""
@@ -193,14 +248,6 @@ class Endpoint:
         if asked > LONGEST_RETRY_AFTER:
             raise EndpointError(f"{public_url(self._url)} asks to come back in {asked:.0f} seconds; do so")
         self._pace.hold(asked)
-
-
-def _adapted(question: _Question, response: httpx2.Response) -> Form | None:
-    """The form without what a response blames; ``None`` if it is no refusal, or blames no field."""
-    status = response.status_code
-    if status not in REFUSED and status < BROKEN:
-        return None
-    return adapted(question.form, response.text, question.prompt, certain=status in REFUSED)
 
 
 def _growing_wait(state: RetryCallState) -> float:

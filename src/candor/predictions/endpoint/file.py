@@ -19,7 +19,7 @@ from candor.errors import DataError, EndpointError, RefusedError
 from candor.files import Journal, journal_of
 from candor.predictions.endpoint.address import chat_url, public_url
 from candor.predictions.endpoint.client import Asking, Endpoint
-from candor.predictions.endpoint.label_probs import listed_label_probs
+from candor.predictions.endpoint.label_probs import contradiction, listed_label_probs
 from candor.predictions.endpoint.reply import Reply
 from candor.predictions.file import Header, read_prediction, write_predictions
 from candor.progress import Bar, Reporter
@@ -43,6 +43,8 @@ class Asked:
         refused: id and reason of those that the server refused.
         written: whether the predictions are complete and have their name.
         without_probs: answers with a label whose probabilities the server did not tell.
+        contradicted: of these, answers that came with probabilities that cannot be theirs.
+        contradiction: how the first of them cannot.
         cut: answers that ran into the length limit.
         tokens_in, tokens_out: of all answers, as the server counts.
         uncounted: answers for which it did not.
@@ -54,6 +56,8 @@ class Asked:
     refused: tuple[tuple[str, str], ...]
     written: bool
     without_probs: int
+    contradicted: int
+    contradiction: str | None
     cut: int
     tokens_in: int
     tokens_out: int
@@ -107,7 +111,7 @@ def predict_endpoint(
         seed=0,
     )
     with journal_of(out) as journal:
-        answers = _Answers(journal, header, examples, asking.max_new_tokens)
+        answers = _Answers(journal, header, examples, asking)
         resumed = len(answers.lines)
         if resumed:
             reporter.say(f"going on with {len(examples) - resumed} of {len(examples)} claims")
@@ -121,12 +125,15 @@ def predict_endpoint(
         if written:
             write_predictions(out, header, [predictions[index] for index in range(len(examples))])
             journal.path.unlink()
+    contradictions = [why for _, line in sorted(lines.items()) if (why := line.get("contradiction"))]
     return Asked(
         rows=len(examples),
         resumed=resumed,
         refused=tuple((examples[index].id, why) for index, why in sorted(refused.items())),
         written=written,
         without_probs=sum(p.label is not None and p.label_probs is None for p in predictions.values()),
+        contradicted=len(contradictions),
+        contradiction=next(iter(contradictions), None),
         cut=sum(not line["stopped"] for line in lines.values()),
         tokens_in=answers.tokens_in,
         tokens_out=answers.tokens_out,
@@ -197,6 +204,7 @@ def _line(index: int, reply: Reply) -> dict[str, Any]:
         "text": reply.text,
         "stopped": reply.stopped,
         "label_probs": listed_label_probs(reply.text, reply.logprobs),
+        "contradiction": contradiction(reply.text, reply.logprobs),
         "tokens_in": reply.tokens_in,
         "tokens_out": reply.tokens_out,
     }
@@ -211,7 +219,7 @@ def _prediction(example: Example, line: dict[str, Any], template: templates.Temp
 class _Answers:
     """Answers as they come, each claim once; kept in a journal, with the tokens that the server counted."""
 
-    def __init__(self, journal: Journal, header: Header, examples: Sequence[Example], max_new_tokens: int) -> None:
+    def __init__(self, journal: Journal, header: Header, examples: Sequence[Example], asking: Asking) -> None:
         """Take over what an earlier start was answered.
 
         Raises:
@@ -222,7 +230,9 @@ class _Answers:
         self._journal = journal
         self._rows = len(examples)
         content = hashlib.sha256(json.dumps([asdict(example) for example in examples]).encode()).hexdigest()
-        first = {**asdict(header), "claims_sha256": content, "max_new_tokens": max_new_tokens}
+        first = {**asdict(header), "claims_sha256": content, "max_new_tokens": asking.max_new_tokens}
+        if asking.leave_out:
+            first["left_out"] = sorted(asking.leave_out)
         first.pop("created_by")
         journal.resume(first, self._keep)
 

@@ -11,6 +11,10 @@ from candor.types import LABELS
 
 UNKNOWN_SHARE: Final = 0.01
 """Where labels that the server does not list could hold more of the probability than that, none is given."""
+ROUNDING: Final = 0.01
+"""As far above what is possible may a sum of rounded numbers lie."""
+VOCABULARY_MARKS: Final = "ĠĊĉ▁"
+"""What byte-pair and SentencePiece vocabularies write for white space; some servers hand these on as they are."""
 OPENING: Final = " \t<"
 """What may stand between the sign that announces a label and the label."""
 
@@ -33,13 +37,61 @@ def listed_label_probs(text: str, logprobs: Sequence[dict[str, Any]] | None) -> 
     >>> [round(p, 3) for p in listed_label_probs("LABEL=NA", tokens)]
     [0.3, 0.1, 0.6]
     """
+    return _read(text, logprobs)[0]
+
+
+def contradiction(text: str, logprobs: Sequence[dict[str, Any]] | None) -> str | None:
+    """How log-probabilities contradict the answer that they came with; ``None`` where they do not, or there are none.
+
+    Such numbers are those of another answer, another place or another scale, and give no probability of a label.
+
+    >>> tokens = [{"token": "LABEL="}, {"token": "NA", "top_logprobs": [{"token": "NA", "logprob": 0.9}]}]
+    >>> contradiction("LABEL=NA", tokens)
+    'a log-probability is above 0'
+    """
+    return _read(text, logprobs)[1]
+
+
+class _ContradictionError(Exception):
+    """Log-probabilities that cannot be those of the answer; says how."""
+
+
+def _read(text: str, logprobs: Sequence[dict[str, Any]] | None) -> tuple[tuple[float, float, float] | None, str | None]:
     place = label_position(text)
     if place is None or not logprobs:
-        return None
+        return None, None
     try:
-        return _probs(text, place[0], logprobs)
-    except (KeyError, TypeError, ValueError, OverflowError):
-        return None  # not of the interface's form, which gives no probability and leaves the answer as it is
+        return _probs(text, place[0], logprobs), None
+    except _ContradictionError as error:
+        return None, str(error)
+    except (KeyError, TypeError, ValueError, OverflowError, AttributeError):
+        return None, None  # not of the interface's form, which gives no probability and leaves the answer as it is
+
+
+def _check(entry: dict[str, Any], text: str) -> None:
+    """Refuse alternatives that cannot be those of the token that was chosen.
+
+    Raises:
+        _ContradictionError: says why.
+    """
+    listed = entry["top_logprobs"]
+    if any(sign in alternative["token"] for alternative in listed for sign in VOCABULARY_MARKS if sign not in text):
+        raise _ContradictionError("tokens are written with the marks of their vocabulary")
+    values = [float(alternative["logprob"]) for alternative in listed]
+    if any(math.isnan(value) for value in values):
+        raise _ContradictionError("a log-probability is no number")
+    if max(values, default=0.0) > ROUNDING:
+        raise _ContradictionError("a log-probability is above 0")
+    if sum(map(math.exp, values)) > 1.0 + ROUNDING:
+        raise _ContradictionError("the probabilities of the alternatives sum to more than 1")
+    chosen = [
+        value for alternative, value in zip(listed, values, strict=True) if alternative["token"] == entry["token"]
+    ]
+    if listed and not chosen:
+        raise _ContradictionError("the chosen token is not among its alternatives")
+    own = entry.get("logprob")
+    if chosen and own is not None and all(abs(math.exp(float(own)) - math.exp(value)) > ROUNDING for value in chosen):
+        raise _ContradictionError("the chosen token has another probability than the same token among its alternatives")
 
 
 def _probs(text: str, start: int, logprobs: Sequence[dict[str, Any]]) -> tuple[float, float, float] | None:
@@ -47,13 +99,14 @@ def _probs(text: str, start: int, logprobs: Sequence[dict[str, Any]]) -> tuple[f
     whole = "".join(entry["token"] for entry in logprobs)
     shift = whole.rfind(text)
     if shift < 0:
-        return None
+        raise _ContradictionError("the tokens are not those of the answer")
     end = 0
     for entry in logprobs:
         begin, end = end, end + len(entry["token"])
         if end > shift + start:
             break
     lead = whole[begin : shift + start].rstrip(OPENING)
+    _check(entry, text)
     listed = entry["top_logprobs"]
     sums = dict.fromkeys(LABELS, 0.0)
     unknown = 0.0

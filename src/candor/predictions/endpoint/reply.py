@@ -4,10 +4,26 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
 from candor.errors import RefusedError
 from candor.predictions.endpoint.address import writable
+
+CUT: Final = frozenset({"length", "max_tokens", "max_output_tokens", "model_length"})
+"""Reasons for which a model stopped that mean its limit; an unknown reason is taken for the answer's own end."""
+BROKEN_OFF: Final = frozenset(
+    {"error", "abort", "aborted", "cancelled", "canceled", "insufficient_system_resource", "network_error", "timeout"}
+)
+"""Those that mean the server's trouble: what stands there is no answer, and another attempt may give one."""
+WITHHELD: Final = frozenset(
+    {"content_filter", "safety", "recitation", "blocklist", "prohibited_content", "spii", "sensitive"}
+)
+"""Those that mean that an answer is not given."""
+
+THOUGHTS: Final = ("reasoning_content", "reasoning", "thinking", "reasoning_details")
+"""Fields of a message in which servers keep what a model thought before it answered."""
+TEXTS: Final = frozenset({"text", "output_text"})
+THOUGHT_PARTS: Final = frozenset({"thinking", "reasoning", "redacted_thinking"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,7 +45,10 @@ class Reply:
 
 
 def read_reply(content: Callable[[], Any], *, shown: Callable[[str], str]) -> Reply | None:
-    """What a response says; ``None`` if it is no chat completion.
+    """What a response says; ``None`` if it holds no answer: it is no chat completion, or one that came to no end.
+
+    An answer in parts is the text of its parts; a thought in a part or a field of its own is no part of it. A thought
+    that came to no answer is an answer without text, and so without a label.
 
     Args:
         content: reads the response as JSON; a ``ValueError`` says that it is none.
@@ -41,20 +60,53 @@ def read_reply(content: Callable[[], Any], *, shown: Callable[[str], str]) -> Re
     try:
         body = content()
         choice = body["choices"][0]
-        if choice.get("finish_reason") == "content_filter":
-            raise RefusedError("the answer was filtered (finish_reason content_filter)")
+        why = _finish(choice)
+        if why in WITHHELD:
+            raise RefusedError(f"the answer was filtered (finish_reason {why})")
         message = choice["message"]
         if refusal := message.get("refusal"):
             raise RefusedError(f"the answer is a refusal: {shown(str(refusal))}")
-        # A thought without an answer has no content: an answer without a label, and wrong.
-        text = message.get("content") or ""
+        if body.get("error") or choice.get("error") or why in BROKEN_OFF:
+            return None
+        text = _text(message.get("content"), shown)
+        if text is None:
+            if why not in CUT and not any(message.get(name) for name in THOUGHTS):
+                return None
+            text = ""
         given = (choice.get("logprobs") or {}).get("content")
         usage = body.get("usage") or {}
-        counts = [usage.get(key) for key in ("prompt_tokens", "completion_tokens")]
-        tokens_in, tokens_out = (count if isinstance(count, int) else None for count in counts)
-        if not isinstance(text, str):
-            return None
-        ended = choice.get("finish_reason") != "length"
-        return Reply(writable(text), ended, given or None, tokens_in, tokens_out)
+        tokens_in, tokens_out = (_count(usage.get(key)) for key in ("prompt_tokens", "completion_tokens"))
+        return Reply(writable(text), why not in CUT, given or None, tokens_in, tokens_out)
     except (ValueError, LookupError, TypeError, AttributeError):
         return None
+
+
+def _finish(choice: Any) -> str:
+    """Why the model stopped, in lower case; some servers give the reason as an object with a type."""
+    why = choice.get("finish_reason")
+    why = why.get("type") if isinstance(why, dict) else why
+    return "" if why is None else str(why).lower()
+
+
+def _text(content: Any, shown: Callable[[str], str]) -> str | None:
+    """The text of an answer, whole or in parts; ``None`` where there is none.
+
+    Raises:
+        ValueError: it holds something that is no text.
+        RefusedError: a part says that the answer is withheld.
+    """
+    if content is None or isinstance(content, str):
+        return content
+    texts = []
+    for part in content:
+        if part["type"] == "refusal":
+            raise RefusedError(f"the answer is a refusal: {shown(str(part.get('refusal')))}")
+        if part["type"] in TEXTS and isinstance(part["text"], str):
+            texts.append(part["text"])
+        elif part["type"] not in THOUGHT_PARTS:
+            raise ValueError(f"a part of kind {part['type']!r}")
+    return "".join(texts) if texts else None
+
+
+def _count(value: Any) -> int | None:
+    return value if type(value) is int and value >= 0 else None
