@@ -7,11 +7,14 @@ from pathlib import Path
 from typing import Final
 
 from candor.engines.base import Engine
+from candor.engines.hub import COMMIT, commit_of
 from candor.engines.local.engine import LocalEngine
 from candor.errors import ModelError
 from candor.files import read_json
 from candor.progress import Bar, Reporter
 from candor.recipe.engine import EngineConfig, ModelConfig
+from candor.run_folder import RunFolder
+from candor.seals import Seal
 
 SANDBOX: Final = "sandbox"
 """What recipes call the sandbox's base model."""
@@ -22,6 +25,8 @@ def load_engine(
 ) -> Engine:
     """Load a model; an adapter of the sandbox's is put on the very base model that it was trained on.
 
+    Of a model on the hub, configuration, weights and tokenizer are those of one commit.
+
     Args:
         model: which model.
         engine: how it is run.
@@ -31,16 +36,37 @@ def load_engine(
 
     Raises:
         ModelError: the model cannot be loaded, or the adapter is another's.
+        DamagedError: the adapter's folder is sealed, and a file in it is not what was written.
     """
+    if isinstance(adapter, Path):
+        Seal(adapter).check()
     name = model.name
     if name == SANDBOX:
         folder = base_model_of(adapter, name, reporter) if isinstance(adapter, Path) else str(sandbox_model(reporter))
         model = model.model_copy(update={"name": folder})
+    else:
+        model = model.model_copy(update={"revision": commit_of(name, model.revision) or model.revision})
     if engine.kind == "tinker":
         from candor.engines.tinker.engine import TinkerEngine
 
         return TinkerEngine.from_config(model, engine, seed=seed, adapter=adapter, name=name)
     return LocalEngine.from_config(model, engine, seed=seed, adapter=adapter, name=name)
+
+
+def pinned(run: RunFolder, model: ModelConfig) -> ModelConfig:
+    """A run's model at the commit that the run was begun with, or where it was not begun yet, at today's.
+
+    Args:
+        run: the run's folder, where the commit is noted once a model was loaded.
+        model: as the recipe names it.
+    """
+    if model.name == SANDBOX:
+        return model
+    noted = read_json(run.engine).get("base") if run.engine.is_file() else None
+    name, _, commit = str(noted).rpartition("@")
+    if name == model.name and COMMIT.fullmatch(commit):
+        return model.model_copy(update={"revision": commit})
+    return model.model_copy(update={"revision": commit_of(model.name, model.revision) or model.revision})
 
 
 def sandbox_model(reporter: Reporter, cache_dir: Path | None = None) -> Path:

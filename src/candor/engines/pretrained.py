@@ -12,6 +12,7 @@ from typing import Any, Final
 import torch
 
 from candor.engines.foreign import read_plainly
+from candor.engines.hub import check_name
 from candor.errors import ModelError
 from candor.recipe.engine import LoraConfig, ModelConfig
 
@@ -63,6 +64,7 @@ def load_tokenizer(name: str, *, revision: str | None = None, local_files_only: 
     """
     from transformers import AutoTokenizer
 
+    check_name(name)
     with read_plainly(lambda why: _not_loaded("tokenizer", name, why)):
         return AutoTokenizer.from_pretrained(
             name, revision=revision, local_files_only=local_files_only, trust_remote_code=False
@@ -80,6 +82,7 @@ def load_model(config: ModelConfig, device: torch.device) -> Any:
     from transformers import AutoConfig, AutoModelForCausalLM
     from transformers.utils import logging as transformers_logging
 
+    check_name(config.name)
     transformers_logging.disable_progress_bar()
     dtype = choose_dtype(config.dtype, device)
     with read_plainly(lambda why: _not_loaded("model", config.name, why)):

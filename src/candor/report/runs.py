@@ -61,6 +61,7 @@ def load_run(folder: Path | str, *, name: str | None = None) -> SavedRun:
     Raises:
         RunError: the folder is missing, or holds neither results nor predictions nor training metrics.
         DataError: a JSON file is there and cannot be read; names file and line.
+        DamagedError: a file is not what the run wrote.
         PredictionError: the same of a prediction file, or the results do not have the documented shape.
     """
     run = _load(RunFolder(Path(folder)), name)
@@ -72,6 +73,7 @@ def load_run(folder: Path | str, *, name: str | None = None) -> SavedRun:
 def _load(folder: RunFolder, name: str | None) -> SavedRun:
     if not folder.path.is_dir():
         raise RunError(f"{folder}: no such run folder")
+    folder.seal.check(path for path in folder.path.rglob("*") if path.is_file())
     recipe_text = folder.recipe.read_text(encoding="utf-8") if folder.is_run else ""
     steps = folder.metrics
     results = in_current_words(_object(folder.results))

@@ -16,7 +16,7 @@ from candor.data.examples import read_examples, write_examples
 from candor.data.splits import make_splits
 from candor.engines import parallel
 from candor.engines.base import Engine
-from candor.engines.load import SANDBOX, load_engine, sandbox_model
+from candor.engines.load import SANDBOX, load_engine, pinned, sandbox_model
 from candor.errors import DataError, RunError, Stopped
 from candor.files import atomic_path, read_json, write_json
 from candor.predictions.file import Header, write_predictions
@@ -296,12 +296,13 @@ class Stages:
         """The engine with a fresh adapter (the base model) or the trained one."""
         if self._engine is None or self._weights != weights:
             adapter = self._folder.adapter if weights == "trained" else True
+            model = pinned(self._folder, self._recipe.model)
             self._engine = load_engine(
-                self._recipe.model, self._recipe.engine, seed=self._seed, adapter=adapter, reporter=self._reporter
+                model, self._recipe.engine, seed=self._seed, adapter=adapter, reporter=self._reporter
             )
             self._weights = weights
             rendered = rendered_sha256(self._template, self._engine.tokenizer)
-            described = self._engine.describe() | {"base": self._base_name(), "rendered_sha256": rendered}
+            described = self._engine.describe() | {"base": self._base_name(model.revision), "rendered_sha256": rendered}
             self._check_same(described)
             self._reporter.say(
                 f"{described['model']}: {described['parameters']:,} parameters, {described['dtype']} on "
@@ -311,10 +312,10 @@ class Stages:
                 write_json(self._folder.engine, described)
         return self._engine
 
-    def _base_name(self) -> str:
+    def _base_name(self, revision: str | None) -> str:
         """What tells the base model from others of the same name: other versions make another sandbox model."""
         name = self._recipe.model.name
-        return sandbox_model(self._reporter).name if name == SANDBOX else f"{name}@{self._recipe.model.revision}"
+        return sandbox_model(self._reporter).name if name == SANDBOX else f"{name}@{revision}"
 
     def _check_same(self, described: Mapping[str, Any]) -> None:
         """Refuse to go on with another base model than the run was begun with, or with prompts of another form."""

@@ -7,13 +7,14 @@ from pathlib import Path
 from typing import Any, Final
 
 import candor
-from candor.engines.load import SANDBOX, base_model_of
+from candor.engines.load import SANDBOX, base_model_of, pinned
 from candor.engines.pretrained import choose_device, load_adapter, load_model, load_tokenizer
 from candor.errors import RunError
 from candor.files import atomic_folder, read_json, write_json, write_text
 from candor.progress import Reporter
 from candor.recipe.recipe import Recipe, load_run_recipe
 from candor.run_folder import RunFolder
+from candor.seals import seal_folder
 from candor.verifier.abstention import calibration_claims, choose_abstention
 from candor.verifier.card import model_card
 from candor.verifier.verifier import EXPORTED, KNOWN_CLAIMS, trained_adapter
@@ -43,6 +44,7 @@ def export_run(folder: Path, out: Path, *, merged: bool = False, reporter: Repor
     if out.exists():
         raise RunError(f"{out} is there already; remove it or name another folder")
     recipe = load_run_recipe(run.recipe)
+    recipe = recipe.model_copy(update={"model": pinned(run, recipe.model)})
     adapter = trained_adapter(run, recipe)
     base = base_model_of(adapter, recipe.model.name, reporter or Reporter(quiet=True))
     results = read_json(run.results) if run.results.is_file() else None
@@ -57,6 +59,7 @@ def export_run(folder: Path, out: Path, *, merged: bool = False, reporter: Repor
         if (known := calibration_claims(folder, recipe)) is not None:
             write_json(target / KNOWN_CLAIMS, known.as_json())
         write_text(target / CARD, model_card(recipe, results, about))
+        seal_folder(target, but=[CARD])  # which people may rewrite
     return out
 
 

@@ -20,7 +20,8 @@ from numpy.typing import NDArray
 from candor.data.rows import RowError, clean, kind_of
 from candor.engines.answer_scores import grammar_logprobs, open_answers, scored_answers, spread_ended
 from candor.engines.base import Engine
-from candor.engines.load import base_model_of, load_engine
+from candor.engines.hub import check_name, commit_of
+from candor.engines.load import base_model_of, load_engine, pinned
 from candor.engines.ragged import padded
 from candor.errors import DataError, ModelError, RunError
 from candor.files import read_json, sha256
@@ -34,6 +35,7 @@ from candor.prompts.probe import label_probs
 from candor.recipe.engine import EngineConfig, ModelConfig
 from candor.recipe.recipe import Recipe, load_run_recipe
 from candor.run_folder import RunFolder
+from candor.seals import Seal
 from candor.types import LABELS, Example, Label
 from candor.verifier.abstention import Abstention, calibration_claims, choose_abstention, weighted_abstention
 from candor.verifier.calibration_claims import CalibrationClaims, Resemblance, text_traits
@@ -139,13 +141,18 @@ class Verifier:
         if (folder / EXPORTED).is_file():
             return cls._of_export(folder, device, batch_size, quiet)
         path = None if adapter is None else Path(adapter)
-        model = ModelConfig(name=str(source), device=device)
+        if isinstance(source, Path) and not source.exists():
+            raise ModelError(f"{source}: no such folder; a model on the hub is given as text, owner/name")
+        check_name(str(source))
+        commit = commit_of(str(source))
+        called = str(source) if commit is None else f"{source}@{commit}"
+        model = ModelConfig(name=str(source), revision=commit, device=device)
         engine = load_engine(model, EngineConfig(), seed=0, adapter=path or False, reporter=quiet)
         return cls(
             engine,
             templates.get_direct(template or PLAIN_MODEL_TEMPLATE),
             batch_size=batch_size,
-            name=str(source) if path is None else f"{source} + {path}",
+            name=called if path is None else f"{called} + {path}",
             weights_sha256=_adapter_sha256(path),
         )
 
@@ -163,7 +170,7 @@ class Verifier:
         adapter = trained_adapter(folder, recipe)
         abstention = choose_abstention(folder.path, recipe, risk=risk, sources=validation)
         name = base_model_of(adapter, recipe.model.name, reporter)
-        model = recipe.model.model_copy(update={"name": name, "device": device})
+        model = pinned(folder, recipe.model).model_copy(update={"name": name, "device": device})
         engine = load_engine(model, recipe.engine, seed=0, adapter=adapter, reporter=reporter)
         return cls(
             engine,
@@ -177,6 +184,7 @@ class Verifier:
 
     @classmethod
     def _of_export(cls, folder: Path, device: str, batch_size: int, reporter: Reporter) -> Verifier:
+        Seal(folder).check()
         about = read_json(folder / EXPORTED)
         adapter = None if about["merged"] else folder
         model = ModelConfig(
@@ -380,7 +388,10 @@ def trained_adapter(folder: RunFolder, recipe: Recipe) -> Path:
 
     Raises:
         RunError: there is none, or the model was trained to reason before it answers.
+        DamagedError: the adapter, the recipe or the answers that a threshold is chosen on are not what was written.
     """
+    answers = (folder.predictions("trained", "validation", source) for source in recipe.data.validation)
+    folder.seal.check([folder.recipe, *answers])
     if not folder.adapter.is_dir():
         raise RunError(f"{folder}: no trained model in it yet (no {folder.adapter.name}/); finish it with candor run")
     if recipe.sampling.reasoning_tokens:
@@ -388,6 +399,7 @@ def trained_adapter(folder: RunFolder, recipe: Recipe) -> Path:
             f"{folder}: the model was trained to reason before it answers (sampling.reasoning_tokens), and verdicts "
             "are read right behind the prompt; use candor predict"
         )
+    Seal(folder.adapter).check()
     return folder.adapter
 
 
