@@ -29,6 +29,7 @@ WITHOUT_MODULE = {
     "metrics/test_resamples.py": "the bootstrap from drawing to interval",
     "predictions/endpoint/test_transformers_server.py": "a real chat server",
     "report/test_browser.py": "the page in a browser",
+    "runs/test_faults.py": "run folders that came to harm",
     "serve/test_fuzz.py": "requests that a machine makes up",
     "serve/test_serve_page.py": "the service's page in a browser",
     "serve/test_service.py": "the service under load and abuse",

@@ -241,7 +241,7 @@ def test_runs_at_once_end_with_their_command_and_the_same_command_goes_on(
     assert not list(out.rglob("*.part"))
 
 
-def test_a_signal_that_our_starter_ignores_stays_ignored() -> None:
+def test_a_hang_up_that_our_starter_ignores_stays_ignored() -> None:
     before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
     try:
         with cli._stop_on_signal() as should_stop:

@@ -210,13 +210,14 @@ def _print_results(runs: list[Path]) -> None:
 class _stop_on_signal:  # noqa: N801 - reads as a verb where it is used
     """While the block runs, the first Ctrl-C, TERM or HUP asks for a stop at the next safe place, another ends at once.
 
-    A signal that whoever started us has ignored (HUP under nohup) stays ignored.
+    A HUP that whoever started us has ignored (nohup) stays ignored.
     """
 
     def __enter__(self) -> Callable[[], bool]:
         self._asked = False
-        before = {number: signal.getsignal(number) for number in STOPPING}
-        self._before = {number: what for number, what in before.items() if what is not signal.SIG_IGN}
+        self._before = {number: signal.getsignal(number) for number in STOPPING}
+        if self._before[signal.SIGHUP] is signal.SIG_IGN:
+            del self._before[signal.SIGHUP]
 
         def handler(number: int, frame: FrameType | None) -> None:
             if self._asked:
