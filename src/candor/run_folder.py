@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import os
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -44,6 +45,11 @@ class RunFolder:
     def __str__(self) -> str:
         """The folder's path, as messages show it."""
         return str(self.path)
+
+    @property
+    def is_read_only(self) -> bool:
+        """Whether it is there and nothing can be written in it."""
+        return self.path.is_dir() and not os.access(self.path, os.W_OK)
 
     @property
     def recipe(self) -> Path:

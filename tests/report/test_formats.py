@@ -60,6 +60,16 @@ def test_arms_in_the_terminal_are_starred_where_significant_whatever_their_names
     assert line.split()[3:] == ["39.0", "74.0*", "74.0", "85.0"]
 
 
+@pytest.mark.parametrize("name", ["[/b]", "a[/b]", "[red]x", "[link=x]", "x\\\\[/]"])
+def test_names_are_no_markup_in_the_terminal(name: str) -> None:
+    values = results()
+    for item in values["comparisons"]:
+        item["dataset"] = name
+    assert name in shown(formats.terminal_table(values), 140)
+    table = tables.arms_table(arms_of([run(f"{name}1", results()), run(f"{name}2", results(shift=0.1))]))
+    assert f"{name}1" in shown(formats.TerminalTable(table), 140)
+
+
 def test_csv_holds_every_figure_unrounded() -> None:
     values = results()
     rows = list(csv.DictReader(io.StringIO(formats.csv_text([Arm("x", (run("x", values),))]))))

@@ -252,7 +252,7 @@ def print_audit(console: Console, result: Mapping[str, Any]) -> None:
         console.print(_lengths(dataset, prompt), soft_wrap=True)
     for pair, counts in result["repeats"].items():
         console.print(
-            f"{pair}: of {counts['of']} examples {counts['claims']} share a claim, {counts['groups']} a group, "
+            f"{escape(pair)}: of {counts['of']} examples {counts['claims']} share a claim, {counts['groups']} a group, "
             f"{counts['evidence_sentences']} an evidence sentence"
         )
     for warning in result["warnings"]:

@@ -39,15 +39,15 @@ class TerminalTable:
         for group in self.table.groups:
             yield Text(group.title, style="bold")
             shown = RichTable(box=None, padding=(0, 1), pad_edge=False, collapse_padding=not wide, header_style="dim")
-            shown.add_column(self.table.columns[0], overflow="fold")
+            shown.add_column(Text(self.table.columns[0]), overflow="fold")
             for name in self.table.columns[1:]:
-                shown.add_column(name, justify="right", no_wrap=True)
+                shown.add_column(Text(name), justify="right", no_wrap=True)
             for row in group.rows:
                 cells = [
                     _rich_cell(cell, noted=wide or name == "Difference", starred=name in starred)
                     for cell, name in zip(row.cells, self.table.columns[1:], strict=True)
                 ]
-                shown.add_row(row.header, *cells)
+                shown.add_row(Text(row.header), *cells)
             yield shown
             yield Text("")
 

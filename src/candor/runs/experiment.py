@@ -10,9 +10,10 @@ Running the same recipe again does only what is missing.
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Sequence
 from pathlib import Path
-from typing import cast
+from typing import Any, cast
 
 from candor.comparison.results import read_results, write_results
 from candor.engines import parallel
@@ -65,31 +66,36 @@ def run_experiment(
     group = members(recipe, out)
     for member in group:
         claim_folder(member)
-    if jobs > 1 and len(group) > 1:
-        # What the members share is made once, before they part.
+    at_once = jobs > 1 and len(group) > 1 and not RunFolder(out).is_read_only  # where there can be nothing to do
+    together = len(group) > 1 and parallel.is_main()
+    with RunFolder(out).working() if together else contextlib.nullcontext():
         for index, member in enumerate(group):
-            stages = Stages(member, data_dir=data_dir, reporter=reporter, siblings=group[:index])
-            stages.go([stage for stage in ("data", "base") if stage in member.recipe.stages])
-        work = [Job(member.folder, member.recipe.train.steps) for member in group]
-        run_jobs(
-            work, jobs, data_dir=data_dir, reporter=reporter, should_stop=should_stop or (lambda: False), log_to=log_to
-        )
-    else:
-        for index, member in enumerate(group):
+            siblings = group[:index]
+            if at_once:
+                # What the members share is made once, before they part.
+                stages = Stages(member, data_dir=data_dir, reporter=reporter, siblings=siblings)
+                stages.go([stage for stage in ("data", "base") if stage in member.recipe.stages])
+                continue
             if len(group) > 1:
                 reporter.say(f"[{index + 1}/{len(group)}] {member.folder}")
-            Stages(
-                member,
-                data_dir=data_dir,
-                reporter=reporter,
-                siblings=group[:index],
-                should_stop=should_stop,
-                log_to=log_to,
-            ).go()
-    if len(group) > 1 and "report" in recipe.stages and parallel.is_main():
-        report_seeds(group, out)
-        report_run(out, [member.folder.path for member in group])
+            options: dict[str, Any] = {"should_stop": should_stop, "log_to": log_to}
+            Stages(member, data_dir=data_dir, reporter=reporter, siblings=siblings, **options).go()
+        if at_once:
+            work = [Job(member.folder, member.recipe.train.steps) for member in group]
+            stop = should_stop or (lambda: False)
+            run_jobs(work, jobs, data_dir=data_dir, reporter=reporter, should_stop=stop, log_to=log_to)
+        if together and "report" in recipe.stages:
+            _report_together(group, out, reporter)
     return [member.folder.path for member in group]
+
+
+def _report_together(group: Sequence[Member], out: Path, reporter: Reporter) -> None:
+    folder = RunFolder(out)
+    if folder.is_read_only and folder.report.is_file():
+        reporter.say(f"{folder.report} stays as it is: nothing can be written there")
+        return
+    report_seeds(group, out)
+    report_run(out, [member.folder.path for member in group])
 
 
 def report_seeds(group: Sequence[Member], out: Path) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import os
 import shutil
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -277,7 +276,7 @@ class Stages:
     def _report(self) -> None:
         if not parallel.is_main():
             return
-        if self._folder.report.is_file() and not os.access(self._folder.path, os.W_OK):
+        if self._folder.is_read_only and self._folder.report.is_file():
             self._reporter.say(f"{self._folder.report} stays as it is: nothing can be written there")
             return
         report_run(self._folder.path)
