@@ -9,11 +9,12 @@ import pytest
 from rich.console import Console
 
 from candor.engines import load
-from candor.engines.load import SANDBOX, base_model_of, load_engine, sandbox_model
-from candor.errors import ModelError
+from candor.engines.load import SANDBOX, base_model_of, load_engine, noted_base, sandbox_model
+from candor.errors import DataError, ModelError
 from candor.files import write_json
 from candor.progress import Reporter
 from candor.recipe.engine import EngineConfig, ModelConfig
+from candor.run_folder import RunFolder
 
 QUIET = Reporter(quiet=True)
 
@@ -99,3 +100,14 @@ def test_a_bar_is_shown_only_while_the_model_is_made(tmp_path: Path, monkeypatch
     assert "making the sandbox's base model (once)" in shown
     assert "5/5" in shown
     assert asked == [None, tmp_path / "cache"]
+
+
+@pytest.mark.parametrize("text", ["", "[]", "null", '{"base": 3}', "{" * 100_000])
+def test_a_note_of_the_base_model_that_says_nothing_is_refused(tmp_path: Path, text: str) -> None:
+    run = RunFolder(tmp_path)
+    assert noted_base(run) is None
+    run.engine.write_text(text)
+    with pytest.raises(DataError, match=r"engine\.json"):
+        noted_base(run)
+    run.engine.write_text('{"base": "x@y"}')
+    assert noted_base(run) == "x@y"

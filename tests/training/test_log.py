@@ -201,6 +201,18 @@ def test_a_log_damaged_behind_an_older_checkpoint_is_gone_on_with_from_there(tmp
     assert f"{name}.jsonl: what is logged before checkpoint 6 is not what was logged; going on" in told[0]
 
 
+def test_where_no_save_was_completed_training_begins_anew_and_says_so(tmp_path: Path) -> None:
+    _log(tmp_path, 2, every=2)
+    (tmp_path / "checkpoints" / "step-000002" / "sha256.json").unlink()
+    told: list[str] = []
+    engine = FakeEngine()
+    assert TrainingLog(tmp_path, tell=told.append).resume(engine) == 0
+    assert engine.at == "fresh"
+    assert "no checkpoint was completed" in told[0]
+    assert _saved(tmp_path) == []
+    assert _steps(tmp_path) == []
+
+
 def test_where_no_checkpoint_is_whole_nothing_is_trained_or_removed(tmp_path: Path) -> None:
     _log(tmp_path, 6, every=2)
     for step in (4, 6):

@@ -9,7 +9,7 @@ from typing import Final
 from candor.engines.base import Engine
 from candor.engines.hub import COMMIT, commit_of
 from candor.engines.local.engine import LocalEngine
-from candor.errors import ModelError
+from candor.errors import DataError, ModelError
 from candor.files import read_json
 from candor.progress import Bar, Reporter
 from candor.recipe.engine import EngineConfig, ModelConfig
@@ -62,11 +62,25 @@ def pinned(run: RunFolder, model: ModelConfig) -> ModelConfig:
     """
     if model.name == SANDBOX:
         return model
-    noted = read_json(run.engine).get("base") if run.engine.is_file() else None
-    name, _, commit = str(noted).rpartition("@")
+    name, _, commit = (noted_base(run) or "").rpartition("@")
     if name == model.name and COMMIT.fullmatch(commit):
         return model.model_copy(update={"revision": commit})
     return model.model_copy(update={"revision": commit_of(model.name, model.revision) or model.revision})
+
+
+def noted_base(run: RunFolder) -> str | None:
+    """What a run says that its base model was; ``None`` where it says nothing.
+
+    Raises:
+        DataError: what it noted cannot be read.
+    """
+    if not run.engine.is_file():
+        return None
+    noted = read_json(run.engine)
+    base = noted.get("base") if isinstance(noted, dict) else noted
+    if not isinstance(noted, dict) or not isinstance(base, str | None):
+        raise DataError("does not say which base model the run was begun with; restore it from a copy", file=run.engine)
+    return base
 
 
 def sandbox_model(reporter: Reporter, cache_dir: Path | None = None) -> Path:

@@ -15,7 +15,7 @@ from candor.data.examples import read_examples, write_examples
 from candor.data.splits import make_splits
 from candor.engines import parallel
 from candor.engines.base import Engine
-from candor.engines.load import SANDBOX, load_engine, pinned, sandbox_model
+from candor.engines.load import SANDBOX, load_engine, noted_base, pinned, sandbox_model
 from candor.errors import DataError, RunError, Stopped
 from candor.files import atomic_path, read_json, write_json
 from candor.predictions.file import Header, write_predictions
@@ -318,7 +318,7 @@ class Stages:
 
     def _check_same(self, described: Mapping[str, Any]) -> None:
         """Refuse to go on with another base model than the run was begun with, or with prompts of another form."""
-        before = read_json(self._folder.engine) if self._folder.engine.is_file() else {}
+        before = read_json(self._folder.engine) if noted_base(self._folder) is not None else {}
         another = "choose another folder with --out, or remove this one"
         if before.get("base", described["base"]) != described["base"]:
             raise RunError(

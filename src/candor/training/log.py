@@ -101,6 +101,8 @@ class TrainingLog:
             return saved
         if problems:
             raise RunError(f"{problems[0]}; the run folder is damaged: remove its train and checkpoints to train anew")
+        if self._run.saved_steps():
+            self._tell(f"{self._run.checkpoints}: no checkpoint was completed (none is sealed); training begins anew")
         return _Saved(0, [], 0, 0, {})
 
     def _saved(self, step: int, notes: Mapping[str, Any]) -> _Saved:
