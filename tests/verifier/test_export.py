@@ -16,8 +16,9 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 from typer.testing import CliRunner
 
 from candor.cli.main import app
-from candor.errors import ModelError, RunError
+from candor.errors import DamagedError, ModelError, RunError
 from candor.files import read_json, write_json
+from candor.seals import seal_folder
 from candor.verifier import Verifier
 from candor.verifier.export import export_run
 
@@ -113,6 +114,9 @@ def test_what_cannot_be_exported_is_explained(trained_run: Path, adapter: Path, 
 def test_another_wording_of_the_prompt_is_refused(trained_run: Path, tmp_path: Path) -> None:
     out = export_run(trained_run, tmp_path / "out")
     write_json(out / "candor.json", read_json(out / "candor.json") | {"template_sha256": "0" * 64})
+    with pytest.raises(DamagedError, match=r"candor\.json is not what was written"):
+        Verifier.load(out, device="cpu")
+    seal_folder(out)
     with pytest.raises(ModelError, match="another wording"):
         Verifier.load(out, device="cpu")
 
@@ -126,6 +130,9 @@ def test_the_sandbox_goes_by_its_name_not_by_a_place_of_this_machine(
     shutil.copytree(trained_run, run, ignore=shutil.ignore_patterns("checkpoints"))
     text = (run / "recipe.yaml").read_text()
     (run / "recipe.yaml").write_text(text.replace(f"name: {trained_run.parent / 'model'}", "name: sandbox"))
+    with pytest.raises(DamagedError, match=r"recipe\.yaml is not what was written"):
+        export_run(run, tmp_path / "out")
+    (run / "sha256.json").unlink()
     out = export_run(run, tmp_path / "out")
     assert read_json(out / "candor.json")["base_model"] == "sandbox"
     assert read_json(out / "adapter_config.json")["base_model_name_or_path"] == "model"
@@ -141,3 +148,19 @@ def test_a_card_without_a_threshold_promises_none(trained_run: Path, tmp_path: P
     text = (out / "README.md").read_text(encoding="utf-8")
     assert "every answer should read: I don't know" in text
     assert "or more can be accepted" not in text
+
+
+@pytest.mark.parametrize("merged", [False, True])
+def test_a_damaged_export_gives_no_verdict_and_its_card_may_be_rewritten(
+    trained_run: Path, tmp_path: Path, merged: bool
+) -> None:
+    out = export_run(trained_run, tmp_path / "out", merged=merged)
+    before = Verifier.load(out, device="cpu").verify(*CLAIMS[0])
+    (out / "README.md").write_text("A card of our own.")
+    assert Verifier.load(out, device="cpu").verify(*CLAIMS[0]) == before
+    for name in ("candor.json", "model.safetensors" if merged else "adapter_model.safetensors"):
+        whole = (out / name).read_bytes()
+        (out / name).write_bytes(whole[:-1] + bytes([whole[-1] ^ 1]))
+        with pytest.raises(DamagedError, match=f"{name} is not what was written"):
+            Verifier.load(out, device="cpu")
+        (out / name).write_bytes(whole)

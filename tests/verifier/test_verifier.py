@@ -12,7 +12,7 @@ import pytest
 from toy_run import CLAIMS
 
 from candor.engines.ragged import padded
-from candor.errors import DataError, ModelError, PromptError, RunError
+from candor.errors import CandorError, DataError, ModelError, PromptError, RunError
 from candor.files import read_json, write_json
 from candor.metrics.familiarity import FEWEST_KNOWN
 from candor.metrics.threshold import LEAST_VALID_MASS, Choice, one_per_group
@@ -23,6 +23,7 @@ from candor.prompts.grammar import answer_grammar
 from candor.prompts.templates import get
 from candor.recipe.recipe import load_recipe
 from candor.run_folder import RunFolder
+from candor.seals import seal_folder
 from candor.types import LABELS, Validity
 from candor.verifier.abstention import Abstention, choose_abstention
 from candor.verifier.calibration_claims import TRAITS, CalibrationClaims
@@ -334,9 +335,11 @@ def test_an_adapter_needs_its_own_sandbox_model(
     shutil.copytree(trained_run, run, ignore=shutil.ignore_patterns("checkpoints"))
     text = (run / "recipe.yaml").read_text()
     (run / "recipe.yaml").write_text(text.replace(f"name: {trained_run.parent / 'model'}", "name: sandbox"))
+    (run / "sha256.json").unlink()
     settings = read_json(run / "adapter" / "adapter_config.json")
     assert Verifier.load(run, device="cpu").describe()["model"] == settings["base_model_name_or_path"]
     write_json(run / "adapter" / "adapter_config.json", settings | {"base_model_name_or_path": "/gone/sandbox-base-1"})
+    seal_folder(run / "adapter")
     monkeypatch.setattr("candor.engines.load.sandbox_model", lambda reporter: tmp_path / "sandbox-base-2")
     with pytest.raises(ModelError, match="sandbox-base-1, which is not there any more"):
         Verifier.load(run)
@@ -347,5 +350,20 @@ def test_a_model_that_reasons_first_is_refused(trained_run: Path, tmp_path: Path
     shutil.copytree(trained_run, run, ignore=shutil.ignore_patterns("checkpoints"))
     text = (run / "recipe.yaml").read_text()
     (run / "recipe.yaml").write_text(text.replace("reasoning_tokens: 0", "reasoning_tokens: 8"))
+    (run / "sha256.json").unlink()
     with pytest.raises(RunError, match="reason before it answers"):
         Verifier.load(run)
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["recipe.yaml", "adapter/adapter_model.safetensors", "adapter/adapter_config.json"]
+    + ["predictions/trained/validation/toy.jsonl", "sha256.json", "adapter/sha256.json"],
+)
+def test_nothing_is_said_on_the_ground_of_a_damaged_file(trained_run: Path, tmp_path: Path, name: str) -> None:
+    run = tmp_path / "run"
+    shutil.copytree(trained_run, run, ignore=shutil.ignore_patterns("checkpoints"))
+    whole = (run / name).read_bytes()
+    (run / name).write_bytes(whole[:-3] + bytes([whole[-3] ^ 1]) + whole[-2:])
+    with pytest.raises(CandorError, match=name.split("/")[-1]):
+        Verifier.load(run, device="cpu")
