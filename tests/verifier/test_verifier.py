@@ -355,11 +355,11 @@ def test_a_model_that_reasons_first_is_refused(trained_run: Path, tmp_path: Path
         Verifier.load(run)
 
 
-@pytest.mark.parametrize(
-    "name",
-    ["recipe.yaml", "adapter/adapter_model.safetensors", "adapter/adapter_config.json"]
-    + ["predictions/trained/validation/toy.jsonl", "sha256.json", "adapter/sha256.json"],
-)
+DAMAGED = ("recipe.yaml", "sha256.json", "predictions/trained/validation/toy.jsonl")
+DAMAGED_ADAPTER = ("adapter/adapter_model.safetensors", "adapter/adapter_config.json", "adapter/sha256.json")
+
+
+@pytest.mark.parametrize("name", DAMAGED + DAMAGED_ADAPTER)
 def test_nothing_is_said_on_the_ground_of_a_damaged_file(trained_run: Path, tmp_path: Path, name: str) -> None:
     run = tmp_path / "run"
     shutil.copytree(trained_run, run, ignore=shutil.ignore_patterns("checkpoints"))
