@@ -10,7 +10,8 @@ import numpy as np
 
 from candor.data.inputs import read_splits
 from candor.engines.base import Engine, Sampling
-from candor.engines.load import load_engine
+from candor.engines.hub import commit_of
+from candor.engines.load import SANDBOX, load_engine
 from candor.errors import DataError
 from candor.predictions.file import Header, read_prediction, write_predictions
 from candor.progress import Reporter
@@ -98,14 +99,16 @@ def predict_file(
     if not examples:
         raise DataError("no claims in it", file=data)
     chosen = templates.get(template)
-    recipe_model = ModelConfig(name=model, device=device)
+    commit = None if model == SANDBOX else commit_of(model)
+    called = model if commit is None else f"{model}@{commit}"
+    recipe_model = ModelConfig(name=model, revision=commit, device=device)
     engine = load_engine(recipe_model, EngineConfig(), seed=0, adapter=adapter or False, reporter=reporter)
     with reporter.bar("predict", len(examples)) as bar:
         predictions = predict(
             engine, examples, chosen, max_new_tokens=max_new_tokens, batch_size=batch_size, on_batch=bar.advance
         )
     header = Header(
-        model=model if adapter is None else f"{model} + {adapter}",
+        model=called if adapter is None else f"{called} + {adapter}",
         template=chosen.name,
         template_sha256=chosen.sha256,
         dataset=names.pop() if len(names := {example.dataset for example in examples}) == 1 else data.stem,

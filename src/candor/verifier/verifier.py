@@ -21,7 +21,7 @@ from candor.data.rows import RowError, clean, kind_of
 from candor.engines.answer_scores import grammar_logprobs, open_answers, scored_answers, spread_ended
 from candor.engines.base import Engine
 from candor.engines.hub import check_name, commit_of
-from candor.engines.load import base_model_of, load_engine, pinned
+from candor.engines.load import SANDBOX, base_model_of, load_engine, pinned
 from candor.engines.ragged import padded
 from candor.errors import DataError, ModelError, RunError
 from candor.files import read_json, sha256
@@ -144,7 +144,7 @@ class Verifier:
         if isinstance(source, Path) and not source.exists():
             raise ModelError(f"{source}: no such folder; a model on the hub is given as text, owner/name")
         check_name(str(source))
-        commit = commit_of(str(source))
+        commit = None if source == SANDBOX else commit_of(str(source))
         called = str(source) if commit is None else f"{source}@{commit}"
         model = ModelConfig(name=str(source), revision=commit, device=device)
         engine = load_engine(model, EngineConfig(), seed=0, adapter=path or False, reporter=quiet)
