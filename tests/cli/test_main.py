@@ -200,7 +200,7 @@ def test_debug_shows_the_traceback(capfd: pytest.CaptureFixture[str]) -> None:
     assert "Traceback" in capfd.readouterr().err
 
 
-def _wait_for(condition: Callable[[], object], seconds: float = 300) -> None:
+def _wait_for(condition: Callable[[], object], seconds: float = 900) -> None:
     deadline = time.monotonic() + seconds
     while not condition() and time.monotonic() < deadline:
         time.sleep(0.05)
@@ -230,11 +230,14 @@ def test_runs_at_once_end_with_their_command_and_the_same_command_goes_on(
 ) -> None:
     out = tmp_path / "stopped"
     arguments = ["run", str(recipe_file), "--out", str(out), "--jobs", "2", "-q", "-o", "train.steps=60"]
-    process = subprocess.Popen([sys.executable, "-m", "candor.cli", *arguments], start_new_session=True)
     logs = [out / f"{arm}-seed0" / "train" / "metrics.jsonl" for arm in ("paper", "rlcr")]
-    _wait_for(lambda: all(log.is_file() and log.read_text() for log in logs))
-    process.send_signal(number)
-    assert process.wait(300) == (-signal.SIGKILL if number == signal.SIGKILL else 130)
+    with subprocess.Popen([sys.executable, "-m", "candor.cli", *arguments], start_new_session=True) as process:
+        try:
+            _wait_for(lambda: all(log.is_file() and log.read_text() for log in logs))
+            process.send_signal(number)
+            assert process.wait(300) == (-signal.SIGKILL if number == signal.SIGKILL else 130)
+        finally:
+            process.kill()
     assert _run(*arguments) == 0  # at once: nobody is at work there any more
     for log in logs:
         assert [json.loads(line)["step"] for line in log.read_text().splitlines()] == list(range(60))

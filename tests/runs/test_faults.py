@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from toy import save_toy_model, toy_recipe
+from toy import SAMPLED, save_toy_model, toy_recipe
 
 from candor.errors import CandorError, Stopped
 from candor.progress import Reporter
@@ -85,6 +85,7 @@ class Runs:
     def __init__(self, folder: Path) -> None:
         self.recipe: Recipe = toy_recipe(
             save_toy_model(folder / "model"),
+            *SAMPLED,  # which leaves completions to read
             "data.train={toy: 6}",
             "data.validation={toy: 6}",
             "data.test={toy: 6}",
@@ -107,6 +108,7 @@ class Runs:
         self.run()
         shutil.copytree(self.out, folder / "finished")
         self.folder = folder
+        assert all((folder / "half done" / name).stat().st_size for name in HALF_DONE)
         self.expected = self.found()
 
     def run(self) -> None:
