@@ -45,8 +45,8 @@ def test_the_token_in_which_the_label_begins(entries: list[Any], expected: tuple
 
 
 def test_the_last_label_of_the_text_is_asked_for_and_a_thought_before_it_is_not_in_the_way() -> None:
-    entries = [token("hm"), LEAD, token("PASS", PASS=1.0), token("; "), LEAD, token("NA", NA=0.6, PASS=0.3, FAIL=0.1)]
-    text = "LABEL=PASS; LABEL=NA"
+    entries = [token("hm"), LEAD, token("PASS", PASS=1.0), token(";\n"), LEAD, token("NA", NA=0.6, PASS=0.3, FAIL=0.1)]
+    text = "LABEL=PASS;\nLABEL=NA"
     assert listed_label_probs(text, entries) == pytest.approx((0.3, 0.1, 0.6))
 
 
