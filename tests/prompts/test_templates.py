@@ -78,6 +78,7 @@ def test_unknown_template_names_those_there_are() -> None:
 def test_a_place_without_room_for_reasoning_refuses_to_ask_for_it() -> None:
     assert templates.get_direct("verdict") is VERDICT
     with pytest.raises(
-        PromptError, match=r"'verdict-reasoned' asks for reasoning first.*verdict, verdict-rationale, sandbox$"
+        PromptError,
+        match=r"'verdict-reasoned' asks for reasoning first.*verdict, verdict-rationale, sandbox, verdict-short$",
     ):
         templates.get_direct("verdict-reasoned")

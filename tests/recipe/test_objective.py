@@ -14,6 +14,9 @@ from candor.recipe.objective import (
     SampledExpected,
     SampledSplit,
     SampledWhole,
+    SupervisedConstant,
+    SupervisedCrossFitted,
+    SupervisedDrawn,
     objective_config,
     without_idle,
 )
@@ -28,10 +31,13 @@ SHAPES: list[tuple[dict[str, Any], type]] = [
     ({"preset": "candor", "kind": "sampled", "confidence": "enumerated"}, SampledExpected),
     ({"preset": "candor-sampled"}, SampledExpected),
     ({"preset": "candor-sampled", "kind": "enumerated"}, EnumeratedSplit),
+    ({"preset": "sft"}, SupervisedConstant),
+    ({"preset": "sft", "taught_confidence": "drawn"}, SupervisedDrawn),
+    ({"preset": "sft", "taught_confidence": "cross_fitted"}, SupervisedCrossFitted),
 ]
 
 
-@pytest.mark.parametrize("preset", PRESETS)
+@pytest.mark.parametrize("preset", [name for name in PRESETS if name != "sft"])
 def test_presets_fill_in_and_values_win(preset: str) -> None:
     config = objective_config({"preset": preset})
     acting = {name: value for name, value in PRESETS[preset].items() if name in type(config).model_fields}
@@ -47,6 +53,17 @@ def test_a_shape_has_the_values_that_act_in_it_and_reads_back_what_it_writes(
     config = objective_config(values)
     assert type(config) is shape
     assert objective_config(config.model_dump(mode="json")) == config
+
+
+def test_what_is_shown_states_a_confidence_that_is_written_down() -> None:
+    assert objective_config({"preset": "sft"}).model_dump() == {"preset": "sft", **PRESETS["sft"]}
+    fitted = objective_config({"preset": "sft", "taught_confidence": "cross_fitted", "folds": 3})
+    assert fitted.model_dump() == {
+        "preset": "sft",
+        "kind": "supervised",
+        "taught_confidence": "cross_fitted",
+        "folds": 3,
+    }
 
 
 def test_the_study_has_no_extras() -> None:
@@ -87,7 +104,14 @@ def test_what_earlier_versions_wrote_out_is_left_out() -> None:
     ("values", "told"),
     [
         ({"preset": "papr"}, "preset: 'papr' is none of paper, candor"),
-        ({"kind": "both"}, "kind: 'both' is neither sampled nor enumerated"),
+        ({"kind": "both"}, "kind: 'both' is none of sampled, enumerated, supervised"),
+        ({"preset": "sft", "kl": 0.1}, "kl: no effect with kind=supervised and taught_confidence=constant"),
+        (
+            {"preset": "sft", "taught_confidence": "drawn", "constant_confidence": 0.5},
+            "constant_confidence: no effect with kind=supervised and taught_confidence=drawn",
+        ),
+        ({"preset": "sft", "taught_confidence": "felt"}, "'felt' is none of constant, drawn, cross_fitted"),
+        ({"preset": "sft", "constant_confidence": 1.5}, "less than or equal to 1"),
         ({"credit": "none"}, "credit: 'none' is neither whole nor split"),
         ({"kind": "sampled", "confidence": "guessed"}, "confidence: 'guessed' is neither sampled nor enumerated"),
     ],

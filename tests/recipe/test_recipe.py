@@ -332,5 +332,7 @@ def test_a_run_of_an_earlier_version_is_read_without_what_had_no_effect(tmp_path
     with pytest.raises(RecipeError, match="no effect with kind=sampled and credit=whole; leave them out"):
         load_recipe(path)
     path.write_text(yaml.safe_dump({**written, "objective": {"kind": "both"}}))
-    with pytest.raises(RecipeError, match=r"recipe\.yaml: objective: kind: 'both' is neither sampled nor enumerated"):
+    with pytest.raises(
+        RecipeError, match=r"recipe\.yaml: objective: kind: 'both' is none of sampled, enumerated, supervised"
+    ):
         load_run_recipe(path)

@@ -18,9 +18,10 @@ def asked(step: int, *, kl: float, kl_every: int) -> Any:
         calls.append((*given, options))
         return [[np.array([-1.0, -2.0]), np.array([-3.0])], [np.array([-4.0])]]
 
-    recipe = SimpleNamespace(train=SimpleNamespace(kl_every=kl_every), objective=SimpleNamespace(kl=kl))
+    recipe = SimpleNamespace(train=SimpleNamespace(kl_every=kl_every))
+    config: Any = SimpleNamespace(kl=kl)
     run: Any = SimpleNamespace(recipe=recipe, engine=SimpleNamespace(logprobs=logprobs))
-    found = reference_logprobs(run, [(1,), (2,)], [[(3, 4), (5,)], [(6,)]], step)
+    found = reference_logprobs(run, config, [(1,), (2,)], [[(3, 4), (5,)], [(6,)]], step)
     assert bool(calls) == (found is not None)
     if calls:
         assert calls == [([(1,), (2,)], [[(3, 4), (5,)], [(6,)]], {"reference": True})]

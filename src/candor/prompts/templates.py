@@ -184,6 +184,15 @@ _TEMPLATES: Final[dict[str, Template]] = {
             "CONF=a number with two decimals\n\n",
             answer="{reasoning}" + _ANSWER_TWO_LINES,
         ),
+        replace(
+            _VERDICT,
+            name="verdict-short",
+            instructions="Does the evidence show that the claim is true (PASS), that it is false (FAIL), or does it "
+            "not say (NA)?\nAnswer with LABEL, which is PASS, FAIL or NA, and CONF, the probability that it is right.\n\n",
+            evidence="Evidence: {evidence}\n",
+            separator=" ",
+            ending="",
+        ),
     )
 }
 

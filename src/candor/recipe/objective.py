@@ -1,7 +1,8 @@
 """What training maximises: the ``objective`` part of a recipe, and its presets.
 
-It is one of five shapes, told apart by ``kind``, ``credit`` and, where a sampled objective splits its credit,
-``confidence``. Each has the values that act in it and no others, so that a value without effect cannot be written.
+It is one of eight shapes, told apart by ``kind``; where answers are rewarded by ``credit`` and, where a sampled
+objective splits it, ``confidence``; where they are shown by ``taught_confidence``. Each has the values that act in it
+and no others, so that a value without effect cannot be written.
 """
 
 from __future__ import annotations
@@ -35,8 +36,11 @@ PRESETS: Final[dict[str, dict[str, Any]]] = {
     },
 }
 PRESETS["rlcr"] = PRESETS["paper"]
+PRESETS["sft"] = {"kind": "supervised", "taught_confidence": "constant", "constant_confidence": 0.7}
 # The same for a policy that is sampled, whose invalid answers the format term sees without a term of their own.
 PRESETS["candor-sampled"] = {**PRESETS["candor"], "kind": "sampled", "confidence": "enumerated"}
+
+Preset: TypeAlias = Literal["paper", "rlcr", "candor", "candor-sampled", "sft"]
 
 Ends: TypeAlias = Literal["all"] | Annotated[int, Field(ge=1, le=101)]
 
@@ -48,7 +52,7 @@ norm, for two fifths of the work of scoring all."""
 class _Objective(Config):
     """How rewards become a gradient. ``preset`` fills in what is not given; ``docs/objective.md`` has the formulas."""
 
-    preset: Literal["paper", "rlcr", "candor", "candor-sampled"] = DEFAULT_PRESET
+    preset: Preset = DEFAULT_PRESET
     divide_by_std: bool = Field(description="divide advantages by the standard deviation of their group")
     log_gold: float = Field(ge=0, le=100, description="weight of the differentiable log p(gold label)")
     kl: float = Field(ge=0, le=100, description="weight of the divergence from the base model")
@@ -112,9 +116,44 @@ class EnumeratedSplit(_Enumerated, _Split):
     )
 
 
+class _Supervised(Config):
+    """Cross-entropy on answers with the gold label: the model is shown what to say, and nothing is rewarded."""
+
+    preset: Preset = DEFAULT_PRESET
+    kind: Literal["supervised"] = Field(description="cross-entropy on the tokens of an answer with the gold label")
+
+
+class SupervisedConstant(_Supervised):
+    """Every answer that is shown states the same confidence."""
+
+    taught_confidence: Literal["constant"] = Field(description="the same in every answer")
+    constant_confidence: float = Field(ge=0, le=1, description="that confidence; answers state two decimals of it")
+
+
+class SupervisedDrawn(_Supervised):
+    """Every answer that is shown states one of the 101 confidences, drawn anew each time.
+
+    It teaches the form and no confidence in particular: each is left about as likely as any other, so that a training
+    on rewards can raise whichever it wants.
+    """
+
+    taught_confidence: Literal["drawn"] = Field(description="any of the 101, drawn anew each time")
+
+
+class SupervisedCrossFitted(_Supervised):
+    """Every answer states what models that have not seen its group say for the probability of its label."""
+
+    taught_confidence: Literal["cross_fitted"] = Field(
+        description="the label's probability under a model trained in the same way on the groups of the other folds"
+    )
+    folds: int = Field(default=5, ge=2, le=20, description="parts that the groups are dealt into")
+
+
+SupervisedConfig: TypeAlias = SupervisedConstant | SupervisedDrawn | SupervisedCrossFitted
 SampledConfig: TypeAlias = SampledWhole | SampledSplit | SampledExpected
 EnumeratedConfig: TypeAlias = EnumeratedWhole | EnumeratedSplit
-Shape: TypeAlias = SampledConfig | EnumeratedConfig
+RewardedConfig: TypeAlias = SampledConfig | EnumeratedConfig
+Shape: TypeAlias = RewardedConfig | SupervisedConfig
 
 _SHAPES: Final[dict[tuple[str, ...], type[Shape]]] = {
     ("sampled", "whole"): SampledWhole,
@@ -122,8 +161,15 @@ _SHAPES: Final[dict[tuple[str, ...], type[Shape]]] = {
     ("sampled", "split", "enumerated"): SampledExpected,
     ("enumerated", "whole"): EnumeratedWhole,
     ("enumerated", "split"): EnumeratedSplit,
+    ("supervised", "constant"): SupervisedConstant,
+    ("supervised", "drawn"): SupervisedDrawn,
+    ("supervised", "cross_fitted"): SupervisedCrossFitted,
 }
-_TELLING: Final = ("kind", "credit", "confidence")
+_TELLING: Final = {
+    "sampled": ("kind", "credit", "confidence"),
+    "enumerated": ("kind", "credit"),
+    "supervised": ("kind", "taught_confidence"),
+}
 _FIELDS: Final = frozenset(name for shape in _SHAPES.values() for name in shape.model_fields)
 _GONE: Final = frozenset({"clip"})
 """Values of earlier versions. A batch is updated on once, so there was never a ratio to clip."""
@@ -135,10 +181,14 @@ def _place(values: Mapping[str, Any]) -> tuple[str, ...]:
     def chosen(name: str, *known: str) -> str:
         value = values.get(name, known[0])
         if value not in known:
-            raise ValueError(f"{name}: {value!r} is neither {known[0]} nor {known[1]}")
+            words = f"neither {known[0]} nor {known[1]}" if len(known) == 2 else f"none of {', '.join(known)}"
+            raise ValueError(f"{name}: {value!r} is {words}")
         return str(value)
 
-    kind, credit = chosen("kind", "sampled", "enumerated"), chosen("credit", "whole", "split")
+    kind = chosen("kind", "sampled", "enumerated", "supervised")
+    if kind == "supervised":
+        return kind, chosen("taught_confidence", "constant", "drawn", "cross_fitted")
+    credit = chosen("credit", "whole", "split")
     if (kind, credit) != ("sampled", "split"):
         return kind, credit
     return kind, credit, chosen("confidence", "sampled", "enumerated")
@@ -155,7 +205,7 @@ def _complete(values: Any) -> Any:
     acting = _SHAPES[place].model_fields
     idle = [name for name in values if name in _FIELDS | _GONE and name not in acting]
     if idle:
-        chosen = " and ".join(f"{name}={value}" for name, value in zip(_TELLING, place, strict=False))
+        chosen = " and ".join(f"{name}={value}" for name, value in zip(_TELLING[place[0]], place, strict=False))
         raise ValueError(f"{', '.join(idle)}: no effect with {chosen}; leave {'it' if len(idle) == 1 else 'them'} out")
     return {name: value for name, value in filled.items() if name in values or name in acting}
 
@@ -171,7 +221,10 @@ ObjectiveConfig: TypeAlias = Annotated[
     | Annotated[SampledSplit, Tag("SampledSplit")]
     | Annotated[SampledExpected, Tag("SampledExpected")]
     | Annotated[EnumeratedWhole, Tag("EnumeratedWhole")]
-    | Annotated[EnumeratedSplit, Tag("EnumeratedSplit")],
+    | Annotated[EnumeratedSplit, Tag("EnumeratedSplit")]
+    | Annotated[SupervisedConstant, Tag("SupervisedConstant")]
+    | Annotated[SupervisedDrawn, Tag("SupervisedDrawn")]
+    | Annotated[SupervisedCrossFitted, Tag("SupervisedCrossFitted")],
     Discriminator(
         _tag,
         custom_error_type="objective",

@@ -165,6 +165,13 @@ class Recipe(Config):
             )
         if self.objective.kind == "sampled" and self.sampling.reasoning_tokens:
             raise ValueError("sampling.reasoning_tokens: no effect with objective.kind=sampled; use max_new_tokens")
+        if self.objective.kind == "supervised" and (
+            self.sampling.reasoning_tokens or templates.get(self.prompt.template).reasons
+        ):
+            raise ValueError(
+                "objective.kind: supervised shows answers right behind the prompt; leave out sampling.reasoning_tokens "
+                "and take a prompt.template that asks for no reasoning, such as verdict"
+            )
         if (
             self.objective.kind == "enumerated"
             and templates.get(self.prompt.template).reasons

@@ -137,7 +137,10 @@ def _plan(
 
     def training(answer: int, probes: int) -> tuple[Amount, Amount]:
         one = _step(recipe, prompt, grammar, answer, probes)
-        measured = steps if recipe.objective.kl else -(-steps // train.kl_every) if train.kl_every else 0
+        if recipe.objective.kind == "supervised":
+            measured = 0
+        else:
+            measured = steps if recipe.objective.kl else -(-steps // train.kl_every) if train.kl_every else 0
         kl = _scored(recipe, prompt, grammar, answer) * measured
         chosen = _answers(chosen_on, min(answer, evaluation.max_new_tokens), grammar) * validations
         return one, one * steps + kl + chosen
@@ -168,6 +171,8 @@ def _step(recipe: Recipe, prompt: float, grammar: AnswerGrammar, answer: int, pr
     count, group = recipe.train.prompts_in_step, recipe.sampling.group_size
     amount = Amount(calls=3)  # gradient, step, fresh sampler
     label = max(grammar.label_end)
+    if recipe.objective.kind == "supervised":
+        return amount + Amount(train=count * (prompt + grammar.longest)) * recipe.train.updates_per_batch
     if recipe.objective.kind == "sampled" or recipe.sampling.reasoning_tokens:
         length = answer if recipe.objective.kind == "sampled" else recipe.sampling.reasoning_tokens
         amount += Amount(prefill=count * prompt, sample=count * group * length, calls=count)

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Final
 
 import numpy as np
@@ -42,7 +42,10 @@ class PromptSet:
 
 @dataclass(frozen=True, slots=True)
 class Prepared:
-    """What every step needs, computed once. Of ``unlabelled`` prompts the labels are not looked at."""
+    """What every step needs, computed once. Of ``unlabelled`` prompts the labels are not looked at.
+
+    ``cross_fitted`` holds the probability of every example's label where the objective teaches it, by dataset and id.
+    """
 
     recipe: Recipe
     engine: Engine
@@ -51,6 +54,7 @@ class Prepared:
     labelled: PromptSet
     unlabelled: PromptSet
     seed: int
+    cross_fitted: Mapping[tuple[str, str], float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,7 +92,13 @@ class Step:
 
 
 def prepare(
-    recipe: Recipe, engine: Engine, examples: Sequence[Example], seed: int, *, unlabelled: Sequence[Example] = ()
+    recipe: Recipe,
+    engine: Engine,
+    examples: Sequence[Example],
+    seed: int,
+    *,
+    unlabelled: Sequence[Example] = (),
+    cross_fitted: Mapping[tuple[str, str], float] | None = None,
 ) -> Prepared:
     """Tokenise the training set once.
 
@@ -105,7 +115,8 @@ def prepare(
     def encoded(some: Sequence[Example]) -> PromptSet:
         return PromptSet(some, [encode(template, example, engine.tokenizer, max_tokens=room) for example in some])
 
-    return Prepared(recipe, engine, template, grammar, encoded(examples), encoded(unlabelled), seed)
+    sets = encoded(examples), encoded(unlabelled)
+    return Prepared(recipe, engine, template, grammar, *sets, seed, cross_fitted or {})
 
 
 def draw_batch(run: Prepared, step: int) -> PromptBatch:

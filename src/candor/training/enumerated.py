@@ -68,7 +68,7 @@ def enumerated_step(run: Prepared, config: EnumeratedConfig, batch: PromptBatch,
         for group in prefixes_P_R
     ]
     prefix_lengths_P_R = np.array([[len(prefix) for prefix in group] for group in prefixes_P_R])
-    reference = reference_logprobs(run, batch.prompts_P, answers, step)
+    reference = reference_logprobs(run, config, batch.prompts_P, answers, step)
     if reference is not None:
         reference = grammar_logprobs(reference, run.grammar, prefix_lengths_P_R, ended_K_C)
     objective = EnumeratedObjective(

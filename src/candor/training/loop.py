@@ -22,6 +22,7 @@ from candor.training.collapse import prompt_variance
 from candor.training.enumerated import enumerated_step
 from candor.training.log import TrainingLog
 from candor.training.sampled import sampled_step
+from candor.training.supervised import supervised_step
 from candor.types import Example
 
 OnStep = Callable[[int, dict[str, Any]], None]
@@ -42,6 +43,7 @@ def train(
     *,
     seed: int,
     unlabelled: Sequence[Example] = (),
+    cross_fitted: Mapping[tuple[str, str], float] | None = None,
     on_step: OnStep | None = None,
     validate: Validate | None = None,
     should_stop: ShouldStop | None = None,
@@ -59,6 +61,7 @@ def train(
         folder: the run's folder.
         seed: decides order and samples.
         unlabelled: examples for ``train.unlabelled``, whose labels are not looked at.
+        cross_fitted: by dataset and id the probability of each example's label, where the objective teaches it.
         on_step: told of every finished step.
         validate: scores the weights every ``train.validate_every`` steps.
         should_stop: asked after every step.
@@ -73,7 +76,7 @@ def train(
     log = TrainingLog(folder, made_with=made_with, tell=tell)
     if log.finished:
         return
-    run = prepare(recipe, engine, examples, seed, unlabelled=unlabelled)
+    run = prepare(recipe, engine, examples, seed, unlabelled=unlabelled, cross_fitted=cross_fitted)
     start = log.resume(engine)
     # A run that was killed behind its last step, but before its end was written, has no step left to take.
     ended = log.out_of_patience(recipe.train.patience)
@@ -114,6 +117,8 @@ def take_step(run: Prepared, batch: PromptBatch, step: int) -> Step:
         objective = SampledObjective(advantages_P_G_T, ...)
     """
     config = run.recipe.objective
+    if config.kind == "supervised":
+        return supervised_step(run, config, batch, step)
     if config.kind == "sampled":
         return sampled_step(run, config, batch, step)
     return enumerated_step(run, config, batch, step)

@@ -71,7 +71,7 @@ def sampled_step(run: Prepared, config: SampledConfig, batch: PromptBatch, step:
     objective = SampledObjective(
         sections=sections,
         rollout_logprobs_P_G_T=torch.from_numpy(rollout_logprobs_P_G_T),
-        reference_P_G_T=reference_logprobs(run, batch.prompts_P, completions_P_G, step),
+        reference_P_G_T=reference_logprobs(run, config, batch.prompts_P, completions_P_G, step),
         advantages_P_G_T=advantages_P_G_T,
         gold_P=torch.from_numpy(batch.gold_P),
         sites_P=sites_P,
