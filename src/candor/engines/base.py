@@ -151,7 +151,10 @@ class Engine(Protocol):
         temperature: float = 1.0,
         reference: bool = False,
     ) -> list[list[NDArray[np.float64]]]:
-        """Per-token log-probabilities of each prompt's continuations; ``reference`` means the base model's."""
+        """Per-token log-probabilities of each prompt's continuations; ``reference`` means the model's before training.
+
+        That is the base model, or the base model with the adapter that training went on from.
+        """
         ...
 
     def update(self, batch: Batch, objective: Objective, optimiser: OptimiserStep) -> Means:

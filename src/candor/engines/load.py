@@ -21,7 +21,13 @@ SANDBOX: Final = "sandbox"
 
 
 def load_engine(
-    model: ModelConfig, engine: EngineConfig, *, seed: int, adapter: Path | bool, reporter: Reporter
+    model: ModelConfig,
+    engine: EngineConfig,
+    *,
+    seed: int,
+    adapter: Path | bool,
+    reporter: Reporter,
+    warm_start: Path | None = None,
 ) -> Engine:
     """Load a model; an adapter of the sandbox's is put on the very base model that it was trained on.
 
@@ -33,6 +39,7 @@ def load_engine(
         seed: of a fresh adapter.
         adapter: a PEFT folder; ``True`` for a fresh one, ``False`` for the base alone.
         reporter: told while the sandbox's base model is made.
+        warm_start: a PEFT folder whose function a fresh adapter begins with.
 
     Raises:
         ModelError: the model cannot be loaded, or the adapter is another's.
@@ -49,8 +56,10 @@ def load_engine(
     if engine.kind == "tinker":
         from candor.engines.tinker.engine import TinkerEngine
 
+        if warm_start is not None:
+            raise ModelError("warm_start: a service begins with a fresh adapter; set engine.kind: local")
         return TinkerEngine.from_config(model, engine, seed=seed, adapter=adapter, name=name)
-    return LocalEngine.from_config(model, engine, seed=seed, adapter=adapter, name=name)
+    return LocalEngine.from_config(model, engine, seed=seed, adapter=adapter, warm_start=warm_start, name=name)
 
 
 def pinned(run: RunFolder, model: ModelConfig) -> ModelConfig:

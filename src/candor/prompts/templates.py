@@ -188,7 +188,8 @@ _TEMPLATES: Final[dict[str, Template]] = {
             _VERDICT,
             name="verdict-short",
             instructions="Does the evidence show that the claim is true (PASS), that it is false (FAIL), or does it "
-            "not say (NA)?\nAnswer with LABEL, which is PASS, FAIL or NA, and CONF, the probability that it is right.\n\n",
+            "not say (NA)?\nAnswer with LABEL, which is PASS, FAIL or NA, and CONF, the probability that it is "
+            "right.\n\n",
             evidence="Evidence: {evidence}\n",
             separator=" ",
             ending="",

@@ -19,6 +19,7 @@ from candor.engines.checks import check_continuations, check_prompts, check_samp
 from candor.engines.forward import ForwardPath, TokenCounts
 from candor.engines.local.checkpoint import load_checkpoint, save_adapter, save_checkpoint
 from candor.engines.local.plain import PlainPath
+from candor.engines.local.warm_start import StartingWeights, continue_from
 from candor.engines.microbatch import Footprint, room, split_by_size, tokens_that_fit
 from candor.engines.pretrained import (
     add_adapter,
@@ -51,6 +52,7 @@ class LocalEngine:
         config: EngineConfig | None = None,
         max_length: int | None = None,
         name: str = "",
+        from_here: bool = False,
     ) -> None:
         """Take a causal language model, with an adapter on it if it is to be trained.
 
@@ -60,6 +62,7 @@ class LocalEngine:
             config: path, micro-batches and AdamW's constants.
             max_length: longest sequence in tokens.
             name: the model's name, for the manifest.
+            from_here: whether the reference is the model with its adapter as it is now, and not the bare model.
 
         Raises:
             ModelError: the model drops activations at random, so that rollouts and updates could not agree.
@@ -76,6 +79,7 @@ class LocalEngine:
         self._footprint, self._room = Footprint.of(model), room(model)
         self._kept: tuple[tuple[Tokens, ...], Any] | None = None
         self._parameters = [parameter for parameter in model.parameters() if parameter.requires_grad]
+        self._start = StartingWeights(self._parameters) if from_here else None
         self._optimiser = (
             torch.optim.AdamW(
                 self._parameters,
@@ -97,6 +101,7 @@ class LocalEngine:
         *,
         seed: int = 0,
         adapter: Path | bool = True,
+        warm_start: Path | None = None,
         name: str | None = None,
     ) -> LocalEngine:
         """Load a model as a recipe describes it.
@@ -105,7 +110,8 @@ class LocalEngine:
             model: which model, dtype, device, adapter.
             config: how it is run.
             seed: of a fresh adapter.
-            adapter: a PEFT folder to continue from; ``True`` for a fresh one; ``False`` for the base alone.
+            adapter: a PEFT folder; ``True`` for a fresh one; ``False`` for the base alone.
+            warm_start: a PEFT folder whose function a fresh adapter begins with; it is then the reference, too.
             name: what the manifest calls the model, if not as the recipe does.
         """
         device = parallel.local_device(choose_device(model.device))
@@ -115,7 +121,16 @@ class LocalEngine:
             network = load_adapter(network, adapter)
         elif adapter:
             network = add_adapter(network, model.lora, seed=seed)
-        return cls(network, tokenizer, config=config, max_length=model.max_length, name=name or model.name)
+            if warm_start is not None:
+                continue_from(network, warm_start)
+        return cls(
+            network,
+            tokenizer,
+            config=config,
+            max_length=model.max_length,
+            name=name or model.name,
+            from_here=warm_start is not None,
+        )
 
     # ---------------------------------------------------------------------------------------------- what it is
 
@@ -245,6 +260,23 @@ class LocalEngine:
         check_continuations(prompts, continuations)
         check_prompts(prompts, 0, self._max_length)
         check_prompts(prompts, max(len(tokens) for group in continuations for tokens in group), self._max_length)
+        if reference and self._start is not None:
+            self._kept = None  # it belongs to the weights that are now put aside
+            with self._start.applied():
+                self._path.refresh()
+                scored = self._scored(prompts, continuations, temperature, reference=False)
+            self._path.refresh()
+            return scored
+        return self._scored(prompts, continuations, temperature, reference=reference)
+
+    def _scored(
+        self,
+        prompts: Sequence[Tokens],
+        continuations: Sequence[Sequence[Tokens]],
+        temperature: float,
+        *,
+        reference: bool,
+    ) -> list[list[NDArray[np.float64]]]:
         scored: list[list[NDArray[np.float64]]] = []
         counts = self._path.count(prompts, continuations)
         sizes = [self._footprint.scoring(own) for own in counts.own_P]
