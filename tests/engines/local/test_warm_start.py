@@ -134,7 +134,12 @@ def test_weights_are_put_back_also_after_an_error() -> None:
     parameter = torch.nn.Parameter(torch.zeros(2))
     start = StartingWeights([parameter])
     parameter.data.fill_(1.0)
-    with pytest.raises(ZeroDivisionError), start.applied():
-        assert parameter.tolist() == [0.0, 0.0]
-        raise ZeroDivisionError
+
+    def fail_within() -> None:
+        with start.applied():
+            assert parameter.tolist() == [0.0, 0.0]
+            raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        fail_within()
     assert parameter.tolist() == [1.0, 1.0]
