@@ -75,10 +75,14 @@ def _member(kind: Any, tag: str) -> Any:
     if typing.get_origin(kind) not in (typing.Union, types.UnionType):
         return None
     for member in map(_bare, typing.get_args(kind)):
-        if _is_model(member) and (
-            tag == member.__name__ or any(tag in typing.get_args(f.annotation) for f in member.model_fields.values())
-        ):
-            return member
+        if not _is_model(member):
+            found = _member(member, tag)
+        elif tag == member.__name__ or any(tag in typing.get_args(f.annotation) for f in member.model_fields.values()):
+            found = member
+        else:
+            continue
+        if found is not None:
+            return found
     return None
 
 

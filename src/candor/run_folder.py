@@ -2,7 +2,7 @@
 
     recipe.yaml  manifest.json  engine.json  audit.json  data/SPLIT.jsonl
     predictions/SIDE/SOURCE.jsonl  predictions/SIDE/{validation,calibration}/SOURCE.jsonl
-    train/  checkpoints/  adapter/  results.json  sha256.json  report.html  tables/  figures/  worker.log
+    warm_start/  train/  checkpoints/  adapter/  results.json  sha256.json  report.html  tables/  figures/  worker.log
 
 An experiment of several arms or seeds has a folder with one such folder for each in it, and a report of its own.
 """
@@ -23,9 +23,12 @@ from candor.files import LOCK, locked, sweep
 from candor.seals import Seal
 
 SideName = Literal["base", "trained"]
-"""Which model: as it was, or with the adapter that training made."""
+"""A side of a comparison: the model as it was before training, and with the adapter that training made."""
 
 SIDES: Final[tuple[SideName, SideName]] = ("base", "trained")
+
+AnsweredBy = Literal["base", "warm", "trained"]
+"""Which model: as it was, with the adapter that training went on from, or with the one that training made."""
 
 _TEST: Final = "test"
 _CHECKPOINT: Final = re.compile(r"step-(\d{6,18})", re.ASCII)
@@ -90,15 +93,15 @@ class RunFolder:
         """Examples of all sources in a split."""
         return self.data / f"{split}.jsonl"
 
-    def predictions(self, side: SideName, split: str, source: str) -> Path:
+    def predictions(self, side: AnsweredBy, split: str, source: str) -> Path:
         """A model's answers to one source in a split."""
         return self._answers(side, split) / f"{source}.jsonl"
 
-    def test_predictions(self, side: SideName) -> list[Path]:
+    def test_predictions(self, side: AnsweredBy) -> list[Path]:
         """A model's answers to the test sets that are there, one file each, by name."""
         return sorted(self._answers(side, _TEST).glob("*.jsonl"))
 
-    def _answers(self, side: SideName, split: str) -> Path:
+    def _answers(self, side: AnsweredBy, split: str) -> Path:
         """Folder of a model's answers: to test sets in the side's own, to other splits one below."""
         place = self.path / "predictions" / side
         return place if split == _TEST else place / split
@@ -131,6 +134,16 @@ class RunFolder:
     def checkpoint(self, steps: int) -> Path:
         """Folder of the state after so many steps."""
         return self.checkpoints / f"step-{steps:06d}"
+
+    @property
+    def warm_start(self) -> RunFolder:
+        """The training that this one goes on from, with an adapter and files of its own; there where it has one."""
+        return RunFolder(self.path / "warm_start")
+
+    @property
+    def cross_fitting(self) -> Path:
+        """Folder of the trainings that cross-fitted probabilities come from, one run folder for each fold."""
+        return self.path / "cross_fitting"
 
     def saved_steps(self) -> list[int]:
         """After how many steps there are checkpoints, in order; folders of other names, such as copies, are none."""

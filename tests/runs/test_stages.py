@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
 import pytest
 from toy import save_toy_model, toy_recipe
 
+from candor.comparison.results import read_results
 from candor.data.examples import read_examples
-from candor.errors import RunError
+from candor.errors import RunError, Stopped
 from candor.files import read_json, write_json
 from candor.progress import Reporter
 from candor.runs import stages
@@ -142,3 +144,104 @@ def test_a_run_that_will_have_no_threshold_says_so_at_once(
     (member,) = group(model, tmp_path, "train.validate_every=2", f"data.calibration={calibration}")
     Stages(member, data_dir=None, reporter=QUIET).go(["data"])
     assert any("give counts under data.calibration" in words for words in said) == warned
+
+
+# -------------------------------------------------------------------------------------------------- the warm start
+
+WARM = (
+    "data.warm_start={toy: 9}",
+    "warm_start={train: {steps: 3, prompts_per_step: 3, checkpoint_every: 1, optimiser: {learning_rate: 0.02}}}",
+    "stages=[data, warm, base, train, trained, compare]",
+    "train.steps=2",
+    "train.kl_every=1",
+    "evaluation.resamples=2000",
+    "engine.path=tree",
+    "objective.ends=4",
+)
+
+
+def weights(adapter: Path) -> bytes:
+    return (adapter / "adapter_model.safetensors").read_bytes()
+
+
+@pytest.fixture(scope="module")
+def warmed(model: Path, tmp_path_factory: pytest.TempPathFactory) -> list[Member]:
+    """Two arms, run one behind the other."""
+    out = tmp_path_factory.mktemp("warmed")
+    arms = "arms={a: {}, sft: {objective: {preset: sft, taught_confidence: cross_fitted, folds: 2}}}"
+    found = group(model, out, *WARM, arms)
+    for index, member in enumerate(found):
+        Stages(member, data_dir=None, reporter=QUIET, siblings=found[:index]).go()
+    return found
+
+
+def test_every_arm_goes_on_from_one_warm_start_on_examples_of_its_own(warmed: list[Member]) -> None:
+    first, second = warmed
+    assert weights(first.folder.warm_start.adapter) == weights(second.folder.warm_start.adapter)
+    assert not second.folder.warm_start.metrics.exists()  # it was made once
+    claims = {
+        split: {(e.claim, e.group) for e in read_examples(first.folder.examples(split))}
+        for split in ("train", "validation", "test", "warm_start")
+    }
+    assert len(read_examples(first.folder.examples("warm_start"))) == 9
+    for split in ("train", "validation", "test"):
+        assert not claims[split] & claims["warm_start"]
+    row = json.loads(first.folder.metrics.read_text().splitlines()[0])
+    assert row["kl"] == pytest.approx(0.0, abs=1e-6)  # from the warm start, which is not the base model
+    assert weights(first.folder.adapter) != weights(first.folder.warm_start.adapter)
+
+
+def test_base_model_warm_start_and_trained_model_each_answer_and_the_warm_start_is_what_findings_stand_on(
+    warmed: list[Member],
+) -> None:
+    for member in warmed:
+        answers = {
+            side: member.folder.predictions(side, "test", "toy").read_text() for side in ("base", "warm", "trained")
+        }
+        assert len(set(answers.values())) == 3
+        results = read_results(member.folder.results)
+        assert results["run"]["before"] == "warm start"
+        assert "warm start" in results["comparisons"][0]["base"]["model"]
+
+
+def test_cross_fitted_probabilities_are_made_once_for_every_training_example(warmed: list[Member]) -> None:
+    folds = sorted(warmed[1].folder.cross_fitting.glob("fold-*/label_probs.jsonl"))
+    assert len(folds) == 2
+    rows = [json.loads(line) for path in folds for line in path.read_text().splitlines()]
+    train = read_examples(warmed[1].folder.examples("train"))
+    assert sorted(row["id"] for row in rows) == sorted(example.id for example in train)
+    assert all(0 < row["probability"] < 1 for row in rows)
+
+
+@pytest.mark.parametrize("stop", [3, 4])
+def test_a_warm_start_that_was_stopped_goes_on_as_if_nothing_had_been(
+    model: Path, tmp_path: Path, warmed: list[Member], stop: int
+) -> None:
+    (member,) = group(model, tmp_path / "run", *WARM)
+    asked = iter(range(100))
+    with pytest.raises(Stopped):
+        Stages(member, data_dir=None, reporter=QUIET, should_stop=lambda: next(asked) == stop).go(["data", "warm"])
+    assert not member.folder.warm_start.adapter.exists()
+    Stages(member, data_dir=None, reporter=QUIET).go(["warm"])
+    assert weights(member.folder.warm_start.adapter) == weights(warmed[0].folder.warm_start.adapter)
+
+
+def test_a_ready_adapter_is_taken_and_what_it_was_trained_on_is_kept_away_from(
+    model: Path, tmp_path: Path, warmed: list[Member]
+) -> None:
+    adapter = warmed[0].folder.warm_start.adapter
+    ready = ("stages=[data, warm, base]", f"warm_start={{adapter: {adapter}}}", "model.lora.rank=8")
+    (member,) = group(model, tmp_path / "run", *ready)
+    Stages(member, data_dir=None, reporter=QUIET).go()
+    assert weights(member.folder.warm_start.adapter) == weights(adapter)
+    seen = {(e.claim, e.group) for e in read_examples(warmed[0].folder.examples("warm_start"))}
+    for split in ("train", "validation", "test"):
+        assert not seen & {(e.claim, e.group) for e in read_examples(member.folder.examples(split))}
+    ours = member.folder.predictions("warm", "test", "toy").read_text()
+    assert ours != member.folder.predictions("base", "test", "toy").read_text()
+
+
+def test_training_without_its_warm_start_says_which_stage_makes_it(model: Path, tmp_path: Path) -> None:
+    (member,) = group(model, tmp_path / "run", *WARM)
+    with pytest.raises(RunError, match="no warm start to go on from; run the stage warm first"):
+        Stages(member, data_dir=None, reporter=QUIET).go(["data", "train"])

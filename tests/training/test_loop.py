@@ -20,7 +20,8 @@ from toy import EXAMPLES, SAMPLED, example, save_toy_model, toy_engine, toy_reci
 
 from candor.engines.base import Engine
 from candor.errors import EngineError, NumericsError, Stopped
-from candor.recipe.recipe import Recipe, ScheduleConfig
+from candor.recipe.recipe import Recipe
+from candor.recipe.train import ScheduleConfig
 from candor.training.batches import NO_GOLD, draw_batch, epoch_order, prepare
 from candor.training.log import TrainingLog
 from candor.training.loop import learning_rate, train

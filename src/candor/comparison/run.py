@@ -11,7 +11,7 @@ from candor.errors import PredictionError
 from candor.files import read_json
 from candor.metrics import schema
 from candor.recipe.recipe import Recipe, load_run_recipe
-from candor.run_folder import RunFolder
+from candor.run_folder import AnsweredBy, RunFolder
 
 
 def compare_run(folder: Path) -> schema.RunResults:
@@ -26,7 +26,7 @@ def compare_run(folder: Path) -> schema.RunResults:
     comparisons = [
         _compare(run, recipe, source, threshold)
         for source in recipe.data.test
-        if run.predictions("base", "test", source).is_file()
+        if run.predictions(side_before(recipe), "test", source).is_file()
     ]
     if not comparisons:
         raise PredictionError(f"{folder}: no test sets to compare on; give counts under data.test")
@@ -42,6 +42,7 @@ def compare_run(folder: Path) -> schema.RunResults:
             "template": recipe.prompt.template,
             "reward": recipe.reward.preset,
             "objective": recipe.objective.preset,
+            "before": "warm start" if recipe.warm_start else "base model",
             "steps": recipe.train.steps,
             "candor": manifest["candor"],
             "git_commit": manifest["git_commit"],
@@ -49,6 +50,14 @@ def compare_run(folder: Path) -> schema.RunResults:
         comparisons,
         audit=_against(run, recipe),
     )
+
+
+def side_before(recipe: Recipe) -> AnsweredBy:
+    """Whose answers the trained model's are compared with: the warm start's where training went on from one.
+
+    A base model that does not answer in the form says nothing of what training did.
+    """
+    return "warm" if recipe.warm_start else "base"
 
 
 def _against(run: RunFolder, recipe: Recipe) -> dict[str, list[str]]:
@@ -67,19 +76,21 @@ def _threshold_answers(run: RunFolder, recipe: Recipe) -> ThresholdAnswers | Non
     used = threshold_sources(run, recipe)
     if used is None:
         return None
+    before = side_before(recipe)
     files = [
-        (run.predictions("base", used.split, name), run.predictions("trained", used.split, name)) for name in used.names
+        (run.predictions(before, used.split, name), run.predictions("trained", used.split, name)) for name in used.names
     ]
     return load_threshold_answers(files, split=used.split, refused=used.refused)
 
 
 def _compare(run: RunFolder, recipe: Recipe, source: str, threshold: ThresholdAnswers | None) -> schema.Comparison:
+    before = side_before(recipe)
     validation = (
-        run.predictions("base", "validation", source),
+        run.predictions(before, "validation", source),
         run.predictions("trained", "validation", source),
     )
     return compare_files(
-        run.predictions("base", "test", source),
+        run.predictions(before, "test", source),
         run.predictions("trained", "test", source),
         validation=validation if all(path.is_file() for path in validation) else None,
         threshold_answers=threshold,

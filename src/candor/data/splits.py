@@ -16,7 +16,7 @@ from candor.data.rows import SkippedRow
 from candor.data.sources.load import load_source
 from candor.data.text import digest, normalise_claim, words_of
 from candor.errors import SplitError
-from candor.recipe.data import SPLITS, Counts, DataConfig, SandboxSource
+from candor.recipe.data import DRAWN, SPLITS, Counts, DataConfig, SandboxSource
 from candor.types import LABELS, Example, Label
 
 Progress: TypeAlias = Callable[[str], None]
@@ -47,11 +47,13 @@ class Splits:
     validation: Split
     test: Split
     calibration: Split
+    warm_start: Split = field(default_factory=dict)
     notes: dict[str, Any] = field(default_factory=dict)
 
     def items(self) -> list[tuple[str, Split]]:
         """Name and examples of each split."""
-        return [(split, getattr(self, split)) for split in SPLITS]
+        splits = [(split, getattr(self, split)) for split in SPLITS]
+        return [*splits, ("warm_start", self.warm_start)] if self.warm_start else splits
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +73,13 @@ class _Shortage:
         )
 
 
-def make_splits(config: DataConfig, *, data_dir: Path | None = None, progress: Progress | None = None) -> Splits:
+def make_splits(
+    config: DataConfig,
+    *,
+    data_dir: Path | None = None,
+    progress: Progress | None = None,
+    seen_before: frozenset[str] = frozenset(),
+) -> Splits:
     """Load the sources and draw the splits that the recipe asks for.
 
     Examples that share a normalised claim or a group, directly or over others and across sources, form a unit, and
@@ -83,6 +91,7 @@ def make_splits(config: DataConfig, *, data_dir: Path | None = None, progress: P
         config: the ``data:`` section of a recipe.
         data_dir: where official files lie.
         progress: told in words what is being done.
+        seen_before: :func:`traces` of what must not be drawn, because a model that is gone on from has seen it.
 
     Raises:
         SplitError: fewer examples than asked for and ``on_shortage: error``; names all shortages.
@@ -103,6 +112,8 @@ def make_splits(config: DataConfig, *, data_dir: Path | None = None, progress: P
     completer = _Completer(loaded)
     while True:
         pool = [example for source in loaded.values() for example in completer.usable(source)]
+        if seen_before:
+            pool = [example for example in pool if not seen_before & traces([example])]
         draw = _draw(pool, config)
         growing = {
             shortage.source
@@ -139,6 +150,14 @@ def make_splits(config: DataConfig, *, data_dir: Path | None = None, progress: P
         "shortages": [dataclasses.asdict(shortage) for shortage in draw.shortages],
     }
     return dataclasses.replace(splits, notes=notes)
+
+
+def traces(examples: Iterable[Example]) -> set[str]:
+    """A short hash of every claim and every group, by which others can keep away from the examples.
+
+    Twelve hex digits: of a million claims the chance is one in three hundred that any is mistaken for another.
+    """
+    return {digest(*key)[:12] for example in examples for key in _keys(example)}
 
 
 def check_disjoint(splits: Mapping[str, Mapping[str, Iterable[Example]]]) -> None:
@@ -244,11 +263,11 @@ def _draw_capped(
     What is asked for with labels as they come is drawn first, in whole units: a draw by label leaves behind units
     that are poor in the labels it wanted most, and those are no fair sample any more.
     """
-    chosen: dict[str, Split] = {split: {source: [] for source in config.counts(split)} for split in SPLITS}
+    chosen: dict[str, Split] = {split: {source: [] for source in config.counts(split)} for split in DRAWN}
     split_of: dict[int, str] = {}
     shortages: list[_Shortage] = []
     for by_label in (False, True):
-        for split in SPLITS:
+        for split in DRAWN:
             asked = _needs(config.counts(split), by_label)
             needs = dict(asked)
             for number, unit in enumerate(units):

@@ -32,6 +32,7 @@ _TEXT_PART: Final = {
 }
 """Where models that also see and hear keep the weights of the language model within them, and its own names."""
 
+
 def choose_device(name: str) -> torch.device:
     """Return the device called ``name``; ``auto`` is the GPU if there is one.
 

@@ -18,6 +18,9 @@ SPLITS = ("train", "validation", "test", "calibration")
 ANSWERED = SPLITS[1:]
 """Splits that both models answer."""
 
+DRAWN = (*SPLITS, "warm_start")
+"""Splits and, after them, what a warm start is trained on."""
+
 OnBadRow: TypeAlias = Literal["error", "skip"]
 NaEvidence: TypeAlias = Literal["none", "random", "retrieved"]
 Part: TypeAlias = Literal["train", "dev", "test"]
@@ -211,6 +214,7 @@ class DataConfig(Config):
         sources: by name; the name becomes the examples' ``dataset``.
         train, validation, test, calibration: for each source the number of examples, per label or as they come.
             Checkpoints are chosen on validation, the abstention threshold on calibration.
+        warm_start: the same, of what a warm start is trained on before all else; filled last.
         on_shortage: ``error``, or ``shrink``: take what there is; calibration gives way first, then test.
         on_bad_row: ``error``, or ``skip``: leave the row out, count and list it.
     """
@@ -221,6 +225,7 @@ class DataConfig(Config):
     validation: dict[str, Counts] = Field(default_factory=dict)
     test: dict[str, Counts] = Field(default_factory=dict)
     calibration: dict[str, Counts] = Field(default_factory=dict)
+    warm_start: dict[str, Counts] = Field(default_factory=dict)
     on_shortage: Literal["error", "shrink"] = "error"
     on_bad_row: OnBadRow = "error"
 
@@ -237,7 +242,7 @@ class DataConfig(Config):
 
     @model_validator(mode="after")
     def _splits_name_sources(self) -> DataConfig:
-        for split in SPLITS:
+        for split in DRAWN:
             for name in self.counts(split):
                 if name not in self.sources:
                     near = difflib.get_close_matches(name, self.sources, n=1)
@@ -256,7 +261,7 @@ class DataConfig(Config):
 
     def requested(self, source: str) -> int:
         """How many examples of a source all splits ask for together."""
-        return sum(_total(self.counts(split).get(source, 0)) for split in SPLITS)
+        return sum(_total(self.counts(split).get(source, 0)) for split in DRAWN)
 
 
 def _total(counts: Counts) -> int:

@@ -28,11 +28,13 @@ from candor.recipe.engine import EngineConfig, ModelConfig
 from candor.recipe.objective import EnumeratedSplit, ObjectiveConfig, SampledExpected, objective_config, without_idle
 from candor.recipe.prompt import PromptConfig
 from candor.recipe.reward import RewardConfig
+from candor.recipe.train import TrainConfig
+from candor.recipe.warm_start import TrainedWarmStart, WarmStartConfig
 
 PARTS_WITH_PRESETS = ("reward", "objective")
 
-Stage: TypeAlias = Literal["data", "base", "train", "trained", "compare", "report"]
-STAGES: tuple[Stage, ...] = ("data", "base", "train", "trained", "compare", "report")
+Stage: TypeAlias = Literal["data", "warm", "base", "train", "trained", "compare", "report"]
+STAGES: tuple[Stage, ...] = ("data", "warm", "base", "train", "trained", "compare", "report")
 """Stages of a run, in order."""
 
 
@@ -45,46 +47,6 @@ class SamplingConfig(Config):
     reasoning_tokens: int = Field(
         default=0, ge=0, le=65536, description="enumerated objective: longest reasoning sampled before the verdict"
     )
-
-
-class ScheduleConfig(Config):
-    """Learning rate over the steps."""
-
-    learning_rate: float = Field(default=1e-3, gt=0, le=1)
-    warmup_steps: int = Field(default=0, ge=0, description="steps over which it rises linearly from 0")
-    decay: Literal["none", "linear"] = Field(
-        default="none", description="linear: falls towards 0, which the step after the last would have"
-    )
-    decay_start: float = Field(default=0.4, ge=0, le=1, description="part of the steps after which it falls")
-
-
-class UnlabelledConfig(Config):
-    """Prompts whose labels are not looked at: the confidence learns on them to say what the label probe says."""
-
-    sources: list[str] = Field(min_length=1, description="sources under data.train to take prompts from")
-    prompts_per_step: int = Field(default=16, ge=1, le=65536, description="of these, beside the labelled ones")
-
-
-class TrainConfig(Config):
-    """The training loop."""
-
-    steps: int = Field(default=160, ge=0)
-    sources: list[str] | None = Field(default=None, description="sources to train on; default: all under data.train")
-    prompts_per_step: int = Field(default=32, ge=1, le=65536)
-    unlabelled: UnlabelledConfig | None = Field(default=None, description="prompts to learn from without their labels")
-    optimiser: ScheduleConfig = Field(default_factory=ScheduleConfig)
-    max_grad_norm: float = Field(default=1.0, gt=0, le=1e6)
-    updates_per_batch: int = Field(default=1, ge=1, le=64, description="optimiser steps on each batch of rollouts")
-    checkpoint_every: int = Field(default=20, ge=1, description="steps between checkpoints")
-    keep_rollouts: int = Field(default=4, ge=0, description="rollouts of each step written to train/rollouts.jsonl")
-    kl_every: int = Field(default=10, ge=0, description="steps between measurements of the KL to the base; 0: never")
-    validate_every: int = Field(default=0, ge=0, description="steps between scores on validation; 0: never")
-    patience: int = Field(default=0, ge=0, description="stop after so many validations without improvement; 0: never")
-
-    @property
-    def prompts_in_step(self) -> int:
-        """Labelled and unlabelled prompts of a step."""
-        return self.prompts_per_step + (self.unlabelled.prompts_per_step if self.unlabelled else 0)
 
 
 class EvaluationConfig(Config):
@@ -123,6 +85,7 @@ class Recipe(Config):
     sampling: SamplingConfig = Field(default_factory=SamplingConfig)
     reward: RewardConfig = Field(default_factory=lambda: RewardConfig.model_validate({}))
     objective: ObjectiveConfig = Field(default_factory=lambda: objective_config({}))
+    warm_start: WarmStartConfig | None = Field(default=None, description="what the model is taught before all else")
     train: TrainConfig = Field(default_factory=TrainConfig)
     evaluation: EvaluationConfig = Field(default_factory=EvaluationConfig)
     arms: dict[str, dict[str, Any]] = Field(default_factory=dict)
@@ -157,6 +120,7 @@ class Recipe(Config):
                 "train.unlabelled: nothing to learn without labels; needs objective.kind=enumerated, credit=split and "
                 "confidence_weight above 0, reward.alignment above 0, and no sampling.reasoning_tokens"
             )
+        self._check_warm_start()
         if self.train.patience and not self.train.validate_every:
             raise ValueError("train.patience: needs train.validate_every above 0")
         if self.train.validate_every and not any(self.data.validation.get(name) for name in self.trained_on()):
@@ -191,6 +155,26 @@ class Recipe(Config):
         if exact and self.train.updates_per_batch > 1:
             raise ValueError("train.updates_per_batch: what is enumerated is exact for one update only; set 1")
         return self
+
+    def _check_warm_start(self) -> None:
+        trained = isinstance(self.warm_start, TrainedWarmStart)
+        asked = [name for name, count in self.data.warm_start.items() if count]
+        if trained != bool(asked):
+            raise ValueError(
+                "warm_start: nothing to train it on; give counts under data.warm_start"
+                if trained
+                else "data.warm_start: no effect without a warm_start that is trained; leave it out"
+            )
+        others = [name for name in asked if name not in self.trained_on()]
+        if others:
+            raise ValueError(
+                f"data.warm_start: {', '.join(others)}: not trained on, and a domain that the warm start has seen is "
+                f"none that is unseen; take from {', '.join(self.trained_on())}"
+            )
+        if self.warm_start is not None and self.engine.kind == "tinker":
+            raise ValueError(
+                "warm_start: a service begins with a fresh adapter; leave it out, or set engine.kind: local"
+            )
 
     def trained_on(self) -> list[str]:
         """Sources whose training examples are used with their labels."""
@@ -301,8 +285,8 @@ def resolve_arms(recipe: Recipe) -> dict[str, Recipe]:
     return {name: _resolve_arm(values, name, arm, recipe.name) for name, arm in recipe.arms.items()}
 
 
-def dump(recipe: Recipe) -> dict[str, Any]:
-    """Every value of the recipe, as YAML and JSON know them."""
+def dump(recipe: Config) -> dict[str, Any]:
+    """Every value of a recipe or of a part of one, as YAML and JSON know them."""
     return recipe.model_dump(mode="json")
 
 

@@ -73,8 +73,10 @@ def run_experiment(
             siblings = group[:index]
             if at_once:
                 # What the members share is made once, before they part.
-                stages = Stages(member, data_dir=data_dir, reporter=reporter, siblings=siblings)
-                stages.go([stage for stage in ("data", "base") if stage in member.recipe.stages])
+                stages = Stages(
+                    member, data_dir=data_dir, reporter=reporter, siblings=siblings, should_stop=should_stop
+                )
+                stages.go([stage for stage in ("data", "warm", "base") if stage in member.recipe.stages])
                 continue
             if len(group) > 1:
                 reporter.say(f"[{index + 1}/{len(group)}] {member.folder}")

@@ -14,7 +14,7 @@ from candor.files import write_text
 from candor.recipe.recipe import Recipe, dump, load_run_recipe, resolve_arms, to_yaml
 from candor.run_folder import RunFolder
 
-SHARED_BY_ARMS: Final = ("model", "engine", "prompt", "data", "evaluation")
+SHARED_BY_ARMS: Final = ("model", "engine", "prompt", "data", "warm_start", "evaluation")
 """Arms that agree in these have the same data and base predictions, which are then made once."""
 
 

@@ -23,21 +23,36 @@ from candor.predictions.local import predict
 from candor.predictions.validation import validation_score
 from candor.progress import Reporter
 from candor.prompts.encoding import rendered_sha256
-from candor.recipe.data import ANSWERED, SPLITS
+from candor.recipe.data import ANSWERED, DRAWN, SPLITS
+from candor.recipe.objective import SupervisedCrossFitted
 from candor.recipe.recipe import dump
+from candor.recipe.warm_start import ReadyWarmStart, TrainedWarmStart
 from candor.report.page import report_run
-from candor.run_folder import SideName
+from candor.run_folder import AnsweredBy
 from candor.runs.grid import SHARED_BY_ARMS, Member
 from candor.runs.kept import Kept
 from candor.runs.manifest import environment, made_with
 from candor.runs.prompt_lengths import meter_of_recipe
 from candor.runs.trackers import Trackers
+from candor.runs.warm_start import (
+    TRAINED_ON,
+    copy_adapter,
+    find_adapter,
+    note_trained_on,
+    seen_before,
+    training_recipe,
+)
+from candor.training.cross_fitting import cross_fitted_probabilities
 from candor.training.log import logged_rows
 from candor.training.loop import ShouldStop, train
 from candor.types import Example
 
 WARNINGS_SHOWN: Final = 2
 """Warnings of the audit that are printed; the report has all."""
+
+MODELS: Final[dict[AnsweredBy, str]] = {"base": "base model", "warm": "warm start", "trained": "trained model"}
+ADDED: Final[dict[AnsweredBy, str]] = {"base": "", "warm": " + warm start", "trained": " + adapter"}
+"""What stands behind the model's name in prediction files."""
 
 
 class Stages:
@@ -90,6 +105,7 @@ class Stages:
         """
         stages: dict[str, Callable[[], None]] = {
             "data": self._data,
+            "warm": self._warm,
             "base": self._base,
             "train": self._train,
             "trained": self._trained,
@@ -141,10 +157,13 @@ class Stages:
             self._kept.made(*self._data_files())
 
     def _data_files(self) -> list[Path]:
-        return [self._folder.manifest, self._folder.audit, *map(self._folder.examples, SPLITS)]
+        splits = [split for split in DRAWN if split in SPLITS or self._recipe.data.asks(split)]
+        return [self._folder.manifest, self._folder.audit, *map(self._folder.examples, splits)]
 
     def _make_data(self) -> dict[str, Any]:
-        splits = make_splits(self._recipe.data, data_dir=self._data_dir, progress=self._reporter.say)
+        splits = make_splits(
+            self._recipe.data, data_dir=self._data_dir, progress=self._reporter.say, seen_before=self._seen_before()
+        )
         for split, sources in splits.items():
             write_examples(self._folder.examples(split), [e for examples in sources.values() for e in examples])
         self._reporter.say("auditing the data for shortcuts")
@@ -167,6 +186,54 @@ class Stages:
             )
         return splits.notes
 
+    def _seen_before(self) -> frozenset[str]:
+        if not isinstance(self._recipe.warm_start, ReadyWarmStart):
+            return frozenset()
+        adapter = find_adapter(self._recipe.warm_start)
+        seen = seen_before(self._recipe, adapter)
+        if seen is None:
+            self._reporter.warn(
+                f"{adapter}: no {TRAINED_ON} says what this adapter was trained on; it may have seen test examples"
+            )
+        return seen or frozenset()
+
+    def _warm(self) -> None:
+        config, warm = self._recipe.warm_start, self._folder.warm_start
+        if config is None:
+            return
+        twin = self._twin.folder.warm_start.adapter if self._twin else None
+        if isinstance(config, ReadyWarmStart):
+            ready: Path | None = find_adapter(config)
+        else:
+            ready = twin if twin and (twin / TRAINED_ON).is_file() else None
+        if ready is not None and not warm.adapter.is_dir() and parallel.is_main():
+            copy_adapter(ready, warm.adapter)
+        parallel.barrier()
+        if isinstance(config, TrainedWarmStart) and not (warm.adapter / TRAINED_ON).is_file():
+            self._train_warm_start(config)
+        self._predict("warm")
+
+    def _train_warm_start(self, config: TrainedWarmStart) -> None:
+        warm = self._folder.warm_start
+        examples = [example for group in self._examples("warm_start").values() for example in group]
+        recipe = training_recipe(self._recipe, config)
+        engine = self._engine_with("untaught")
+        self._weights = "changing"
+        with self._reporter.bar("warm start", recipe.train.steps) as bar:
+            train(
+                recipe,
+                engine,
+                examples,
+                warm.path,
+                seed=recipe.data.seed,
+                on_step=lambda done, row: bar.advance(done - bar.done, row),
+                should_stop=self._should_stop,
+                made_with=made_with(),
+                tell=self._reporter.warn,
+            )
+        if parallel.is_main():
+            note_trained_on(warm.adapter, recipe, examples)
+
     def _base(self) -> None:
         self._predict("base")
 
@@ -184,7 +251,9 @@ class Stages:
             raise DataError(
                 "no validation examples of what is trained on; ask for some, or set train.validate_every: 0"
             )
-        engine = self._engine_with("base")
+        start = "warm" if self._recipe.warm_start else "base"
+        cross_fitted = self._cross_fitted(examples, start)
+        engine = self._engine_with(start)
         self._weights = "changing"
         validation = self._validation()
         total = self._recipe.train.steps
@@ -203,6 +272,7 @@ class Stages:
                 self._folder.path,
                 seed=self._seed,
                 unlabelled=[e for name in self._recipe.unlabelled() for e in train_set[name]],
+                cross_fitted=cross_fitted,
                 on_step=on_step,
                 validate=lambda engine: validation_score(engine, validation, self._recipe),
                 should_stop=self._should_stop,
@@ -216,6 +286,29 @@ class Stages:
         folder = self._folder
         return [folder.metrics, folder.rollouts, folder.selected, *sorted(folder.adapter.iterdir())]
 
+    def _cross_fitted(self, examples: Sequence[Example], start: str) -> dict[tuple[str, str], float]:
+        objective = self._recipe.objective
+        if not isinstance(objective, SupervisedCrossFitted):
+            return {}
+
+        def fresh() -> Engine:
+            self._weights = "changing"
+            return self._engine_with(start)
+
+        with self._reporter.bar("cross-fitting", objective.folds * self._recipe.train.steps) as bar:
+            found = cross_fitted_probabilities(
+                self._recipe,
+                examples,
+                self._folder,
+                folds=objective.folds,
+                seed=self._seed,
+                fresh=fresh,
+                on_step=lambda done, row: bar.advance(1, row),
+                should_stop=self._should_stop,
+            )
+        self._weights = "changing"
+        return found
+
     def _validation(self) -> dict[str, list[Example]]:
         """Validation examples of the sources that are trained on; others must not choose between checkpoints."""
         trained_on = self._recipe.trained_on()
@@ -226,7 +319,7 @@ class Stages:
             raise RunError(f"{self._folder}: no adapter to predict with; run the stage train first")
         self._predict("trained")
 
-    def _predict(self, side: SideName) -> None:
+    def _predict(self, side: AnsweredBy) -> None:
         for split in ANSWERED:
             for source, examples in self._examples(split).items():
                 path = self._folder.predictions(side, split, source)
@@ -235,14 +328,14 @@ class Stages:
                     continue
                 self._stop_if_asked()
                 twin = self._twin and self._twin.folder.predictions(side, split, source)
-                if side == "base" and twin and twin.is_file():
+                if side != "trained" and twin and twin.is_file():
                     if parallel.is_main():
                         with atomic_path(path) as temporary:
                             shutil.copyfile(twin, temporary)
                     self._kept.made(path)
                     continue
                 engine = self._engine_with(side)
-                with self._reporter.bar(f"{side} model on {source} ({split})", len(examples)) as bar:
+                with self._reporter.bar(f"{MODELS[side]} on {source} ({split})", len(examples)) as bar:
                     predictions = predict(
                         engine,
                         examples,
@@ -252,7 +345,7 @@ class Stages:
                         on_batch=bar.advance,
                     )
                 header = Header(
-                    model=self._recipe.model.name if side == "base" else f"{self._recipe.model.name} + adapter",
+                    model=self._recipe.model.name + ADDED[side],
                     template=self._template.name,
                     template_sha256=self._template.sha256,
                     dataset=source,
@@ -292,12 +385,21 @@ class Stages:
         return groups
 
     def _engine_with(self, weights: str) -> Engine:
-        """The engine with a fresh adapter (the base model) or the trained one."""
+        """The engine with a fresh adapter (the base model), one that begins as the warm start, or the trained one.
+
+        ``untaught`` is the base model before its warm start, which all arms and seeds have in common.
+        """
+        if weights == "warm" and not self._folder.warm_start.adapter.is_dir():
+            raise RunError(f"{self._folder}: no warm start to go on from; run the stage warm first")
         if self._engine is None or self._weights != weights:
-            adapter = self._folder.adapter if weights == "trained" else True
             model = pinned(self._folder, self._recipe.model)
             self._engine = load_engine(
-                model, self._recipe.engine, seed=self._seed, adapter=adapter, reporter=self._reporter
+                model,
+                self._recipe.engine,
+                seed=self._recipe.data.seed if weights == "untaught" else self._seed,
+                adapter=self._folder.adapter if weights == "trained" else True,
+                reporter=self._reporter,
+                warm_start=self._folder.warm_start.adapter if weights == "warm" else None,
             )
             self._weights = weights
             rendered = rendered_sha256(self._template, self._engine.tokenizer)

@@ -16,7 +16,8 @@ from typing import Any
 from candor.engines.base import Engine, OptimiserStep
 from candor.errors import NumericsError, Stopped
 from candor.means import Means
-from candor.recipe.recipe import Recipe, ScheduleConfig
+from candor.recipe.recipe import Recipe
+from candor.recipe.train import ScheduleConfig
 from candor.training.batches import Prepared, PromptBatch, Step, draw_batch, prepare
 from candor.training.collapse import prompt_variance
 from candor.training.enumerated import enumerated_step
