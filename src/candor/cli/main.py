@@ -17,6 +17,7 @@ from rich.console import Console
 import candor
 from candor.cli import compare, predict, verify
 from candor.cli import data as data_commands
+from candor.cli.models import models
 from candor.cli.power import power
 from candor.errors import CandorError, RecipeError, Stopped
 from candor.run_folder import RunFolder
@@ -44,6 +45,7 @@ app = typer.Typer(
 app.add_typer(data_commands.app, name="data")
 app.command("audit")(data_commands.audit_command)
 app.command()(power)
+app.command("models")(models)
 
 Overrides = Annotated[
     list[str] | None,

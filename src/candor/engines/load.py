@@ -9,6 +9,7 @@ from typing import Final
 from candor.engines.base import Engine
 from candor.engines.hub import COMMIT, commit_of
 from candor.engines.local.engine import LocalEngine
+from candor.engines.named import NAMED, located
 from candor.errors import DataError, ModelError
 from candor.files import read_json
 from candor.progress import Bar, Reporter
@@ -38,7 +39,7 @@ def load_engine(
         engine: how it is run.
         seed: of a fresh adapter.
         adapter: a PEFT folder; ``True`` for a fresh one, ``False`` for the base alone.
-        reporter: told while the sandbox's base model is made.
+        reporter: told while a model is made or fetched.
         warm_start: a PEFT folder whose function a fresh adapter begins with.
 
     Raises:
@@ -52,6 +53,7 @@ def load_engine(
         folder = base_model_of(adapter, name, reporter) if isinstance(adapter, Path) else str(sandbox_model(reporter))
         model = model.model_copy(update={"name": folder})
     else:
+        model = located(model, reporter)
         model = model.model_copy(update={"revision": commit_of(name, model.revision) or model.revision})
     if engine.kind == "tinker":
         from candor.engines.tinker.engine import TinkerEngine
@@ -69,7 +71,7 @@ def pinned(run: RunFolder, model: ModelConfig) -> ModelConfig:
         run: the run's folder, where the commit is noted once a model was loaded.
         model: as the recipe names it.
     """
-    if model.name == SANDBOX:
+    if model.name == SANDBOX or model.name in NAMED:
         return model
     name, _, commit = (noted_base(run) or "").rpartition("@")
     if name == model.name and COMMIT.fullmatch(commit):
@@ -120,13 +122,14 @@ def base_model_of(adapter: Path, name: str, reporter: Reporter) -> str:
     Args:
         adapter: PEFT folder.
         name: the recipe's name of the model.
-        reporter: told while the sandbox's base model is made.
+        reporter: told while a model is made or fetched.
 
     Raises:
-        ModelError: the sandbox's base model that the adapter needs is gone, and this version makes another.
+        ModelError: the model cannot be had; or the sandbox's base model that the adapter needs is gone, and this
+            version makes another.
     """
     if name != SANDBOX:
-        return name
+        return located(ModelConfig(name=name), reporter).name
     needed = Path(read_json(adapter / "adapter_config.json")["base_model_name_or_path"])
     if needed.is_dir():
         return str(needed)

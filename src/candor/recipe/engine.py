@@ -34,7 +34,9 @@ class LoraConfig(Config):
 class ModelConfig(Config):
     """Which model is trained."""
 
-    name: str = Field(description="'sandbox', a folder with a Hugging Face model, or a model id on the hub")
+    name: str = Field(
+        description="'sandbox', a name (`candor models`), a folder with a Hugging Face model, a GGUF file, or a hub id"
+    )
     revision: str | None = Field(default=None, description="commit or tag on the hub")
     dtype: Literal["auto", "float32", "bfloat16"] = Field(
         default="auto", description="auto: bfloat16 on a GPU, float32 on a CPU"

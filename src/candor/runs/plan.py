@@ -14,7 +14,9 @@ from typing import Any, Final
 
 from candor.data.splits import make_splits
 from candor.engines.load import SANDBOX
+from candor.engines.named import located
 from candor.engines.pretrained import load_tokenizer
+from candor.progress import Reporter
 from candor.prompts.answers import CONFIDENCES
 from candor.prompts.encoding import prompt_length
 from candor.prompts.grammar import AnswerGrammar, answer_grammar
@@ -219,7 +221,8 @@ def _tokenizer(recipe: Recipe) -> Any:
         from candor.sandbox.tokenizer import make_tokenizer
 
         return make_tokenizer()
-    return load_tokenizer(recipe.model.name, revision=recipe.model.revision)
+    model = located(recipe.model, Reporter())
+    return load_tokenizer(model.name, revision=model.revision)
 
 
 def plan_text(plans: Sequence[RunPlan], prices: Prices | None) -> str:

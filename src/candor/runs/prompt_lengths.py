@@ -8,8 +8,10 @@ from types import SimpleNamespace
 from typing import Any, Final
 
 from candor.engines.load import SANDBOX
+from candor.engines.named import located
 from candor.engines.pretrained import load_tokenizer, longest_sequence
 from candor.errors import ModelError
+from candor.progress import Reporter
 from candor.prompts import templates
 from candor.prompts.encoding import prompt_length
 from candor.prompts.grammar import answer_grammar
@@ -106,6 +108,7 @@ def _load(model: ModelConfig) -> tuple[Any, int | None]:
         return make_tokenizer(), min(model.max_length or SANDBOX_LENGTH, SANDBOX_LENGTH)
     from transformers import AutoConfig
 
+    model = located(model, Reporter())
     trouble = None if Path(model.name).is_dir() else _hub_trouble()
     # Without a network the hub's client tries again for most of a minute; what it has kept is there all the same.
     offline = trouble is not None

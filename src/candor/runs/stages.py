@@ -16,6 +16,7 @@ from candor.data.splits import make_splits
 from candor.engines import parallel
 from candor.engines.base import Engine
 from candor.engines.load import SANDBOX, load_engine, noted_base, pinned, sandbox_model
+from candor.engines.named import identity
 from candor.errors import DataError, RunError, Stopped
 from candor.files import atomic_path, read_json, write_json
 from candor.predictions.file import Header, write_predictions
@@ -416,7 +417,9 @@ class Stages:
     def _base_name(self, revision: str | None) -> str:
         """What tells the base model from others of the same name: other versions make another sandbox model."""
         name = self._recipe.model.name
-        return sandbox_model(self._reporter).name if name == SANDBOX else f"{name}@{revision}"
+        if name == SANDBOX:
+            return sandbox_model(self._reporter).name
+        return identity(name) or f"{name}@{revision}"
 
     def _check_same(self, described: Mapping[str, Any]) -> None:
         """Refuse to go on with another base model than the run was begun with, or with prompts of another form."""

@@ -8,6 +8,7 @@ from typing import Any, Final
 
 import candor
 from candor.engines.load import SANDBOX, base_model_of, pinned
+from candor.engines.named import NAMED
 from candor.engines.pretrained import choose_device, load_adapter, load_model, load_tokenizer
 from candor.errors import RunError
 from candor.files import atomic_folder, read_json, write_json, write_text
@@ -71,11 +72,14 @@ def _write_merged(recipe: Recipe, base: str, adapter: Path, target: Path) -> Non
 
 
 def _name_base(target: Path, recipe: Recipe) -> None:
-    """Call the sandbox's base model by its name, which is the same everywhere, not by where this machine keeps it."""
+    """Call a base model as everyone can find it, not by where this machine keeps it."""
     path = target / "adapter_config.json"
     config = read_json(path)
     if recipe.model.name == SANDBOX:
         write_json(path, config | {"base_model_name_or_path": Path(config["base_model_name_or_path"]).name})
+    elif recipe.model.name in NAMED:
+        known = NAMED[recipe.model.name]
+        write_json(path, config | {"base_model_name_or_path": known.hub, "revision": known.revision})
 
 
 def _about(folder: Path, recipe: Recipe, *, merged: bool) -> dict[str, Any]:

@@ -109,15 +109,33 @@ def stand_ins(data_dir: Path, file: OfficialFile) -> list[DataPath]:
 
 def _fetch(file: OfficialFile, folder: Path, reporter: Reporter, pause: float) -> Path:
     path = folder / file.name
+    fetch_file(file.url, file.sha256, path, reporter=reporter, pause=pause)
+    write_text(checksum_path(path), f"{file.sha256 or sha256(path)}  {file.name}\n")
+    return path
+
+
+def fetch_file(url: str, checksum: str | None, path: Path, *, reporter: Reporter, pause: float = 1.0) -> None:
+    """Fetch one file; what a cut leaves of it is gone on with.
+
+    Args:
+        url: its address.
+        checksum: SHA-256 that it must have; ``None`` where none is published.
+        path: where to put it; the folder is there.
+        reporter: told of progress.
+        pause: seconds before the second attempt; doubles with each further one.
+
+    Raises:
+        FetchError: as :func:`fetch`.
+    """
     downloader = _Resuming(path.with_name(f"{path.name}.part"), reporter, pause)
     pooch.get_logger().setLevel(logging.WARNING)
-    known = None if file.sha256 is None else f"sha256:{file.sha256}"
+    known = None if checksum is None else f"sha256:{checksum}"
     page = "; it looks like a web page, perhaps of a proxy or a login"
     try:
-        pooch.retrieve(file.url, known, fname=file.name, path=folder, downloader=downloader)
+        pooch.retrieve(url, known, fname=path.name, path=path.parent, downloader=downloader)
     except ValueError as error:
         raise FetchError(
-            f"what {file.url} sent is not the published file (expected SHA-256 {file.sha256})"
+            f"what {url} sent is not the published file (expected SHA-256 {checksum})"
             f"{page if downloader.got_page else ''}. Try again, or fetch it by hand: a file that lies there is used as "
             "it is",
             file=path,
@@ -126,9 +144,7 @@ def _fetch(file: OfficialFile, folder: Path, reporter: Reporter, pause: float) -
         raise _disk_error(error, path) from error
     if downloader.got_page:
         path.unlink()
-        raise FetchError(f"what {file.url} sent is no data{page}. Try again, or fetch it by hand", file=path)
-    write_text(checksum_path(path), f"{file.sha256 or sha256(path)}  {file.name}\n")
-    return path
+        raise FetchError(f"what {url} sent is no data{page}. Try again, or fetch it by hand", file=path)
 
 
 def _disk_error(error: OSError, path: Path) -> FetchError:
