@@ -14,7 +14,7 @@ TEST_OPTIONS ?=
 PYTEST := $(BIN)/python -m pytest -n logical --maxprocesses 16 --dist worksteal $(TEST_OPTIONS)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-all test-tinker check bench experiments more-experiments base-model clean
+.PHONY: help setup demo test test-all test-tinker check bench experiments more-experiments base-model real warm-start clean
 
 help:  ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 18
@@ -84,6 +84,17 @@ base-model: $(INSTALLED)  ## make the sandbox's base model anew and pack it, aft
 	$(BIN)/python -c 'from candor import progress; from candor.engines import load; from candor.sandbox import model; \
 	  print(load.sandbox_model(progress.Reporter(), model.PACKAGED))'
 	@echo "remove the folders beside it, which earlier code made"
+
+# DATA names a folder with the official files; without it they are fetched into the user's cache.
+real: $(INSTALLED)  ## train SmolLM2 on real claims and leave runs/smollm2-quick/report.html; the first time fetches model and data
+	$(if $(DATA),,$(BIN)/candor data fetch vitaminc)
+	$(if $(DATA),,$(BIN)/candor data fetch climatefever)
+	$(BIN)/candor run real/quick --jobs 2 $(addprefix --data-dir ,$(DATA))
+
+warm-start: $(INSTALLED)  ## make the warm start of SmolLM2 anew and pack it (hours); DATA names a folder with VitaminC
+	$(BIN)/candor run real/warm-start $(addprefix --data-dir ,$(DATA))
+	$(BIN)/python -c 'from pathlib import Path; from candor.runs import warm_start; \
+	  print(warm_start.pack(Path("runs/smollm2-vitaminc"), warm_start.PACKAGED, "smollm2-vitaminc"))'
 
 clean:  ## remove the virtual environments and caches, not the runs
 	rm -rf $(VENV) $(TINKER) .pytest_cache .mypy_cache .ruff_cache

@@ -6,19 +6,26 @@ import dataclasses
 from pathlib import Path
 
 import pytest
-from toy import example
+import torch
+from safetensors.torch import load_file
+from toy import example, toy_engine
+from toy_run import make_run
 
+from candor.data.examples import read_examples
 from candor.data.splits import traces
+from candor.engines.local.warm_start import continue_from
 from candor.errors import RunError
 from candor.files import read_json, write_json
 from candor.recipe.recipe import Recipe, recipe_from
 from candor.recipe.warm_start import ReadyWarmStart, TrainedWarmStart
+from candor.run_folder import RunFolder
 from candor.runs import warm_start
 from candor.runs.warm_start import (
     TRAINED_ON,
     copy_adapter,
     find_adapter,
     note_trained_on,
+    pack,
     seen_before,
     training_recipe,
 )
@@ -89,3 +96,18 @@ def test_a_copy_has_every_file(tmp_path: Path) -> None:
     (folder / "weights").write_text("w")
     copy_adapter(folder, tmp_path / "b" / "adapter")
     assert sorted(path.name for path in (tmp_path / "b" / "adapter").iterdir()) == ["adapter_config.json", "weights"]
+
+
+def test_a_packed_adapter_is_half_as_large_says_what_it_has_seen_and_can_be_gone_on_from(tmp_path: Path) -> None:
+    run = RunFolder(make_run(tmp_path))
+    packed = pack(run.path, tmp_path / "packed", "mine")
+    made, small = (load_file(path / "adapter_model.safetensors") for path in (run.adapter, packed))
+    assert all(torch.equal(small[name], values.bfloat16()) for name, values in made.items())
+    assert find_adapter(ReadyWarmStart(adapter=str(packed))) == packed
+    seen = [e for split in ("train", "validation") for e in read_examples(run.examples(split))]
+    assert read_json(packed / TRAINED_ON)["traces"] == sorted(traces(seen))
+    assert (packed / "recipe.yaml").read_bytes() == run.recipe.read_bytes()
+    engine = toy_engine(tmp_path / "model", trained=False)
+    continue_from(engine._model, packed)
+    with pytest.raises(RunError, match="its training is not at its end"):
+        pack(tmp_path / "none", tmp_path / "packed", "none")

@@ -7,11 +7,16 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, Final
 
+from safetensors.torch import load_file, save_file
+
+from candor.data.examples import read_examples
 from candor.data.splits import traces
+from candor.engines.named import NAMED
 from candor.errors import RunError
 from candor.files import atomic_folder, read_json, write_json
-from candor.recipe.recipe import Recipe, dump, recipe_from
+from candor.recipe.recipe import Recipe, dump, load_run_recipe, recipe_from
 from candor.recipe.warm_start import ReadyWarmStart, TrainedWarmStart
+from candor.run_folder import RunFolder
 from candor.types import Example
 
 PACKAGED: Final = Path(__file__).parent / "warm_starts"
@@ -77,3 +82,37 @@ def copy_adapter(source: Path, to: Path) -> None:
     """Put a copy of an adapter's folder there, whole or not at all."""
     with atomic_folder(to) as folder:
         shutil.copytree(source, folder, dirs_exist_ok=True)
+
+
+def pack(run: Path, out: Path, name: str) -> Path:
+    """Make a run's adapter one that recipes go on from: small, with the base model's public name and what it has seen.
+
+    Args:
+        run: folder of a finished run.
+        out: where the folder ``name`` is made; :data:`PACKAGED` for one that comes with candor.
+        name: as recipes are to call it.
+
+    Returns:
+        The folder.
+
+    Raises:
+        RunError: the run has no adapter yet.
+    """
+    folder = RunFolder(run)
+    if not folder.is_trained:
+        raise RunError(f"{folder}: its training is not at its end; run the same recipe again to go on")
+    recipe = load_run_recipe(folder.recipe)
+    # What was looked at to choose its values counts as seen.
+    seen = [e for split in ("train", "validation") for e in read_examples(folder.examples(split))]
+    with atomic_folder(out / name) as target:
+        shutil.copytree(folder.adapter, target, dirs_exist_ok=True)
+        weights = target / "adapter_model.safetensors"
+        save_file({key: value.bfloat16() for key, value in load_file(weights).items()}, weights, {"format": "pt"})
+        settings = read_json(target / "adapter_config.json")
+        known = NAMED.get(recipe.model.name)
+        if known is not None:
+            settings |= {"base_model_name_or_path": known.hub, "revision": known.revision}
+        write_json(target / "adapter_config.json", settings)
+        shutil.copyfile(folder.recipe, target / "recipe.yaml")
+        note_trained_on(target, recipe, seen)
+    return out / name
