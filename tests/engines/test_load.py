@@ -74,7 +74,7 @@ def test_the_sandbox_is_loaded_from_its_folder_and_keeps_its_name(
     ((model, engine), names) = given[0]
     assert model.name == str(tmp_path / "base")
     assert engine is config
-    assert names == {"seed": 3, "adapter": fresh, "name": SANDBOX}
+    assert names == {"seed": 3, "adapter": fresh, "warm_start": None, "name": SANDBOX}
     load_engine(ModelConfig(name="org/model"), config, seed=3, adapter=fresh, reporter=QUIET)
     assert given[1][0][0].name == "org/model"
 

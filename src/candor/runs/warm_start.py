@@ -113,6 +113,6 @@ def pack(run: Path, out: Path, name: str) -> Path:
         if known is not None:
             settings |= {"base_model_name_or_path": known.hub, "revision": known.revision}
         write_json(target / "adapter_config.json", settings)
-        shutil.copyfile(folder.recipe, target / "recipe.yaml")
+        shutil.copyfile(folder.recipe, target / folder.recipe.name)
         note_trained_on(target, recipe, seen)
     return out / name
