@@ -45,7 +45,7 @@ def check_name(name: str) -> None:
     """
     if is_local(name) and not Path(name).exists():
         raise ModelError(
-            f"model.name: {name!r}: no such folder; give the path of a model's folder, or a name on the hub"
+            f"model.name: no such folder: {name!r}; check the name: the path of a model's folder, or a name on the hub"
         )
 
 

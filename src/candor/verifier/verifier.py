@@ -390,8 +390,8 @@ def trained_adapter(folder: RunFolder, recipe: Recipe) -> Path:
         RunError: there is none, or the model was trained to reason before it answers.
         DamagedError: the adapter, the recipe or the answers that a threshold is chosen on are not what was written.
     """
-    answers = (folder.predictions("trained", "validation", source) for source in recipe.data.validation)
-    folder.seal.check([folder.recipe, *answers])
+    chosen_on = [(split, source) for split in ("validation", "calibration") for source in recipe.data.counts(split)]
+    folder.seal.check([folder.recipe, *(folder.predictions("trained", *place) for place in chosen_on)])
     if not folder.adapter.is_dir():
         raise RunError(f"{folder}: no trained model in it yet (no {folder.adapter.name}/); finish it with candor run")
     if recipe.sampling.reasoning_tokens:
