@@ -32,6 +32,8 @@ def asked(**changes: Any) -> Asked:
         "refused": (),
         "written": True,
         "without_probs": 0,
+        "contradicted": 0,
+        "contradiction": None,
         "cut": 0,
         "tokens_in": 1200,
         "tokens_out": 120,

@@ -199,7 +199,7 @@ def test_labels_in_other_shares_are_told(tmp_path: Path) -> None:
     few_na = [row for row in answers((0.8, 90, 0), start=500) if row.gold is not Label.NA or int(row.id) % 2]
     chosen = [write(run, side, "calibration", "wiki", few_na) for side in SIDES]
     found = compare_files(
-        tested[0], tested[1], threshold_answers=load_threshold_answers([(chosen[0], chosen[1])]), resamples=10
+        tested[0], tested[1], threshold_answers=load_threshold_answers([(chosen[0], chosen[1])]), resamples=2000
     )["threshold"]
     assert found is not None
     assert found["notes"] == [

@@ -92,7 +92,7 @@ class Runs:
             f"train.steps={STEPS}",
             "train.checkpoint_every=2",
             "train.kl_every=0",
-            "evaluation.resamples=20",
+            "evaluation.resamples=2000",
             "stages=[data, base, train, trained, compare]",
         )
         self.out = folder / "out"

@@ -310,13 +310,14 @@ def test_fewer_examples_than_a_step_takes(folder: Path, tmp_path: Path) -> None:
         train(recipe, _engine(recipe), [], tmp_path / "empty", seed=0)
 
 
-def test_evidence_that_was_cut_is_not_shown(folder: Path) -> None:
-    recipe = _recipe(folder, "sampled", "train.prompts_per_step=2")
-    long = [example(1, evidence=("x" * 400,)), example(2, evidence=("short",))]
+def test_evidence_that_is_cut_is_shown_all_the_same(folder: Path) -> None:
+    recipe = _recipe(folder, "sampled", "train.prompts_per_step=3")
+    long = [example(1, evidence=("x" * 400,)), example(2, evidence=("short",)), example(3, evidence=())]
     batch = draw_batch(prepare(recipe, _engine(recipe), long, 0), 0)
     assert {e.id: bool(shown) for e, shown in zip(batch.examples_P, batch.has_evidence_P, strict=True)} == {
-        "e1": False,
+        "e1": True,
         "e2": True,
+        "e3": False,
     }
 
 

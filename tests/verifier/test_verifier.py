@@ -276,7 +276,7 @@ def test_claims_together_are_compared_with_the_known_ones(verifier: Verifier) ->
 
 def test_a_threshold_for_claims_that_nobody_has_labelled(verifier: Verifier) -> None:
     marking = _with_known(verifier, known(verifier, CLAIMS[:4]))
-    marking.abstention = Abstention(0.3, 0.9, ("toy",), Choice(None, 5, 0, 0, None, "too few"))
+    marking.abstention = Abstention(0.5, 0.9, ("toy",), Choice(None, 5, 0, 0, None, "too few"))
     weighted = marking.for_claims(CLAIMS[:4])
     assert weighted.abstention is not None
     assert (weighted.abstention.weighted_to, weighted.abstention.choice.threshold) == (4, 0.9)

@@ -90,12 +90,12 @@ def _read(path: Path) -> tuple[Any, Any]:
 
     transformers_logging.disable_progress_bar()
     place = {"pretrained_model_name_or_path": str(path.parent), "gguf_file": path.name}
-    tokenizer = AutoTokenizer.from_pretrained(**place)
+    tokenizer = AutoTokenizer.from_pretrained(**place, trust_remote_code=False)
     _split_as_trained(path, tokenizer)
     # Versions that can keep weights packed do so unless told; earlier ones unpack them anyway.
     packing = getattr(transformers, "GgufConfig", None)
     extra = {} if packing is None else {"quantization_config": packing(dequantize=True)}
-    model = AutoModelForCausalLM.from_pretrained(**place, dtype=torch.bfloat16, **extra)
+    model = AutoModelForCausalLM.from_pretrained(**place, dtype=torch.bfloat16, trust_remote_code=False, **extra)
     # What is saved is an ordinary model, and must not be taken for a packed one.
     if hasattr(model.config, "quantization_config"):
         del model.config.quantization_config
