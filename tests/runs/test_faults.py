@@ -61,8 +61,8 @@ HARMS: dict[str, Callable[[Path], Any]] = {
 
 HALF_DONE = [
     *("recipe.yaml", "manifest.json", "engine.json", "audit.json", "sha256.json"),
-    *(f"data/{split}.jsonl" for split in ("train", "validation", "test")),
-    *("predictions/base/toy.jsonl", "predictions/base/validation/toy.jsonl"),
+    *(f"data/{split}.jsonl" for split in ("train", "validation", "test", "calibration")),
+    *(f"predictions/base/{name}toy.jsonl" for name in ("", "validation/", "calibration/")),
     *("train/metrics.jsonl", "train/rollouts.jsonl"),
     *(
         f"checkpoints/step-00000{step}/{name}"
@@ -89,6 +89,7 @@ class Runs:
             "data.train={toy: 6}",
             "data.validation={toy: 6}",
             "data.test={toy: 6}",
+            "data.calibration={toy: 4}",
             f"train.steps={STEPS}",
             "train.checkpoint_every=2",
             "train.kl_every=0",
