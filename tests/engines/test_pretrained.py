@@ -27,6 +27,7 @@ from candor.engines.pretrained import (
     load_model,
     load_tokenizer,
     longest_sequence,
+    multiplies_in_bfloat16,
 )
 from candor.errors import ModelError
 from candor.prompts.encoding import encode
@@ -60,6 +61,23 @@ def test_device_and_dtype(monkeypatch: pytest.MonkeyPatch) -> None:
     assert choose_dtype("auto", torch.device("cuda")) == torch.bfloat16
     assert choose_dtype("float32", torch.device("cuda")) == torch.float32
     assert choose_dtype("bfloat16", CPU) == torch.bfloat16
+
+
+@pytest.mark.parametrize("able", [True, False])
+def test_on_a_cpu_large_models_run_in_bfloat16_where_the_processor_multiplies_in_it(
+    able: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("candor.engines.pretrained.multiplies_in_bfloat16", lambda: able)
+    wide = transformers.LlamaConfig(hidden_size=576, num_attention_heads=9, dtype=torch.bfloat16)
+    narrow = transformers.LlamaConfig(hidden_size=64, num_attention_heads=4, dtype=torch.bfloat16)
+    in_float32 = transformers.LlamaConfig(hidden_size=576, num_attention_heads=9, dtype=torch.float32)
+    assert choose_dtype("auto", CPU, wide) == (torch.bfloat16 if able else torch.float32)
+    assert choose_dtype("auto", CPU, narrow) == choose_dtype("auto", CPU, in_float32) == torch.float32
+    assert choose_dtype("float32", CPU, wide) == torch.float32
+
+
+def test_asking_the_processor_is_no_guess() -> None:
+    assert isinstance(multiplies_in_bfloat16(), bool)
 
 
 def test_base_weights_are_frozen_and_adapters_float32(folder: Path) -> None:

@@ -104,6 +104,15 @@ def test_prompts_of_another_form_are_not_mixed_in(model: Path, tmp_path: Path) -
     assert not member.folder.predictions("base", "test", "toy").exists()
 
 
+def test_a_run_is_not_gone_on_with_in_another_precision(model: Path, tmp_path: Path) -> None:
+    """Another processor may choose another dtype."""
+    (member,) = group(model, tmp_path / "run")
+    Stages(member, data_dir=None, reporter=QUIET).go(["data"])
+    write_json(member.folder.engine, read_json(member.folder.engine) | {"dtype": "torch.bfloat16"})
+    with pytest.raises(RunError, match=r"was begun in torch\.bfloat16, and on this machine model\.dtype: .*float32"):
+        Stages(member, data_dir=None, reporter=QUIET).go(["base"])
+
+
 def test_a_stage_that_lacks_the_adapter_says_which_makes_it(model: Path, tmp_path: Path) -> None:
     (member,) = group(model, tmp_path / "run")
     Stages(member, data_dir=None, reporter=QUIET).go(["data"])

@@ -18,6 +18,9 @@ from candor.recipe.engine import LoraConfig, ModelConfig
 
 logger = logging.getLogger(__name__)
 
+LEAST_WIDTH_FOR_BFLOAT16: Final = 512
+"""Hidden size from which products, and not what is done between them, take most of a CPU's time."""
+
 NO_LIMIT: Final = 10**9
 """Tokenizers that do not know how long a text may be name some number far above this one."""
 
@@ -50,11 +53,29 @@ def choose_device(name: str) -> torch.device:
     return device
 
 
-def choose_dtype(name: str, device: torch.device) -> torch.dtype:
-    """Return the dtype of the base weights: ``auto`` is bfloat16 on a GPU, float32 elsewhere."""
-    if name == "auto":
-        return torch.bfloat16 if device.type == "cuda" else torch.float32
-    return torch.bfloat16 if name == "bfloat16" else torch.float32
+def choose_dtype(name: str, device: torch.device, config: Any = None) -> torch.dtype:
+    """Return the dtype of the base weights.
+
+    Args:
+        name: ``float32``, ``bfloat16``, or ``auto``: bfloat16 on a GPU, and on a CPU that multiplies in it, for a model
+            that was saved so and is wide enough to gain by it; else float32. What the processor can do decides, and not
+            a clock, so that a run goes on in the dtype that it was begun in.
+        device: where the model runs.
+        config: the model's configuration, where ``auto`` may look at it.
+    """
+    if name != "auto":
+        return torch.bfloat16 if name == "bfloat16" else torch.float32
+    if device.type == "cuda":
+        return torch.bfloat16
+    saved_so = getattr(config, "dtype", None) == torch.bfloat16
+    wide = int(getattr(config, "hidden_size", None) or 0) >= LEAST_WIDTH_FOR_BFLOAT16
+    return torch.bfloat16 if saved_so and wide and multiplies_in_bfloat16() else torch.float32
+
+
+def multiplies_in_bfloat16() -> bool:
+    """Whether the processor has matrix or dot products of bfloat16 numbers (AMX, AVX-512 BF16)."""
+    asked = ("_is_amx_tile_supported", "_is_avx512_bf16_supported")
+    return any(bool(getattr(torch.cpu, name, lambda: False)()) for name in asked)
 
 
 def load_tokenizer(name: str, *, revision: str | None = None, local_files_only: bool = False) -> Any:
@@ -85,7 +106,6 @@ def load_model(config: ModelConfig, device: torch.device) -> Any:
 
     check_name(config.name)
     transformers_logging.disable_progress_bar()
-    dtype = choose_dtype(config.dtype, device)
     with read_plainly(lambda why: _not_loaded("model", config.name, why)):
         model_config = AutoConfig.from_pretrained(config.name, revision=config.revision, trust_remote_code=False)
         extra: dict[str, Any] = {}
@@ -95,6 +115,7 @@ def load_model(config: ModelConfig, device: torch.device) -> Any:
 
             extra["quantization_config"] = Mxfp4Config(dequantize=True)
         text_config = text_part(model_config)
+        dtype = choose_dtype(config.dtype, device, text_config)
         if text_config is not model_config:
             extra["key_mapping"] = _TEXT_PART
         with _quiet(transformers_logging):

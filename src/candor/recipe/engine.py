@@ -39,7 +39,9 @@ class ModelConfig(Config):
     )
     revision: str | None = Field(default=None, description="commit or tag on the hub")
     dtype: Literal["auto", "float32", "bfloat16"] = Field(
-        default="auto", description="auto: bfloat16 on a GPU, float32 on a CPU"
+        default="auto",
+        description="auto: bfloat16 on a GPU, and on a CPU that multiplies in it (AMX, AVX-512 BF16) for models of "
+        "hidden size 512 or more that were saved in it; else float32",
     )
     device: str = Field(default="auto", description="auto: the GPU if there is one, else the CPU")
     max_length: int | None = Field(

@@ -430,6 +430,11 @@ class Stages:
                 f"{self._folder} was begun with the base model {before['base']}, and this version of candor makes "
                 f"{described['base']}; {another}"
             )
+        if before.get("dtype", described["dtype"]) != described["dtype"]:
+            raise RunError(
+                f"{self._folder} was begun in {before['dtype']}, and on this machine model.dtype: "
+                f"{self._recipe.model.dtype} is {described['dtype']}; go on where it was begun, or {another}"
+            )
         if before.get("rendered_sha256", described["rendered_sha256"]) != described["rendered_sha256"]:
             raise RunError(
                 f"{self._folder} was begun with prompts of another form: the model's tokenizer or chat template has "
