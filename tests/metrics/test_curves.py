@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from candor.metrics.curves import HISTOGRAM_BINS, curves, histogram, reliability, risk_coverage, wilson_interval
+from candor.metrics.curves import HISTOGRAM_BINS, curves, histogram, reliability, risk_coverage
+from candor.metrics.shares import clustered_share
 from candor.metrics.views import NO_LABEL, View
 
 VIEW = View(
@@ -23,7 +24,7 @@ def test_bins_with_answers_alone() -> None:
     assert (middle["low"], middle["high"], middle["n"]) == pytest.approx((8 / 15, 9 / 15, 2))
     assert (middle["confidence"], middle["accuracy"]) == pytest.approx((0.575, 1.0))
     assert (high["low"], high["n"], high["accuracy"]) == pytest.approx((13 / 15, 2, 0.5))
-    assert high["interval"] == wilson_interval(1, 2)
+    assert high["interval"] == clustered_share([True, False], VIEW.group_N[:2]).interval
 
 
 def test_a_point_for_each_confidence_over_all_answers() -> None:
@@ -57,11 +58,3 @@ def test_nothing_to_draw() -> None:
     assert none["reliability"] == []
     assert all(values == [] for values in none["risk_coverage"].values())
     assert sum(none["histogram"]["correct"]) == 0
-
-
-def test_wilsons_interval_is_where_the_score_test_stops_rejecting() -> None:
-    low, high = wilson_interval(3, 10)
-    for share in (low, high):
-        assert abs(0.3 - share) / (share * (1 - share) / 10) ** 0.5 == pytest.approx(1.959964, abs=1e-6)
-    assert wilson_interval(0, 5)[0] == 0.0
-    assert wilson_interval(5, 5)[1] == 1.0

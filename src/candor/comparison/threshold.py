@@ -11,11 +11,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, Literal, TypeAlias
 
+import numpy as np
+from numpy.typing import NDArray
+
 from candor.comparison.pairing import Side, load_side
 from candor.comparison.stages import Both, Views
 from candor.errors import PredictionError, RunError
 from candor.metrics import schema
-from candor.metrics.curves import wilson_interval
+from candor.metrics.shares import clustered_share
 from candor.metrics.threshold import Choice, accepts, choose_threshold
 from candor.metrics.views import View, stated_view
 from candor.recipe.recipe import Recipe
@@ -193,9 +196,9 @@ def threshold_side(test: View, choice: Choice) -> schema.ThresholdSide:
     coverage = observed = _missing("no threshold was found")
     if choice.threshold is not None:
         accepted = accepts(choice.threshold, test.confidence_N, test.valid_mass_N)
-        n, total = int(accepted.sum()), test.gold_N.size
-        coverage = _share(n, total) if total else _missing("there are no answers")
-        observed = _share(n - int(test.correct[accepted].sum()), n) if n else _missing("no answer is accepted")
+        wrong = ~test.correct[accepted]
+        coverage = _share(accepted, test.group_N) if accepted.size else _missing("there are no answers")
+        observed = _share(wrong, test.group_N[accepted]) if wrong.size else _missing("no answer is accepted")
     return {
         "threshold": choice.threshold,
         "validation_n": choice.n,
@@ -254,5 +257,6 @@ def _missing(reason: str) -> schema.Figure:
     return {"value": None, "interval": None, "n": 0, "reason": reason}
 
 
-def _share(hits: int, n: int) -> schema.Figure:
-    return {"value": hits / n, "interval": wilson_interval(hits, n), "n": n, "reason": None}
+def _share(hits_N: NDArray[np.bool_], group_N: NDArray[np.int64]) -> schema.Figure:
+    share = clustered_share(hits_N, group_N)
+    return {"value": share.value, "interval": share.interval, "n": share.n, "reason": None}

@@ -19,12 +19,6 @@ HISTOGRAM_BINS: Final = 20
 """Bins of the confidence distributions."""
 
 
-def wilson_interval(hits: int, n: int) -> tuple[float, float]:
-    """Wilson's interval of a share of independent answers."""
-    share = clustered_share(np.arange(n) < hits, np.arange(n))
-    return share.interval or (0.0, 1.0)
-
-
 def reliability(view: View) -> list[schema.ReliabilityBin]:
     """Mean confidence against accuracy in each of ``BINS`` equal-width bins that holds an answer."""
     used = view.take(view.usable)
