@@ -73,8 +73,10 @@ async def load(port: int, clients: int, seconds: float, requests: list[bytes], e
     await asyncio.gather(*(client(port, 7 * c, requests, expected, until, log) for c in range(clients)))
     wall = time.perf_counter() - started
     good = [took for status, took in log if status == 200]
-    p50, p99 = np.percentile(good, [50, 99]) * 1e3
     statuses = dict(Counter(status for status, _ in log))
+    if not good:
+        raise SystemExit(f"{clients} clients got no verdict in {wall:.0f} s, but {statuses}")
+    p50, p99 = np.percentile(good, [50, 99]) * 1e3
     return {"clients": clients, "rate": len(good) / wall, "p50_ms": p50, "p99_ms": p99, "statuses": statuses}
 
 
