@@ -10,7 +10,7 @@ import pytest
 from answer_files import HEADER, NA, PASS, Same, kept, write_pair
 
 from candor.cli.main import main
-from candor.metrics.schema import check_results
+from candor.metrics.check_results import check_results
 
 RISE = [*kept(), Same(300, NA, PASS, NA)]
 FEW = "--resamples=2000"

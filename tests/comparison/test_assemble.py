@@ -11,9 +11,9 @@ import pytest
 from candor.comparison.assemble import assemble, count_rows
 from candor.comparison.pairing import Matched, Side
 from candor.comparison.stages import Both, Draws, Figures, Fits, Rules, Significance, Views
+from candor.metrics.check_results import check_results
 from candor.metrics.paired import Metric
 from candor.metrics.power import SIGNIFICANCE
-from candor.metrics.schema import check_results
 from candor.metrics.views import View
 from candor.types import NO_LABEL
 

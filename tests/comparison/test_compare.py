@@ -16,8 +16,9 @@ import pytest
 from candor.comparison.compare import compare_files
 from candor.comparison.study_rules import text_confidence
 from candor.errors import PredictionError
+from candor.metrics.check_results import check_results
 from candor.metrics.names import PROBED, STATED, TESTED
-from candor.metrics.schema import Comparison, check_results
+from candor.metrics.schema import Comparison
 from candor.predictions.file import Header, write_predictions
 from candor.types import LABELS, Label, Prediction, Validity
 

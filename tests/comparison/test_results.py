@@ -12,7 +12,7 @@ from fake_run import in_old_words, results
 from candor.comparison.findings import findings_on
 from candor.comparison.results import read_results, run_results, write_results
 from candor.errors import DataError, PredictionError
-from candor.metrics.schema import check_results
+from candor.metrics.check_results import check_results
 
 
 def test_comparisons_are_put_together_and_judged(tmp_path: Path) -> None:

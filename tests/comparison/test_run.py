@@ -11,7 +11,7 @@ import pytest
 from candor.comparison.run import compare_run
 from candor.errors import DataError, PredictionError
 from candor.files import write_json, write_text
-from candor.metrics.schema import check_results
+from candor.metrics.check_results import check_results
 from candor.predictions.file import Header, write_predictions
 from candor.recipe.recipe import recipe_from, to_yaml
 from candor.run_folder import SIDES, RunFolder

@@ -12,7 +12,7 @@ from answer_files import FAIL, HEADER, NA, PASS, Same, kept, write_pair
 
 from candor.comparison.several import ArmFiles, arrange_files, as_one, compare_arms
 from candor.errors import PredictionError
-from candor.metrics.schema import check_results
+from candor.metrics.check_results import check_results
 from candor.predictions.file import read_predictions, write_predictions
 
 RESAMPLES = 2_000

@@ -23,7 +23,7 @@ from candor.comparison.threshold import (
 )
 from candor.errors import PredictionError, RunError
 from candor.files import write_json, write_text
-from candor.metrics.schema import check_results
+from candor.metrics.check_results import check_results
 from candor.metrics.threshold import choose_threshold, risk_bound
 from candor.metrics.views import View
 from candor.predictions.file import Header, write_predictions

@@ -13,6 +13,7 @@ from candor.engines.answer_scores import (
     answer_logprobs,
     draw_ended,
     grammar_logprobs,
+    greedy_answer,
     open_answers,
     scored_answers,
     spread_ended,
@@ -117,3 +118,10 @@ def test_every_token_that_ends_an_answer_counts(ends: int | str) -> None:
             assert found[p].flatten()[a].item() == pytest.approx(expected, abs=1e-9)
     found.sum().backward()
     assert (scores.grad[:, K * C :] != 0).any(-1).all()  # every other end learns, too
+
+
+def test_greedy_follows_the_likeliest_token_not_the_likeliest_answer() -> None:
+    # The likeliest answer is 2 (0.4), but greedily the first token is 1 (0.6), then 4.
+    tokens = np.array([[1, 3, 9], [1, 4, 9], [2, 5, 9]])
+    scores = np.log([[0.6, 0.45, 1.0], [0.6, 0.55, 1.0], [0.4, 1.0, 1.0]])
+    assert greedy_answer(tokens, scores) == 1

@@ -8,8 +8,9 @@ from typing import Any
 import pytest
 from fake_run import in_old_words, results
 
+from candor.metrics.check_results import check_results
 from candor.metrics.old_results import in_current_words
-from candor.metrics.schema import SCHEMA, check_results
+from candor.metrics.schema import SCHEMA
 
 
 @pytest.mark.parametrize("schema", [1, 2])

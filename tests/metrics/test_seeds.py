@@ -12,7 +12,7 @@ from places import DATA_FILES
 from scipy import stats
 
 from candor.errors import RunError
-from candor.metrics.schema import check_results
+from candor.metrics.check_results import check_results
 from candor.metrics.seeds import combine_seeds, crossed_interval, seed_figure
 
 T_2 = 4.302653

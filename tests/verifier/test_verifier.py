@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 from toy_run import CLAIMS
 
+from candor.engines.answer_scores import greedy_answer
 from candor.engines.ragged import padded
 from candor.errors import CandorError, DataError, ModelError, PromptError, RunError
 from candor.files import read_json, write_json
@@ -28,7 +29,7 @@ from candor.types import LABELS, Validity
 from candor.verifier.abstention import Abstention, choose_abstention
 from candor.verifier.calibration_claims import TRAITS, CalibrationClaims
 from candor.verifier.verdict import Verdict
-from candor.verifier.verifier import Verifier, greedy_answer
+from candor.verifier.verifier import Verifier
 
 
 @pytest.fixture(scope="module")
@@ -162,13 +163,6 @@ def test_what_is_no_claim_is_refused(verifier: Verifier, claim: str, evidence: l
 def test_a_claim_too_long_for_the_model_is_refused(verifier: Verifier) -> None:
     with pytest.raises(PromptError, match="without any evidence"):
         verifier.verify("x" * 400)
-
-
-def test_greedy_follows_the_likeliest_token_not_the_likeliest_answer() -> None:
-    # The likeliest answer is 2 (0.4), but greedily the first token is 1 (0.6), then 4.
-    tokens = np.array([[1, 3, 9], [1, 4, 9], [2, 5, 9]])
-    scores = np.log([[0.6, 0.45, 1.0], [0.6, 0.55, 1.0], [0.4, 1.0, 1.0]])
-    assert greedy_answer(tokens, scores) == 1
 
 
 # ------------------------------------------------------------------------------------------------------ abstention

@@ -9,6 +9,7 @@ from typing import Any, cast
 from candor.comparison.findings import findings_on
 from candor.files import read_json, write_json
 from candor.metrics import schema
+from candor.metrics.check_results import check_results
 from candor.metrics.old_results import in_current_words
 
 
@@ -43,7 +44,7 @@ def write_results(path: Path | str, results: schema.Comparison | schema.RunResul
     Raises:
         PredictionError: they do not have the documented shape.
     """
-    schema.check_results(results)
+    check_results(results)
     write_json(path, results)
 
 
@@ -57,5 +58,5 @@ def read_results(path: Path | str) -> schema.Comparison | schema.RunResults | sc
     results = read_json(path)
     if isinstance(results, Mapping):
         results = in_current_words(results)
-    schema.check_results(results)
+    check_results(results)
     return cast("schema.Comparison | schema.RunResults | schema.SeedResults", results)

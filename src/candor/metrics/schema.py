@@ -6,12 +6,9 @@ written. ``docs/results.md`` says what each figure means.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Any, Final, Literal, NotRequired
 
 from typing_extensions import TypedDict
-
-from candor.errors import PredictionError
 
 SCHEMA: Final = 3
 """Raised when a key changes its meaning or goes away; new keys do not raise it."""
@@ -366,36 +363,3 @@ class SeedResults(TypedDict):
     runs: list[dict[str, Any]]
     comparisons: list[SeedComparison]
     warnings: list[str]
-
-
-_KINDS: Final[dict[str, Any]] = {
-    "comparison": Comparison,
-    "run": RunResults,
-    "arms": ArmsResults,
-    "seeds": SeedResults,
-}
-
-
-def check_results(results: object) -> None:
-    """Refuse results that do not have the documented shape; keys that are not documented are let through.
-
-    Raises:
-        PredictionError: names the first key that is missing or of the wrong type.
-    """
-    # Here, because reading figures should not cost the import.
-    from pydantic import TypeAdapter, ValidationError
-
-    if not isinstance(results, Mapping):
-        raise PredictionError(f"not results: a JSON object is needed, this is {type(results).__name__}")
-    kind = results.get("kind")
-    if results.get("schema") != SCHEMA or kind not in _KINDS:
-        raise PredictionError(
-            f"not results of schema {SCHEMA}: schema is {results.get('schema')!r}, kind is {kind!r} "
-            f"(known kinds: {', '.join(_KINDS)}); write them again with this version of candor"
-        )
-    try:
-        TypeAdapter(_KINDS[str(kind)]).validate_python(dict(results))
-    except ValidationError as error:
-        first = error.errors()[0]
-        place = ".".join(str(part) for part in first["loc"])
-        raise PredictionError(f"results: {place}: {first['msg']}") from error

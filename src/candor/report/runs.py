@@ -14,8 +14,9 @@ from candor.comparison.pairing import load_side
 from candor.comparison.several import ArmFiles
 from candor.errors import RunError
 from candor.files import read_json, read_jsonl
+from candor.metrics.check_results import check_results
 from candor.metrics.old_results import in_current_words
-from candor.metrics.schema import RunResults, check_results
+from candor.metrics.schema import RunResults
 from candor.predictions.file import read_predictions
 from candor.run_folder import SIDES, RunFolder
 from candor.types import Prediction

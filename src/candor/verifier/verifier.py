@@ -18,7 +18,7 @@ import torch
 from numpy.typing import NDArray
 
 from candor.data.rows import RowError, clean, kind_of
-from candor.engines.answer_scores import grammar_logprobs, open_answers, scored_answers, spread_ended
+from candor.engines.answer_scores import grammar_logprobs, greedy_answer, open_answers, scored_answers, spread_ended
 from candor.engines.base import Engine
 from candor.engines.hub import check_name, commit_of
 from candor.engines.load import SANDBOX, base_model_of, load_engine, pinned
@@ -357,30 +357,6 @@ class Verifier:
             evidence_dropped=encoded.evidence_dropped,
             evidence_cut=encoded.evidence_cut,
         )
-
-
-def greedy_answer(tokens_A_T: NDArray[np.int64], scores_A_T: NDArray[np.float64]) -> int:
-    """Index of the answer that greedy decoding arrives at if it may not leave the answers.
-
-    That is what the model says when asked greedily and what a run's predictions hold, as long as it keeps to the form;
-    the likeliest answer as a whole can be another one.
-
-    Args:
-        tokens_A_T: the answers' tokens, padded with -1; none is the beginning of another.
-        scores_A_T: log-probability of each token given those before it.
-
-    >>> tokens = np.array([[1, 3], [1, 4], [2, 5]])
-    >>> greedy_answer(tokens, np.log([[0.6, 0.5], [0.6, 0.5], [0.4, 1.0]]))
-    0
-    """
-    left_A = np.ones(len(tokens_A_T), dtype=bool)
-    best = 0
-    for position in range(tokens_A_T.shape[1]):
-        best = int(np.where(left_A, scores_A_T[:, position], -np.inf).argmax())
-        left_A &= tokens_A_T[:, position] == tokens_A_T[best, position]
-        if left_A.sum() == 1:
-            break
-    return int(left_A.argmax())
 
 
 def trained_adapter(folder: RunFolder, recipe: Recipe) -> Path:
