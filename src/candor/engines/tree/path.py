@@ -23,9 +23,10 @@ from candor.engines.microbatch import split_by_size
 from candor.engines.tree.attention import PASS_ARGUMENT, Heads, KeyValue, TreePass, tree_attention_enabled
 from candor.engines.tree.checkpointing import checkpointed
 from candor.engines.tree.decode import Branches
+from candor.engines.tree.edges import along_paths, build_tries, gather_edges, joined
 from candor.engines.tree.expert_lora import ExpertLora
 from candor.engines.tree.last_layer import only_for
-from candor.engines.tree.layout import ROOT, Trie
+from candor.engines.tree.layout import Trie
 from candor.engines.tree.lora import FastLora
 from candor.engines.tree.output_head import OutputHead
 from candor.engines.tree.prefix import DecodingLayout, TreePrefix, as_leaf, following_pass, prompt_pass
@@ -58,11 +59,6 @@ def unsupported_reason(model: Any) -> str | None:
     if any(getattr(module, "gradient_checkpointing", False) for module in base.modules()):
         return "transformers' gradient checkpointing is on; engine.checkpointing has one for the tree"
     return None
-
-
-def supports(model: Any) -> bool:
-    """Whether a model can run on the tree."""
-    return unsupported_reason(model) is None
 
 
 def _base_model(model: Any) -> Any:
@@ -174,7 +170,7 @@ class PrefixTreePath:
     def count(self, prompts: Sequence[Tokens], continuations: Sequence[Sequence[Tokens]]) -> TokenCounts:
         """The prompts' header, what each prompt has behind it, and every node of its continuations' trie."""
         start = _header_length(prompts)
-        nodes_P = [len(trie.tokens) for trie in _build_tries(continuations)]
+        nodes_P = [len(trie.tokens) for trie in build_tries(continuations)]
         held_P = tuple(len(prompt) - start for prompt in prompts)
         return TokenCounts(start, tuple(map(sum, zip(held_P, nodes_P, strict=True))), held_P)
 
@@ -298,7 +294,7 @@ class PrefixTreePath:
         pieces = self._pieces(group)
         with torch.no_grad():
             scored = [self._score_tries(leaves, [Trie.build(piece)], temperature) for piece in pieces]
-        gradients = score_gradients(_joined(scored), loss, part)
+        gradients = score_gradients(joined(scored), loss, part)
         anything, first = False, 0
         for piece, scores in zip(pieces, scored, strict=True):
             rows = slice(first, first + len(piece))
@@ -322,13 +318,13 @@ class PrefixTreePath:
             raise EngineError(f"{len(continuations)} lists of continuations for {len(prefix.lengths_P)} prompts")
         if temperature <= 0:
             raise EngineError(f"temperature {temperature} must be above 0 to score")
-        return _build_tries(continuations)
+        return build_tries(continuations)
 
     def _score_tries(self, prefix: TreePrefix, tries: Sequence[Trie], temperature: float) -> TokenScores:
         grad = torch.is_grad_enabled() and prefix.last_hidden_P_D.requires_grad
         with self._enabled(reference=prefix.reference, grad=grad):
             hidden = self._run_tries(prefix, tries)
-            sources, tokens, paths, mask = _gather_edges(tries)
+            sources, tokens, paths, mask = gather_edges(tries)
             at_temperature, raw = self._head.token_logprobs(
                 hidden,
                 torch.from_numpy(sources).to(hidden.device),
@@ -337,7 +333,7 @@ class PrefixTreePath:
             )
             index, mask_P_C_T = (torch.from_numpy(array).to(hidden.device) for array in (paths, mask))
             return TokenScores(
-                _along_paths(at_temperature, index, mask_P_C_T), _along_paths(raw, index, mask_P_C_T), mask_P_C_T
+                along_paths(at_temperature, index, mask_P_C_T), along_paths(raw, index, mask_P_C_T), mask_P_C_T
             )
 
     def _run_tries(self, prefix: TreePrefix, tries: Sequence[Trie]) -> torch.Tensor:
@@ -399,54 +395,3 @@ def _header_length(prompts: Sequence[Tokens]) -> int:
 def _gradient(leaf: torch.Tensor) -> torch.Tensor:
     """What a leaf has collected."""
     return torch.zeros_like(leaf) if leaf.grad is None else leaf.grad
-
-
-def _joined(parts: Sequence[TokenScores]) -> TokenScores:
-    """Scores of one prompt's continuations, one piece behind the other, padded alike."""
-    length = max(part.mask_P_C_T.shape[-1] for part in parts)
-
-    def join(tensors: Sequence[torch.Tensor]) -> torch.Tensor:
-        return torch.cat([torch.nn.functional.pad(each, (0, length - each.shape[-1])) for each in tensors], 1)
-
-    return TokenScores(
-        join([part.logprobs_P_C_T for part in parts]),
-        join([part.raw_logprobs_P_C_T for part in parts]),
-        join([part.mask_P_C_T for part in parts]),
-    )
-
-
-def _build_tries(continuations: Sequence[Sequence[Tokens]]) -> list[Trie]:
-    """One trie per prompt; prompts in a row with equal continuations (a grammar) share one."""
-    tries: list[Trie] = []
-    previous: Sequence[Tokens] | None = None
-    for current in continuations:
-        same = previous is not None and (current is previous or list(current) == list(previous))
-        tries.append(tries[-1] if same else Trie.build(current))
-        previous = current
-    return tries
-
-
-def _gather_edges(
-    tries: Sequence[Trie],
-) -> tuple[np.ndarray[Any, Any], np.ndarray[Any, Any], np.ndarray[Any, Any], np.ndarray[Any, Any]]:
-    """Edges of all tries: source in ``_run_tries``' order, token; and the padded paths ``[P, C, T]`` with mask."""
-    nodes = sum(len(trie.tokens) for trie in tries)
-    shape = (len(tries), max(len(t.paths) for t in tries), max(t.paths.shape[1] for t in tries))
-    paths, mask = np.zeros(shape, dtype=np.int64), np.zeros(shape, dtype=np.bool_)
-    sources, tokens, node_offset, edge_offset = [], [], 0, 0
-    for row, trie in enumerate(tries):
-        sources.append(np.where(trie.edge_sources == ROOT, nodes + row, trie.edge_sources + node_offset))
-        tokens.append(trie.edge_tokens)
-        count, width = trie.paths.shape
-        paths[row, :count, :width] = np.where(trie.mask, trie.paths + edge_offset, 0)
-        mask[row, :count, :width] = trie.mask
-        node_offset += len(trie.tokens)
-        edge_offset += len(trie.edge_tokens)
-    return np.concatenate(sources), np.concatenate(tokens), paths, mask
-
-
-def _along_paths(edges: torch.Tensor, paths: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
-    """Values of edges ``[E]`` along paths ``[P, C, T]``, 0 where masked."""
-    if not len(edges):
-        return edges.new_zeros(paths.shape)
-    return edges.index_select(0, paths.flatten()).view(paths.shape).masked_fill(~mask, 0.0)
