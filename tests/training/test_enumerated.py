@@ -390,6 +390,30 @@ def test_split_credit_by_finite_differences_of_its_formula(tree: Tree, grammar: 
     assert [float(gradient[place]) for place in where] == pytest.approx(_differences(formula, logits, where), rel=1e-5)
 
 
+def test_conftuner_is_the_expected_brier_score_behind_the_likeliest_label(tree: Tree, grammar: AnswerGrammar) -> None:
+    """Its formula (arXiv 2508.18847) with loops: the sum of q (y - c)^2, and no gradient for labels."""
+    objective = dataclasses.replace(
+        _objective(grammar, {"preset": "conftuner"}, {"preset": "conftuner"}),
+        config=objective_config({"preset": "conftuner"}),
+    )
+    logits = _logits(tree).requires_grad_()
+    loss = _loss(objective, tree, logits)
+    probs, _ = _probs(tree, logits, grammar)
+    expected = 0.0
+    for p in range(2):
+        label = int(probs[p].sum(1).argmax())
+        right = float(label == objective.gold_P[p])
+        given = probs[p, label] / probs[p, label].sum()
+        expected += sum(given[c] * (right - CONFIDENCES[c]) ** 2 for c in range(C)) / 2
+    assert float(loss.detach()) == pytest.approx(expected)
+    (gradient,) = torch.autograd.grad(loss, logits)
+    labels = {
+        int(i) for row, s, e in zip(tree.path, grammar.label_start, grammar.label_end, strict=True) for i in row[s:e]
+    }
+    assert gradient[:, sorted(labels)].abs().max() < 1e-12
+    assert gradient.abs().max() > 1e-3
+
+
 def test_split_credit_keeps_label_and_confidence_apart(tree: Tree, grammar: AnswerGrammar) -> None:
     """Confidence rewards leave the label's logits alone, label rewards those of the confidence."""
     label_logits = sorted(

@@ -12,16 +12,19 @@ from hypothesis.extra.numpy import arrays
 from pydantic import ValidationError
 
 from candor.means import Means
-from candor.recipe.reward import PRESETS, RewardConfig
+from candor.recipe.reward import PRESETS, RewardConfig, Score
 from candor.training.rewards import (
+    LOG_CLIP,
     TERMS,
     accuracy_term,
     add_reward_means,
     alignment_term,
     calibration_term,
+    confidence_score,
     consistency_term,
     false_na_term,
     format_term,
+    lying_pays_below,
     score,
     shaping_term,
     warmup,
@@ -195,6 +198,102 @@ def test_no_confidence_never_earns_more_than_any_confidence(
     assert all(none[name] <= stated[name] + SLACK for name in TERMS)
 
 
+PROPER: list[Score] = ["brier", "logarithmic", "spherical"]
+
+
+@pytest.mark.parametrize(
+    ("form", "right", "wrong"),
+    [
+        ("brier", -0.04, -0.64),
+        ("logarithmic", math.log(0.8), math.log(0.2)),
+        ("spherical", 0.8 / math.sqrt(0.68) - 1, 0.2 / math.sqrt(0.68) - 1),
+        ("absolute", -0.2, -0.8),
+    ],
+)
+def test_scores_of_a_confidence_by_hand(form: Score, right: float, wrong: float) -> None:
+    found = [float(confidence_score(0.8, outcome, form)) for outcome in (1, 0)]
+    assert found == pytest.approx([right, wrong])
+    assert float(confidence_score(0.8, 0.25, form)) == pytest.approx(
+        -0.55 if form == "absolute" else -(0.55**2) if form == "brier" else 0.25 * right + 0.75 * wrong
+    )
+
+
+def test_the_logarithmic_score_is_that_of_rewarding_doubts_own_code() -> None:
+    """Their reward is ten times the score brought to [0, 1] of half its range, and a bonus of 2.5 for being right."""
+    least, most = math.log(0.001) / 2, math.log(0.999)
+    theirs = {(10, True): 12.5, (5, True): 10.496, (5, False): 7.996, (0, False): 10.0, (10, False): -10.0032}
+    for (tenths, right), reward in theirs.items():
+        ours = float(confidence_score(tenths / 10, right, "logarithmic"))
+        assert 10 * (ours - least) / (most - least) + 2.5 * right == pytest.approx(reward, abs=2e-3)
+
+
+@pytest.mark.parametrize("form", PROPER)
+@given(st.floats(0.0, 1.0), st.floats(0.0, 1.0))
+def test_a_proper_score_is_best_for_the_true_chance(form: Score, truth: float, stated: float) -> None:
+    def expected(confidence: float) -> float:
+        right, wrong = (float(confidence_score(confidence, outcome, form)) for outcome in (1, 0))
+        return truth * right + (1 - truth) * wrong
+
+    within = min(max(truth, LOG_CLIP), 1 - LOG_CLIP) if form == "logarithmic" else truth
+    assert expected(stated) <= expected(within) + SLACK
+
+
+@pytest.mark.parametrize("form", PROPER)
+@pytest.mark.parametrize("preset", ["paper", "rlcr", "candor"])
+def test_the_likeliest_label_with_its_true_chance_earns_most(form: Score, preset: str) -> None:
+    """Label and confidence together: no other label pays, whatever is said behind it."""
+    weight = {"brier": 1.0, "logarithmic": 1 / 7, "spherical": 1.0}[form]
+    config = RewardConfig.model_validate(
+        {"preset": preset, "calibration": weight, "calibration_score": form, "alignment": 0.0, "warmup_steps": 0}
+        | {"shaping": 0.0, "false_na": 0.0, "consistency": 0.0}
+    )
+    assert lying_pays_below(config) == 0.0
+    chance_K = np.array([0.5, 0.3, 0.2])
+    confidence_C = np.linspace(0, 1, 101)
+    expected_K_C = sum(
+        chance_K[gold]
+        * score(
+            config,
+            label=np.arange(3)[:, None],
+            confidence=confidence_C,
+            clean=True,
+            gold=gold,
+            has_evidence=True,
+            probs=chance_K,
+            step=0,
+        ).total
+        for gold in range(3)
+    )
+    assert np.unravel_index(expected_K_C.argmax(), expected_K_C.shape) == (0, 50)
+
+
+@pytest.mark.parametrize("form", PROPER)
+def test_a_score_too_heavy_for_its_label_rewards_being_wrong_on_purpose_and_is_told(form: Score) -> None:
+    heavy = RewardConfig.model_validate({"preset": "rlcr", "calibration": 4.0, "calibration_score": form})
+    below = lying_pays_below(heavy)
+    assert below > 0.4
+    for chance, honest_wins in ((below - 0.02, False), (min(1.0, below + 0.02), True)):
+        spoken = max(
+            chance * (1 + 4 * float(confidence_score(c, 1, form)))
+            + (1 - chance) * 4 * float(confidence_score(c, 0, form))
+            for c in np.linspace(0, 1, 101)
+        )
+        silent = 4 * float(confidence_score(0.0, 0.0, form))
+        assert (spoken > silent) is honest_wins
+
+
+def test_withholding_is_between_right_and_wrong_where_a_reward_says_so() -> None:
+    config = RewardConfig.model_validate({"preset": "truthful"})
+    earned = [_score(config, label, 0.5)["accuracy"] for label in (PASS, FAIL, NA, NO_LABEL)]
+    assert earned == [1.0, -1.0, 0.0, -1.0]
+    assert _score(config, NA, 0.5, gold=NA)["accuracy"] == 1.0
+    # What costs more than another wrong label costs a missing one, too, or leaving it out would pay.
+    costly = config.model_copy(update={"wrong_na": -3.0})
+    assert _score(costly, NO_LABEL, math.nan)["accuracy"] == -3.0
+    with pytest.raises(ValidationError, match="wrong_na: 2 is more than correct"):
+        RewardConfig.model_validate({"preset": "truthful", "wrong_na": 2.0})
+
+
 @given(st.floats(0, 1), st.floats(0, 1))
 def test_brier_is_proper_and_the_absolute_pull_is_not(truth: float, stated: float) -> None:
     def expected(confidence: float) -> float:
@@ -212,8 +311,10 @@ def test_presets_hold_the_published_values() -> None:
         "preset": "paper",
         "correct": 2.0,
         "wrong": -1.0,
+        "wrong_na": None,
         "shaping": 0.1,
         "calibration": 0.25,
+        "calibration_score": "brier",
         "alignment": 0.15,
         "alignment_form": "absolute",
         "false_na": 2.0,

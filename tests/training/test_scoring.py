@@ -100,6 +100,35 @@ def test_split_credit_blames_the_confidence_for_its_form() -> None:
     assert advantages[0, :, 3].tolist() == pytest.approx([0.5, -0.5])  # behind the label, a format cost of 1
 
 
+def test_dcpo_by_hand_and_by_its_authors_target() -> None:
+    """Labels earn correctness, confidences their distance from half this answer and half the group's share."""
+    scored, group = _scored(TEXTS[:3], {"preset": "dcpo"})
+    advantages, _ = token_advantages(scored, group, objective_config({"preset": "dcpo"}), TOKENIZER)
+    right = np.array([1.0, 1.0, 0.0])
+    target = 0.5 * right + 0.5 * right.mean()
+    distance = -np.abs(np.array([0.8, 0.2, 0.5]) - target)
+    assert scored.calibration_against(0.5)[0] == pytest.approx(distance)
+    for values, tokens in ((right, slice(0, 2)), (distance, slice(2, 7))):
+        expected = (values - values.mean()) / (values.std() + 1e-4)
+        for g in range(3):
+            assert advantages[0, g, tokens].tolist() == pytest.approx([expected[g]] * (tokens.stop - tokens.start))
+    # Their code squares what their paper takes the absolute of.
+    squared, _ = _scored(TEXTS[:3], {"preset": "dcpo", "calibration_score": "brier", "calibration": 0.5})
+    assert squared.calibration_against(0.5)[0] == pytest.approx(-0.5 * distance**2)
+    # What has no confidence is as far off as can be.
+    unread, _ = _scored(TEXTS, {"preset": "dcpo"})
+    assert unread.calibration_against(0.5)[0, 3] == -1.0
+    assert unread.calibration_against(0.0) is unread.rewards.terms["calibration"]
+
+
+def test_rewarding_doubt_leaves_the_label_alone() -> None:
+    scored, group = _scored(TEXTS[:3], {"preset": "rewarding-doubt"})
+    advantages, _ = token_advantages(scored, group, objective_config({"preset": "rewarding-doubt"}), TOKENIZER)
+    assert not advantages[0, :, :2].any()
+    earned = np.log([0.8, 0.2])
+    assert advantages[0, :2, 3].tolist() == pytest.approx((earned - earned.mean()).tolist())
+
+
 def test_constant_groups_are_told() -> None:
     scored, group = _scored([TEXTS[0]] * 3, {"preset": "paper"})
     advantages, constant = token_advantages(scored, group, objective_config({"preset": "paper"}), TOKENIZER)

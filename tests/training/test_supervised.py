@@ -19,7 +19,15 @@ from candor.recipe.objective import objective_config
 from candor.recipe.recipe import Recipe
 from candor.training.batches import draw_batch, prepare
 from candor.training.loop import train
-from candor.training.supervised import SupervisedObjective, key_of, supervised_step, taught_confidences
+from candor.training.supervised import (
+    Shown,
+    SupervisedObjective,
+    agreeing_answers,
+    key_of,
+    supervised_step,
+    taught_confidences,
+)
+from candor.types import Rollout
 
 FITTED = {key_of(example): index / 10 for index, example in enumerate(EXAMPLES)}
 
@@ -78,7 +86,8 @@ def test_the_loss_is_the_mean_of_the_answers_and_its_parts_add_up() -> None:
     logprobs = -torch.arange(1.0, 13.0).view(3, 1, 4)
     logprobs[2, 0, 3] = 0.0  # padding
     scores = TokenScores(logprobs / 2, logprobs, torch.ones(3, 1, 4, dtype=torch.bool))
-    objective = SupervisedObjective(np.array([2, 2, 2]), np.array([3, 3, 3]))
+    start, end = np.full((3, 1), 2), np.full((3, 1), 3)
+    objective = SupervisedObjective(start, end, np.ones((3, 1)), teach_labels=True)
     whole = objective(scores, slice(0, 3))
     assert whole.loss.item() == pytest.approx((10 + 26 + 30) / 3)
     assert whole.means.values() == {"loss_label": (3 + 7 + 11) / 3, "loss_form": pytest.approx((7 + 19 + 19) / 3)}
@@ -86,6 +95,39 @@ def test_the_loss_is_the_mean_of_the_answers_and_its_parts_add_up() -> None:
     first = TokenScores(logprobs[:1] / 2, logprobs[:1], scores.mask_P_C_T[:1])
     parts = objective(first, slice(0, 1)).loss + objective(part, slice(1, 3)).loss
     assert parts.item() == pytest.approx(whole.loss.item())
+
+
+def test_answers_of_the_models_own_state_the_share_of_samples_that_agree(folder: Path) -> None:
+    run = prepared(folder, "agreement", "objective.samples=4")
+    batch = draw_batch(run, 0)
+    taken = supervised_step(run, run.recipe.objective, batch, 0)
+    assert [len(group) for group in taken.rollouts_P_G] == [4] * 4
+    for group, shown in zip(taken.rollouts_P_G, taken.batch.continuations, strict=True):
+        labels = [label for rollout in group if (label := parse(rollout.text, TEMPLATE).label) is not None]
+        answers = [parse(decode(run.engine.tokenizer, tokens), TEMPLATE) for tokens in shown]
+        if labels:
+            stated = {answer.label: answer.confidence for answer in answers}
+            assert stated == {label: labels.count(label) / 4 for label in labels}
+
+
+def test_shares_are_those_of_all_samples_and_weigh_what_is_shown() -> None:
+    def said(*texts: str) -> list[Rollout]:
+        return [Rollout((), text, (), (), (0.0, 0.0, 0.0), stopped=True) for text in texts]
+
+    mostly = said("LABEL=PASS\nCONF=0.80", "LABEL=PASS\nCONF=0.10", "LABEL=NA\nCONF=0.50", "no idea")
+    assert agreeing_answers(TEMPLATE, mostly) == [Shown(0, 50, 0.5), Shown(2, 25, 0.25)]
+    assert agreeing_answers(TEMPLATE, said("what?", "well")) == [Shown(0, 0, 0.0)]
+
+
+def test_where_labels_are_not_taught_the_tokens_behind_them_alone_count() -> None:
+    """By hand: two prompts, the first with two answers of four tokens, whose third tells the label."""
+    logprobs = -torch.arange(1.0, 17.0).view(2, 2, 4)
+    scores = TokenScores(logprobs, logprobs, torch.ones(2, 2, 4, dtype=torch.bool))
+    weight = np.array([[0.75, 0.25], [1.0, 0.0]])
+    objective = SupervisedObjective(np.full((2, 2), 2), np.full((2, 2), 3), weight, teach_labels=False)
+    found = objective(scores, slice(0, 2))
+    assert found.loss.item() == pytest.approx((0.75 * 4 + 0.25 * 8 + 12) / 2)
+    assert found.means.values()["loss_label"] == pytest.approx((0.75 * 3 + 0.25 * 7 + 11) / 2)
 
 
 def test_training_learns_what_it_is_shown_and_goes_on_after_a_stop(folder: Path, tmp_path: Path) -> None:

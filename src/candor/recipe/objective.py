@@ -1,6 +1,6 @@
 """What training maximises: the ``objective`` part of a recipe, and its presets.
 
-It is one of eight shapes, told apart by ``kind``; where answers are rewarded by ``credit`` and, where a sampled
+It is one of nine shapes, told apart by ``kind``; where answers are rewarded by ``credit`` and, where a sampled
 objective splits it, ``confidence``; where they are shown by ``taught_confidence``. Each has the values that act in it
 and no others, so that a value without effect cannot be written.
 """
@@ -35,12 +35,49 @@ PRESETS: Final[dict[str, dict[str, Any]]] = {
         "kl": 0.0,
     },
 }
-PRESETS["rlcr"] = PRESETS["paper"]
+PRESETS["rlcr"] = PRESETS["truthful"] = PRESETS["paper"]
 PRESETS["sft"] = {"kind": "supervised", "taught_confidence": "constant", "constant_confidence": 0.7}
 # The same for a policy that is sampled, whose invalid answers the format term sees without a term of their own.
 PRESETS["candor-sampled"] = {**PRESETS["candor"], "kind": "sampled", "confidence": "enumerated"}
 
-Preset: TypeAlias = Literal["paper", "rlcr", "candor", "candor-sampled", "sft"]
+# What others do to the confidence behind a model's own answers. The first two leave the label as it is.
+_CONFIDENCE_ALONE: Final = {
+    "divide_by_std": False,
+    "credit": "split",
+    "label_weight": 0.0,
+    "confidence_weight": 1.0,
+    "confidence_entropy": 0.0,
+    "log_gold": 0.0,
+    "kl": 0.0,
+}
+# ConfTuner (arXiv 2508.18847): the expected Brier score over the tokens of the confidence behind the model's answer.
+PRESETS["conftuner"] = {**_CONFIDENCE_ALONE, "kind": "enumerated", "confidence_labels": "likeliest", "log_valid": 0.0}
+# Rewarding Doubt (arXiv 2503.02623): a policy gradient on the confidence of sampled answers.
+PRESETS["rewarding-doubt"] = {**_CONFIDENCE_ALONE, "kind": "sampled", "confidence": "sampled"}
+# DCPO (arXiv 2603.09117): label and confidence earn apart, the confidence by its distance from what was right: half of
+# that is this answer, half its group's share of right ones.
+PRESETS["dcpo"] = {
+    **PRESETS["rewarding-doubt"],
+    "divide_by_std": True,
+    "label_weight": 1.0,
+    "confidence_baseline": "group",
+    "group_share": 0.5,
+}
+# The share of the model's own samples that agree (arXiv 2510.05126).
+PRESETS["consistency"] = {"kind": "supervised", "taught_confidence": "agreement", "samples": 8}
+
+Preset: TypeAlias = Literal[
+    "paper",
+    "rlcr",
+    "candor",
+    "candor-sampled",
+    "sft",
+    "conftuner",
+    "dcpo",
+    "rewarding-doubt",
+    "truthful",
+    "consistency",
+]
 
 Ends: TypeAlias = Literal["all"] | Annotated[int, Field(ge=1, le=101)]
 
@@ -80,6 +117,7 @@ class _Split(Config):
     credit: Literal["split"] = Field(
         description="label tokens earn what the label decides, confidence tokens what the confidence decides given it"
     )
+    label_weight: float = Field(default=1.0, ge=0, le=1000, description="weight of the label part")
     confidence_weight: float = Field(ge=0, le=1000, description="weight of the confidence part")
     confidence_entropy: float = Field(
         ge=0, le=10, description="entropy bonus of the confidence given the label, in units of the reward"
@@ -91,9 +129,20 @@ class SampledWhole(_Sampled, _Whole):
 
 
 class SampledSplit(_Sampled, _Split):
-    """Sampled completions; the confidence earns among those of its group that have the same label."""
+    """Sampled completions; the confidence earns among those of its group."""
 
     confidence: Literal["sampled"] = Field(default="sampled", description="from the group's completions")
+    confidence_baseline: Literal["label", "group"] = Field(
+        default="label",
+        description="what a confidence earns beyond: completions with the same label, or the group's all",
+    )
+    group_share: float = Field(
+        default=0.0,
+        ge=0,
+        le=1,
+        description="how much of what a confidence is scored against is the group's share of right answers, and not "
+        "whether this one is",
+    )
 
 
 class SampledExpected(_Sampled, _Split):
@@ -110,9 +159,9 @@ class EnumeratedWhole(_Enumerated, _Whole):
 class EnumeratedSplit(_Enumerated, _Split):
     """The expected reward of the label, and of the confidence given the label."""
 
-    confidence_labels: Literal["emitted", "all"] = Field(
-        description="emitted: confidences are trained behind each label as often as it is emitted; all: equally "
-        "behind all three labels"
+    confidence_labels: Literal["emitted", "likeliest", "all"] = Field(
+        description="emitted: confidences are trained behind each label as often as it is emitted; likeliest: behind "
+        "the one that greedy decoding gives; all: equally behind all three labels"
     )
 
 
@@ -149,7 +198,16 @@ class SupervisedCrossFitted(_Supervised):
     folds: int = Field(default=5, ge=2, le=20, description="parts that the groups are dealt into")
 
 
-SupervisedConfig: TypeAlias = SupervisedConstant | SupervisedDrawn | SupervisedCrossFitted
+class SupervisedAgreement(_Supervised):
+    """The model's own sampled answers are shown, each with the share of samples that agree; labels learn nothing."""
+
+    taught_confidence: Literal["agreement"] = Field(
+        description="the share of the model's own samples with the same label; no gold label is looked at"
+    )
+    samples: int = Field(default=8, ge=2, le=100, description="answers that are sampled for each prompt")
+
+
+SupervisedConfig: TypeAlias = SupervisedConstant | SupervisedDrawn | SupervisedCrossFitted | SupervisedAgreement
 SampledConfig: TypeAlias = SampledWhole | SampledSplit | SampledExpected
 EnumeratedConfig: TypeAlias = EnumeratedWhole | EnumeratedSplit
 RewardedConfig: TypeAlias = SampledConfig | EnumeratedConfig
@@ -164,6 +222,7 @@ _SHAPES: Final[dict[tuple[str, ...], type[Shape]]] = {
     ("supervised", "constant"): SupervisedConstant,
     ("supervised", "drawn"): SupervisedDrawn,
     ("supervised", "cross_fitted"): SupervisedCrossFitted,
+    ("supervised", "agreement"): SupervisedAgreement,
 }
 _TELLING: Final = {
     "sampled": ("kind", "credit", "confidence"),
@@ -187,7 +246,7 @@ def _place(values: Mapping[str, Any]) -> tuple[str, ...]:
 
     kind = chosen("kind", "sampled", "enumerated", "supervised")
     if kind == "supervised":
-        return kind, chosen("taught_confidence", "constant", "drawn", "cross_fitted")
+        return kind, chosen("taught_confidence", "constant", "drawn", "cross_fitted", "agreement")
     credit = chosen("credit", "whole", "split")
     if (kind, credit) != ("sampled", "split"):
         return kind, credit
@@ -224,7 +283,8 @@ ObjectiveConfig: TypeAlias = Annotated[
     | Annotated[EnumeratedSplit, Tag("EnumeratedSplit")]
     | Annotated[SupervisedConstant, Tag("SupervisedConstant")]
     | Annotated[SupervisedDrawn, Tag("SupervisedDrawn")]
-    | Annotated[SupervisedCrossFitted, Tag("SupervisedCrossFitted")],
+    | Annotated[SupervisedCrossFitted, Tag("SupervisedCrossFitted")]
+    | Annotated[SupervisedAgreement, Tag("SupervisedAgreement")],
     Discriminator(
         _tag,
         custom_error_type="objective",

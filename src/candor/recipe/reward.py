@@ -5,12 +5,15 @@ The values of preset ``paper`` are those of the study (see ``recipes/README.md``
 
 from __future__ import annotations
 
-from typing import Any, Final, Literal
+from typing import Any, Final, Literal, TypeAlias
 
 from pydantic import Field, model_validator
 
 from candor.config import Config
 from candor.recipe.preset import DEFAULT_PRESET, fill_from_preset
+
+Score: TypeAlias = Literal["brier", "logarithmic", "spherical", "absolute"]
+"""How a stated confidence is scored."""
 
 PRESETS: Final[dict[str, dict[str, Any]]] = {
     # The study's values.
@@ -54,16 +57,46 @@ PRESETS: Final[dict[str, dict[str, Any]]] = {
         "warmup_steps": 0,
     },
 }
+_NOTHING: Final = {
+    "correct": 0.0,
+    "wrong": 0.0,
+    "shaping": 0.0,
+    "calibration": 0.0,
+    "alignment": 0.0,
+    "alignment_form": "absolute",
+    "false_na": 0.0,
+    "consistency": 0.0,
+    "format": 0.0,
+    "warmup_steps": 0,
+}
+# Others' rewards, each for the objective of the same name.
+PRESETS |= {
+    # A Brier score of the confidence and nothing else (ConfTuner, arXiv 2508.18847).
+    "conftuner": {**_NOTHING, "calibration": 1.0},
+    # Correctness for the label, a distance for the confidence (DCPO, arXiv 2603.09117).
+    "dcpo": {**_NOTHING, "correct": 1.0, "calibration": 1.0, "calibration_score": "absolute", "format": 1.0},
+    # The logarithmic score (Rewarding Doubt, arXiv 2503.02623). Its authors charge an answer out of form about as much
+    # as the worst confidence within it.
+    "rewarding-doubt": {**_NOTHING, "calibration": 1.0, "calibration_score": "logarithmic", "format": 7.0},
+    # Right, withheld, wrong (TruthRL, arXiv 2509.25760).
+    "truthful": {**_NOTHING, "correct": 1.0, "wrong": -1.0, "wrong_na": 0.0},
+}
 
 
 class RewardConfig(Config):
     """Values of the terms. ``preset`` fills in what is not given; the resolved recipe spells out everything."""
 
-    preset: Literal["paper", "rlcr", "candor"] = DEFAULT_PRESET
+    preset: Literal["paper", "rlcr", "candor", "conftuner", "dcpo", "rewarding-doubt", "truthful"] = DEFAULT_PRESET
     correct: float = Field(ge=-100, le=100, description="accuracy term of a right label")
     wrong: float = Field(ge=-100, le=100, description="accuracy term of a wrong label or none")
+    wrong_na: float | None = Field(
+        default=None, ge=-100, le=100, description="accuracy term of NA where gold is another label; null: as wrong"
+    )
     shaping: float = Field(ge=0, le=100, description="times log p(gold)")
-    calibration: float = Field(ge=0, le=100, description="times minus (confidence - correct)^2")
+    calibration: float = Field(ge=0, le=100, description="times the score of the confidence")
+    calibration_score: Score = Field(
+        default="brier", description="how a confidence is scored; absolute is no proper score"
+    )
     alignment: float = Field(ge=0, le=100, description="times minus the distance of confidence and p(label)")
     alignment_form: Literal["absolute", "quadratic"] = Field(description="distance: |c - p| or (c - p)^2")
     false_na: float = Field(ge=0, le=100, description="cost of NA where gold is not NA and evidence is shown")
@@ -78,8 +111,9 @@ class RewardConfig(Config):
 
     @model_validator(mode="after")
     def _right_is_best(self) -> RewardConfig:
-        if self.wrong > self.correct:
-            raise ValueError(
-                f"wrong: {self.wrong:g} is more than correct ({self.correct:g}), so that being wrong would pay"
-            )
+        for name, value in (("wrong", self.wrong), ("wrong_na", self.wrong_na)):
+            if value is not None and value > self.correct:
+                raise ValueError(
+                    f"{name}: {value:g} is more than correct ({self.correct:g}), so that being wrong would pay"
+                )
         return self

@@ -27,7 +27,7 @@ class TrainedWarmStart(Config):
     @field_validator("objective")
     @classmethod
     def _shown(cls, objective: ObjectiveConfig) -> ObjectiveConfig:
-        if objective.kind != "supervised" or objective.taught_confidence == "cross_fitted":
+        if objective.kind != "supervised" or objective.taught_confidence not in ("constant", "drawn"):
             raise ValueError(
                 "a warm start is shown its answers; set preset: sft, with taught_confidence constant or drawn"
             )

@@ -9,7 +9,7 @@ a model reasons before it answers, the reasoning is sampled and the verdict behi
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, assert_never
 
 import numpy as np
 import torch
@@ -127,6 +127,19 @@ class GivenLabel:
         return cls(answers.sum(-1) / mass[..., None], confidence, entropy_K)
 
 
+def _confidence_share(config: EnumeratedSplit, label_P_R_K: torch.Tensor) -> torch.Tensor:
+    """How much the confidence behind each label counts."""
+    match config.confidence_labels:
+        case "emitted":
+            return label_P_R_K
+        case "likeliest":
+            return torch.nn.functional.one_hot(label_P_R_K.argmax(-1), K).to(label_P_R_K)
+        case "all":
+            return torch.full_like(label_P_R_K, 1 / K)
+        case _:
+            assert_never(config.confidence_labels)
+
+
 @dataclass(frozen=True, slots=True)
 class EnumeratedObjective:
     """Expected reward over all answers; see ``docs/objective.md`` for the formulas.
@@ -234,9 +247,8 @@ class EnumeratedObjective:
         """Labels earn what the label decides, confidences what they decide given their label; shape P R."""
         mean = (given.label * label_reward).sum(-1)
         label_spread = (given.label * (label_reward - mean[..., None]) ** 2).sum(-1)
-        loss = -labelled * mean / self._scale(label_spread) + self.reward.format * invalid
-        emitted = config.confidence_labels == "emitted"
-        weight = given.label.detach() if emitted else torch.full_like(given.label, 1 / K)
+        loss = -config.label_weight * labelled * mean / self._scale(label_spread) + self.reward.format * invalid
+        weight = _confidence_share(config, given.label.detach())
         earned = (given.confidence * confidence_reward).sum(-1) + config.confidence_entropy * given.entropy_K
         return loss - config.confidence_weight * (weight * earned).sum(-1)
 

@@ -13,18 +13,23 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Final, Literal, TypeAlias
+from typing import Final, Literal, TypeAlias, assert_never
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from candor.means import Means
-from candor.recipe.reward import RewardConfig
+from candor.recipe.reward import RewardConfig, Score
 from candor.types import LABELS, NO_LABEL, Label
 
 Array: TypeAlias = NDArray[np.float64]
 
 _NA: Final = LABELS.index(Label.NA)
+
+LOG_CLIP: Final = 0.001
+"""Confidences are kept this far from 0 and 1 where their logarithm is taken, as in Rewarding Doubt's own code."""
+
+_HUNDREDTHS: Final = np.linspace(0.0, 1.0, 101)
 
 TERMS: Final = ("accuracy", "shaping", "calibration", "alignment", "false_na", "consistency", "format")
 """Names of the terms, as logged."""
@@ -39,13 +44,27 @@ def warmup(step: int, warmup_steps: int) -> float:
     return 1.0 if warmup_steps == 0 else min(1.0, step / warmup_steps)
 
 
-def accuracy_term(label: ArrayLike, gold: ArrayLike, *, correct: float, wrong: float) -> Array:
-    """``correct`` where the label is the gold one, ``wrong`` elsewhere; no label is wrong.
+def accuracy_term(
+    label: ArrayLike, gold: ArrayLike, *, correct: float, wrong: float, wrong_na: float | None = None
+) -> Array:
+    """``correct`` where the label is the gold one, ``wrong`` elsewhere; no label is wrong, or less where NA may be.
+
+    Args:
+        label: emitted.
+        gold: right.
+        correct: earned by the right label.
+        wrong: by another.
+        wrong_na: by NA where it is not right; ``None``: as ``wrong``.
 
     >>> accuracy_term([0, 1, -1], [0, 0, 2], correct=2.0, wrong=-1.0).tolist()
     [2.0, -1.0, -1.0]
+    >>> accuracy_term([0, 2, 1, -1], [0, 0, 0, 0], correct=1.0, wrong=-1.0, wrong_na=0.0).tolist()
+    [1.0, 0.0, -1.0, -1.0]
     """
-    return _floats(np.where(np.asarray(label) == np.asarray(gold), correct, wrong))
+    label = np.asarray(label)
+    instead = wrong if wrong_na is None else wrong_na
+    missed = np.select([label == _NA, label == NO_LABEL], [instead, min(wrong, instead)], wrong)
+    return _floats(np.where(label == np.asarray(gold), correct, missed))
 
 
 def shaping_term(gold: ArrayLike, probs: ArrayLike, *, weight: float) -> Array:
@@ -57,15 +76,73 @@ def shaping_term(gold: ArrayLike, probs: ArrayLike, *, weight: float) -> Array:
     return _floats(weight * np.log(np.maximum(_pick(probs, gold), np.finfo(np.float64).tiny)))
 
 
-def calibration_term(label: ArrayLike, confidence: ArrayLike, gold: ArrayLike, *, weight: float) -> Array:
-    """``-weight * (confidence - [label = gold])^2``; without a label or a confidence ``-weight``, the least.
+def confidence_score(confidence: ArrayLike, outcome: ArrayLike, form: Score) -> Array:
+    """Score of stated confidences, 0 at best; its expectation is highest for the true chance, but for ``absolute``.
+
+    ``brier``: ``-(c - y)^2``, at worst -1. ``logarithmic``: the logarithm of what c gave to y, at worst -6.9
+    (:data:`LOG_CLIP`). ``spherical``: what c gave to y over the norm of (c, 1 - c), less 1; at worst -1. ``absolute``:
+    ``-|c - y|``, at worst -1; best where it says 0 or 1. At a chance of one half their curvatures are 2, 4, 2.8 and
+    0: with the same weight the logarithmic score pulls twice as hard as the Brier score. For the first three see
+    Gneiting and Raftery, Strictly Proper Scoring Rules (JASA 2007).
+
+    Args:
+        confidence: c, in [0, 1].
+        outcome: y, 1 where the answer is right, 0 where it is wrong; or a share of answers that are.
+        form: which score.
+
+    >>> [round(float(confidence_score(0.8, 1, form)), 4) for form in ("brier", "logarithmic", "spherical", "absolute")]
+    [-0.04, -0.2231, -0.0299, -0.2]
+    """
+    c, y = np.asarray(confidence, dtype=np.float64), np.asarray(outcome, dtype=np.float64)
+    match form:
+        case "brier":
+            return _floats(-((c - y) ** 2))
+        case "logarithmic":
+            c = np.clip(c, LOG_CLIP, 1.0 - LOG_CLIP)
+            return _floats(y * np.log(c) + (1.0 - y) * np.log1p(-c))
+        case "spherical":
+            return _floats((y * c + (1.0 - y) * (1.0 - c)) / np.hypot(c, 1.0 - c) - 1.0)
+        case "absolute":
+            return _floats(-np.abs(c - y))
+        case _:
+            assert_never(form)
+
+
+def calibration_term(
+    label: ArrayLike, confidence: ArrayLike, gold: ArrayLike, *, weight: float, form: Score = "brier"
+) -> Array:
+    """``weight`` times :func:`confidence_score` of ``[label = gold]``; without a label or a confidence the least.
 
     >>> calibration_term([0, 0, -1], [0.5, np.nan, 0.0], [0, 0, 0], weight=0.25).tolist()
     [-0.0625, -0.25, -0.25]
     """
     label, confidence = np.asarray(label), np.asarray(confidence, dtype=np.float64)
-    square = (confidence - (label == np.asarray(gold))) ** 2
-    return _floats(-weight * np.where((label == NO_LABEL) | np.isnan(confidence), 1.0, square))
+    missing = (label == NO_LABEL) | np.isnan(confidence)
+    scores = confidence_score(np.where(missing, 0.0, confidence), label == np.asarray(gold), form)
+    return _floats(weight * np.where(missing, confidence_score(0.0, 1.0, form), scores))
+
+
+def lying_pays_below(config: RewardConfig) -> float:
+    """Chance of being right below which a whole reward is higher for a label that is surely wrong, with confidence 0.
+
+    A proper score is best for the true chance, whatever label it stands behind, and it is 0 for the certainty of being
+    wrong: so it can pay to be wrong on purpose (arXiv 2607.04332). It does not where being right earns at least
+    ``calibration`` times what a surely wrong answer saves. 0: it never pays. Where credit is split the label does not
+    earn what its confidence does, and nothing can be won so.
+
+    >>> rlcr = RewardConfig.model_validate({"preset": "rlcr"})
+    >>> lying_pays_below(rlcr)
+    0.0
+    >>> round(lying_pays_below(rlcr.model_copy(update={"calibration": 2.0})), 2)
+    0.5
+    """
+    chance_N = np.linspace(0.0, 1.0, 1001)
+    scores_N_C = chance_N[:, None] * confidence_score(_HUNDREDTHS, 1.0, config.calibration_score) + (
+        1.0 - chance_N[:, None]
+    ) * confidence_score(_HUNDREDTHS, 0.0, config.calibration_score)
+    total_N = (config.correct - config.wrong) * chance_N + config.calibration * scores_N_C.max(-1)
+    pays_N = total_N < total_N[0] - 1e-9
+    return float(chance_N[pays_N].max()) if pays_N.any() else 0.0
 
 
 def alignment_term(
@@ -192,9 +269,11 @@ def score(
     """
     ramp = warmup(step, config.warmup_steps)
     terms = {
-        "accuracy": accuracy_term(label, gold, correct=config.correct, wrong=config.wrong),
+        "accuracy": accuracy_term(label, gold, correct=config.correct, wrong=config.wrong, wrong_na=config.wrong_na),
         "shaping": shaping_term(gold, probs, weight=config.shaping),
-        "calibration": calibration_term(label, confidence, gold, weight=ramp * config.calibration),
+        "calibration": calibration_term(
+            label, confidence, gold, weight=ramp * config.calibration, form=config.calibration_score
+        ),
         "alignment": alignment_term(
             label, confidence, probs, weight=ramp * config.alignment, form=config.alignment_form
         ),

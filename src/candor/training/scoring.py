@@ -15,11 +15,11 @@ from candor.prompts.answers import Answer, label_position, parse
 from candor.prompts.encoding import tokens_covering
 from candor.prompts.probe import label_probs
 from candor.prompts.templates import Template
-from candor.recipe.objective import SampledConfig, SampledSplit, SampledWhole
+from candor.recipe.objective import SampledConfig, SampledExpected, SampledSplit, SampledWhole
 from candor.recipe.reward import RewardConfig
 from candor.training.advantages import group_advantages, label_advantages
 from candor.training.collapse import add_expected_confidences
-from candor.training.rewards import Rewards, add_reward_means, score
+from candor.training.rewards import Rewards, add_reward_means, confidence_score, score, warmup
 from candor.types import LABELS, NO_LABEL, Rollout, Validity
 
 
@@ -34,6 +34,9 @@ class ScoredRollouts:
         clean_P_G: whether each is in the asked form and came to its end.
         probs_P_G_K: label probabilities where each emits its label.
         gold_P: gold label indices.
+        confidence_P_G: stated confidences, NaN for none.
+        reward: by which they were scored.
+        step: of the training, from 0.
     """
 
     answers_P_G: list[list[Answer]]
@@ -42,6 +45,25 @@ class ScoredRollouts:
     clean_P_G: NDArray[np.bool_]
     probs_P_G_K: NDArray[np.float64]
     gold_P: NDArray[np.int64]
+    confidence_P_G: NDArray[np.float64]
+    reward: RewardConfig
+    step: int
+
+    def calibration_against(self, group_share: float) -> NDArray[np.float64]:
+        """The calibration term, shape P G, against a mixture of the group's share of right answers and this one's.
+
+        Args:
+            group_share: weight of that share, in [0, 1]; the rest is whether the completion itself is right.
+        """
+        if not group_share:
+            return self.rewards.terms["calibration"]
+        right_P_G = (self.label_P_G == self.gold_P[:, None]).astype(np.float64)
+        outcome_P_G = group_share * right_P_G.mean(1, keepdims=True) + (1.0 - group_share) * right_P_G
+        form = self.reward.calibration_score
+        missing_P_G = (self.label_P_G == NO_LABEL) | np.isnan(self.confidence_P_G)
+        score_P_G = confidence_score(np.where(missing_P_G, 0.0, self.confidence_P_G), outcome_P_G, form)
+        weight = warmup(self.step, self.reward.warmup_steps) * self.reward.calibration
+        return weight * np.where(missing_P_G, confidence_score(0.0, 1.0, form), score_P_G)
 
 
 def score_rollouts(
@@ -88,7 +110,7 @@ def score_rollouts(
         probs=probs_P_G_K,
         step=step,
     )
-    return ScoredRollouts(answers_P_G, rewards, label_P_G, clean_P_G, probs_P_G_K, gold_P)
+    return ScoredRollouts(answers_P_G, rewards, label_P_G, clean_P_G, probs_P_G_K, gold_P, confidence_P_G, reward, step)
 
 
 def token_advantages(
@@ -98,35 +120,51 @@ def token_advantages(
 
     With whole credit every token of a completion has its group advantage. With split credit the tokens up to the end
     of the label have the advantage of what the label decides, and those behind it the advantage of what the
-    confidence decides among completions with the same label, plus its entropy bonus, unless that is taken in
-    expectation (:mod:`candor.training.expected_confidence`). The form counts for both: within the group for the
-    label, which may be missing, and among completions with the same label for what follows it.
+    confidence decides among completions with the same label (or in the whole group, as the recipe says), plus its
+    entropy bonus, unless that is taken in expectation (:mod:`candor.training.expected_confidence`). The form counts
+    for both: within the group for the label, which may be missing, and among completions with the same label for what
+    follows it.
     """
     whole = group_advantages(scored.rewards.total, divide_by_std=objective.divide_by_std)
+    if isinstance(objective, SampledWhole):
+        label_P_G = confidence_P_G = whole.values_P_G
+    else:
+        label_P_G, confidence_P_G = _split_advantages(scored, rollouts_P_G, objective, tokenizer)
     length = max(len(rollout.tokens) for group in rollouts_P_G for rollout in group)
     advantages_P_G_T = np.zeros((*scored.label_P_G.shape, length))
-    if not isinstance(objective, SampledWhole):
-        label_rewards = scored.rewards.label_part + scored.rewards.terms["format"]
-        label_P_G = group_advantages(label_rewards, divide_by_std=objective.divide_by_std).values_P_G
-        ends_P_G = label_ends(rollouts_P_G, tokenizer)
-        confidence_P_G = label_advantages(scored.rewards.terms["format"], scored.label_P_G)
-        if isinstance(objective, SampledSplit):
-            behind = [
-                [sum(r.logprobs[end:]) for r, end in zip(group, ends, strict=True)]
-                for group, ends in zip(rollouts_P_G, ends_P_G.tolist(), strict=True)
-            ]
-            surprise_P_G = -np.array(behind)
-            confidence_rewards = scored.rewards.confidence_part + objective.confidence_entropy * surprise_P_G
-            confidence_P_G += objective.confidence_weight * label_advantages(confidence_rewards, scored.label_P_G)
+    ends_P_G = label_ends(rollouts_P_G, tokenizer)
     for p, group in enumerate(rollouts_P_G):
         for g, rollout in enumerate(group):
-            count = len(rollout.tokens)
-            if isinstance(objective, SampledWhole):
-                advantages_P_G_T[p, g, :count] = whole.values_P_G[p, g]
-            else:
-                advantages_P_G_T[p, g, : ends_P_G[p, g]] = label_P_G[p, g]
-                advantages_P_G_T[p, g, ends_P_G[p, g] : count] = confidence_P_G[p, g]
+            advantages_P_G_T[p, g, : ends_P_G[p, g]] = label_P_G[p, g]
+            advantages_P_G_T[p, g, ends_P_G[p, g] : len(rollout.tokens)] = confidence_P_G[p, g]
     return torch.from_numpy(advantages_P_G_T), whole.constant_P
+
+
+def _split_advantages(
+    scored: ScoredRollouts,
+    rollouts_P_G: Sequence[Sequence[Rollout]],
+    objective: SampledSplit | SampledExpected,
+    tokenizer: Any,
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Advantages of each completion's tokens up to the end of its label, and of those behind it."""
+    terms = scored.rewards.terms
+    label_rewards = objective.label_weight * scored.rewards.label_part + terms["format"]
+    label_P_G = group_advantages(label_rewards, divide_by_std=objective.divide_by_std).values_P_G
+    form_P_G = label_advantages(terms["format"], scored.label_P_G)
+    if not isinstance(objective, SampledSplit):
+        return label_P_G, form_P_G
+    ends_P_G = label_ends(rollouts_P_G, tokenizer)
+    surprise_P_G = [
+        [-sum(r.logprobs[end:]) for r, end in zip(group, ends, strict=True)]
+        for group, ends in zip(rollouts_P_G, ends_P_G.tolist(), strict=True)
+    ]
+    calibration_P_G = scored.calibration_against(objective.group_share)
+    confidence_rewards = calibration_P_G + terms["alignment"] + objective.confidence_entropy * np.array(surprise_P_G)
+    if objective.confidence_baseline == "group":
+        earned_P_G = group_advantages(confidence_rewards, divide_by_std=objective.divide_by_std).values_P_G
+    else:
+        earned_P_G = label_advantages(confidence_rewards, scored.label_P_G)
+    return label_P_G, form_P_G + objective.confidence_weight * earned_P_G
 
 
 def label_ends(rollouts_P_G: Sequence[Sequence[Rollout]], tokenizer: Any) -> NDArray[np.int64]:

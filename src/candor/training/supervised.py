@@ -1,12 +1,13 @@
-"""One step on answers that are shown: cross-entropy on the tokens of an answer with the gold label.
+"""One step on answers that are shown: cross-entropy on their tokens. They have the gold label, or are the model's own.
 
-Nothing is sampled and nothing rewarded. It teaches a model the answer's form and the labels where it has neither, which
-no training on rewards can do from nothing, and it is what such a training is compared with.
+Nothing is rewarded. It teaches a model the answer's form and the labels where it has neither, which no training on
+rewards can do from nothing, and it is what such a training is compared with.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import assert_never
 
@@ -14,18 +15,27 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from candor.engines.base import Batch, ObjectiveResult, TokenScores
+from candor.engines.base import Batch, ObjectiveResult, Sampling, TokenScores
 from candor.errors import EngineError
 from candor.means import Means
-from candor.prompts.answers import CONFIDENCES
-from candor.recipe.objective import SupervisedConfig, SupervisedConstant, SupervisedCrossFitted, SupervisedDrawn
+from candor.prompts.answers import CONFIDENCES, parse
+from candor.prompts.grammar import AnswerGrammar
+from candor.prompts.probe import LABEL_PROBE
+from candor.prompts.templates import Template
+from candor.recipe.objective import (
+    SupervisedAgreement,
+    SupervisedConfig,
+    SupervisedConstant,
+    SupervisedCrossFitted,
+    SupervisedDrawn,
+)
 from candor.seeding import derive_seed
 from candor.training.batches import Prepared, PromptBatch, Step
-from candor.types import Example
+from candor.types import LABELS, Example, Rollout
 
 
 def supervised_step(run: Prepared, config: SupervisedConfig, batch: PromptBatch, step: int) -> Step:
-    """Take the answer that each prompt is to be given, and its negative log-probability as the loss.
+    """Take the answers that each prompt is to be given, and their negative log-probability as the loss.
 
     Args:
         run: what every step needs.
@@ -36,18 +46,60 @@ def supervised_step(run: Prepared, config: SupervisedConfig, batch: PromptBatch,
     Raises:
         EngineError: an example has no cross-fitted probability.
     """
-    confidence_P = taught_confidences(config, batch, run.cross_fitted, derive_seed(run.seed, "taught", step))
-    shown_P = batch.gold_P * len(CONFIDENCES) + confidence_P
-    objective = SupervisedObjective(
-        label_start_P=np.array([run.grammar.label_start[shown] for shown in shown_P]),
-        label_end_P=np.array([run.grammar.label_end[shown] for shown in shown_P]),
-    )
-    answers_P_1 = [[run.grammar.answers[shown]] for shown in shown_P]
-    return Step(Batch(batch.prompts_P, answers_P_1), objective, [], Means())
+    rollouts_P_G: list[list[Rollout]] = []
+    if isinstance(config, SupervisedAgreement):
+        sampling = Sampling(
+            run.recipe.sampling.temperature, run.recipe.sampling.max_new_tokens, derive_seed(run.seed, "step", step)
+        )
+        rollouts_P_G = run.engine.rollout(batch.prompts_P, config.samples, sampling, LABEL_PROBE)
+        shown_P = [agreeing_answers(run.template, group) for group in rollouts_P_G]
+    else:
+        confidence_P = taught_confidences(config, batch, run.cross_fitted, derive_seed(run.seed, "taught", step))
+        shown_P = [[Shown(k, c, 1.0)] for k, c in zip(batch.gold_P.tolist(), confidence_P.tolist(), strict=True)]
+    objective = SupervisedObjective.of(shown_P, run.grammar, teach_labels=not isinstance(config, SupervisedAgreement))
+    answers_P_C = [[run.grammar.answers[each.answer] for each in shown] for shown in shown_P]
+    return Step(Batch(batch.prompts_P, answers_P_C), objective, rollouts_P_G, Means())
+
+
+@dataclass(frozen=True, slots=True)
+class Shown:
+    """An answer that a prompt is to be given.
+
+    Attributes:
+        label: index of its label.
+        hundredths: its confidence, 0 to 100.
+        weight: how much it counts.
+    """
+
+    label: int
+    hundredths: int
+    weight: float
+
+    @property
+    def answer(self) -> int:
+        """Index in the grammar."""
+        return self.label * len(CONFIDENCES) + self.hundredths
+
+
+def agreeing_answers(template: Template, group: Sequence[Rollout]) -> list[Shown]:
+    """A model's own labels of one prompt, each with the share of its samples that agree, and counted as often.
+
+    Args:
+        template: tells how an answer is read.
+        group: samples; those without a label agree with none, and are not shown. Where all are, one is that counts
+            nothing.
+    """
+    labels = [parse(rollout.text, template).label for rollout in group]
+    counts = Counter(LABELS.index(label) for label in labels if label is not None)
+    shown = [Shown(k, round(100 * count / len(group)), count / len(group)) for k, count in sorted(counts.items())]
+    return shown or [Shown(0, 0, 0.0)]
 
 
 def taught_confidences(
-    config: SupervisedConfig, batch: PromptBatch, cross_fitted: Mapping[tuple[str, str], float], seed: int
+    config: SupervisedConstant | SupervisedDrawn | SupervisedCrossFitted,
+    batch: PromptBatch,
+    cross_fitted: Mapping[tuple[str, str], float],
+    seed: int,
 ) -> NDArray[np.int64]:
     """Hundredths of the confidence that the answer to each prompt states, shape P, each of 0 to 100.
 
@@ -82,28 +134,52 @@ def key_of(example: Example) -> tuple[str, str]:
 
 @dataclass(frozen=True, slots=True)
 class SupervisedObjective:
-    """Cross-entropy on one answer behind each of the batch's P prompts, at temperature 1.
+    """Cross-entropy on the answers shown behind each of the batch's P prompts, at temperature 1.
 
     Attributes:
-        label_start_P: index of the first token of each answer that tells its label.
-        label_end_P: index of the first token behind it.
+        label_start_P_C: index of the first token of each answer that tells its label.
+        label_end_P_C: index of the first token behind it.
+        weight_P_C: how much each answer counts; 0 where a prompt has fewer than others.
+        teach_labels: whether an answer's tokens up to the end of its label count, too, and not those behind it alone.
     """
 
-    label_start_P: NDArray[np.int64]
-    label_end_P: NDArray[np.int64]
+    label_start_P_C: NDArray[np.int64]
+    label_end_P_C: NDArray[np.int64]
+    weight_P_C: NDArray[np.float64]
+    teach_labels: bool
+
+    @classmethod
+    def of(
+        cls, shown_P: Sequence[Sequence[Shown]], grammar: AnswerGrammar, *, teach_labels: bool
+    ) -> SupervisedObjective:
+        """From the answers that are shown."""
+        most = max(map(len, shown_P))
+        start_P_C, end_P_C = (np.zeros((len(shown_P), most), dtype=np.int64) for _ in range(2))
+        weight_P_C = np.zeros((len(shown_P), most))
+        for p, shown in enumerate(shown_P):
+            for c, each in enumerate(shown):
+                start_P_C[p, c] = grammar.label_start[each.answer]
+                end_P_C[p, c] = grammar.label_end[each.answer]
+                weight_P_C[p, c] = each.weight
+        return cls(start_P_C, end_P_C, weight_P_C, teach_labels)
 
     def __call__(self, scores: TokenScores, part: slice) -> ObjectiveResult:
         """Loss of the prompts ``part``: the sum over an answer's tokens, as a mean over the batch's prompts."""
-        logprobs_P_T = scores.raw_logprobs_P_C_T[:, 0]
-        place_T = torch.arange(logprobs_P_T.shape[-1], device=logprobs_P_T.device)
-        start_P, end_P = (
-            torch.as_tensor(places[part], device=logprobs_P_T.device)[:, None]
-            for places in (self.label_start_P, self.label_end_P)
+        logprobs_P_C_T = scores.raw_logprobs_P_C_T
+        device, answers = logprobs_P_C_T.device, logprobs_P_C_T.shape[1]
+        place_T = torch.arange(logprobs_P_C_T.shape[-1], device=device)
+        start_P_C, end_P_C, weight_P_C = (
+            torch.as_tensor(values[part, :answers], device=device)
+            for values in (self.label_start_P_C, self.label_end_P_C, self.weight_P_C)
         )
-        is_label_P_T = (place_T >= start_P) & (place_T < end_P)
-        label_P = (logprobs_P_T * is_label_P_T).sum(-1)
-        answer_P = logprobs_P_T.sum(-1)
+        is_label_P_C_T = (place_T >= start_P_C[..., None]) & (place_T < end_P_C[..., None])
+        is_behind_P_C_T = place_T >= end_P_C[..., None]
+        label_P_C = (logprobs_P_C_T * is_label_P_C_T).sum(-1)
+        answer_P_C = logprobs_P_C_T.sum(-1)
+        learnt_P_C = answer_P_C if self.teach_labels else (logprobs_P_C_T * is_behind_P_C_T).sum(-1)
+        weight = weight_P_C.to(learnt_P_C)
         means = Means()
-        means.add("loss_label", -label_P.detach().cpu())
-        means.add("loss_form", (label_P - answer_P).detach().cpu())
-        return ObjectiveResult(-answer_P.sum() / len(self.label_start_P), means)
+        counted = weight_P_C.cpu().numpy()
+        means.add("loss_label", -label_P_C.detach().cpu(), counted)
+        means.add("loss_form", (label_P_C - answer_P_C).detach().cpu(), counted)
+        return ObjectiveResult(-(learnt_P_C * weight).sum() / len(self.weight_P_C), means)
