@@ -14,7 +14,6 @@ from toy import SAMPLED, save_toy_model, toy_recipe
 from candor.errors import CandorError, Stopped
 from candor.progress import Reporter
 from candor.recipe.recipe import Recipe
-from candor.run_folder import RunFolder
 from candor.runs.experiment import run_experiment
 from candor.verifier import Verifier
 
@@ -79,13 +78,46 @@ FINISHED = [
 ]
 
 
+SAMPLING = SAMPLED  # which leaves completions to read
+
+WARMED = (
+    "objective={preset: sft, taught_confidence: cross_fitted, folds: 2}",
+    "data.warm_start={toy: 6}",
+    "warm_start={train: {steps: 2, prompts_per_step: 3, checkpoint_every: 1, optimiser: {learning_rate: 0.02}}}",
+)
+"""A run with a warm start and trainings of folds before its own."""
+
+WARMED_HALF_DONE = [
+    *(f"warm_start/adapter/{name}" for name in ("adapter_model.safetensors", "adapter_config.json", "sha256.json")),
+    *("warm_start/adapter/trained_on.json", "warm_start/train/metrics.jsonl", "warm_start/train/done.json"),
+    *("data/warm_start.jsonl", "predictions/warm/toy.jsonl", "predictions/warm/validation/toy.jsonl", "sha256.json"),
+    *("cross_fitting/fold-0/label_probs.jsonl", "cross_fitting/fold-0/train/metrics.jsonl"),
+    *("cross_fitting/fold-0/adapter/adapter_model.safetensors", "cross_fitting/fold-1/train/metrics.jsonl"),
+    "cross_fitting/fold-1/checkpoints/step-000003/adapter/adapter_model.safetensors",
+]
+"""Stopped within the training of the second fold."""
+
+WARMED_FINISHED = [
+    *("warm_start/adapter/adapter_model.safetensors", "predictions/warm/toy.jsonl", "results.json"),
+    *("cross_fitting/fold-0/label_probs.jsonl", "cross_fitting/fold-1/label_probs.jsonl"),
+]
+
+
 class Runs:
     """A recipe, copies of its run half done and finished, and the one place where copies are worked on."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, recipe: tuple[str, ...], begun: str, half_done: list[str]) -> None:
+        """Run once, and be stopped behind the third question since the log ``begun`` was.
+
+        Args:
+            folder: to work in.
+            recipe: what makes it another than the other.
+            begun: the log.
+            half_done: what must be there when it has stopped.
+        """
         self.recipe: Recipe = toy_recipe(
             save_toy_model(folder / "model"),
-            *SAMPLED,  # which leaves completions to read
+            *recipe,
             "data.train={toy: 6}",
             "data.validation={toy: 6}",
             "data.test={toy: 6}",
@@ -94,7 +126,7 @@ class Runs:
             "train.checkpoint_every=2",
             "train.kl_every=0",
             "evaluation.resamples=2000",
-            "stages=[data, base, train, trained, compare]",
+            f"stages=[data, {'warm, ' * (recipe is WARMED)}base, train, trained, compare]",
         )
         self.out = folder / "out"
         done: list[int] = []
@@ -103,13 +135,13 @@ class Runs:
                 self.recipe,
                 self.out,
                 reporter=QUIET,
-                should_stop=lambda: RunFolder(self.out).metrics.is_file() and (done.append(1), len(done) == 3)[1],
+                should_stop=lambda: (self.out / begun).is_file() and (done.append(1), len(done) == 3)[1],
             )
         shutil.copytree(self.out, folder / "half done")
         self.run()
         shutil.copytree(self.out, folder / "finished")
         self.folder = folder
-        assert all((folder / "half done" / name).stat().st_size for name in HALF_DONE)
+        assert all((folder / "half done" / name).stat().st_size for name in half_done)
         self.expected = self.found()
 
     def run(self) -> None:
@@ -125,7 +157,7 @@ class Runs:
         files: dict[str, Any] = {}
         for path in sorted(self.out.rglob("*")):
             name = path.relative_to(self.out).as_posix()
-            if path == RunFolder(self.out).metrics:
+            if path.name == "metrics.jsonl":
                 rows = [json.loads(line) for line in path.read_text().split("\n")[:-1]]
                 files[name] = [{k: v for k, v in row.items() if not k.startswith("seconds_")} for row in rows]
             elif path.is_file() and path.name not in NOT_COMPARED and "checkpoints" not in path.parts:
@@ -138,7 +170,13 @@ class Runs:
 
 @pytest.fixture(scope="module")
 def runs(tmp_path_factory: pytest.TempPathFactory) -> Runs:
-    return Runs(tmp_path_factory.mktemp("faults"))
+    return Runs(tmp_path_factory.mktemp("faults"), SAMPLING, "train/metrics.jsonl", HALF_DONE)
+
+
+@pytest.fixture(scope="module")
+def warmed(tmp_path_factory: pytest.TempPathFactory) -> Runs:
+    log = "cross_fitting/fold-1/train/metrics.jsonl"
+    return Runs(tmp_path_factory.mktemp("warmed"), WARMED, log, WARMED_HALF_DONE)
 
 
 def plainly_refused(act: Callable[[], Any]) -> bool:
@@ -189,3 +227,25 @@ def test_a_harmed_finished_run_says_the_same_or_is_refused(runs: Runs, name: str
         assert verdicts == [expected]
     if not plainly_refused(runs.run):
         assert runs.found() == runs.expected
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("harm", HARMS)
+@pytest.mark.parametrize("name", WARMED_HALF_DONE)
+def test_a_harmed_warm_start_or_fold_is_gone_on_with_to_the_same_end_or_refused(
+    warmed: Runs, name: str, harm: str
+) -> None:
+    HARMS[harm](warmed.take("half done") / name)
+    if not plainly_refused(warmed.run):
+        assert warmed.found() == warmed.expected
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("harm", HARMS)
+@pytest.mark.parametrize("name", WARMED_FINISHED)
+def test_a_finished_run_with_a_harmed_warm_start_or_fold_says_the_same_or_is_refused(
+    warmed: Runs, name: str, harm: str
+) -> None:
+    HARMS[harm](warmed.take("finished") / name)
+    if not plainly_refused(warmed.run):
+        assert warmed.found() == warmed.expected

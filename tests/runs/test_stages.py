@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -11,8 +12,8 @@ from toy import save_toy_model, toy_recipe
 
 from candor.comparison.results import read_results
 from candor.data.examples import read_examples
-from candor.errors import RunError, Stopped
-from candor.files import read_json, write_json
+from candor.errors import DamagedError, RunError, Stopped
+from candor.files import read_json
 from candor.progress import Reporter
 from candor.runs import stages
 from candor.runs.grid import Member, claim_folder, members
@@ -83,34 +84,6 @@ def test_what_is_done_is_not_done_again_and_what_is_missing_is(model: Path, tmp_
     Stages(member, data_dir=None, reporter=QUIET).go()
     assert asked == [6, 6, 6]
     assert answers.read_bytes() == before
-
-
-def test_another_base_model_of_the_same_name_is_not_mixed_in(model: Path, tmp_path: Path) -> None:
-    (member,) = group(model, tmp_path / "run")
-    Stages(member, data_dir=None, reporter=QUIET).go(["data"])
-    write_json(member.folder.engine, read_json(member.folder.engine) | {"base": "another"})
-    with pytest.raises(RunError, match="was begun with the base model another"):
-        Stages(member, data_dir=None, reporter=QUIET).go(["base"])
-    assert not member.folder.predictions("base", "test", "toy").exists()
-
-
-def test_prompts_of_another_form_are_not_mixed_in(model: Path, tmp_path: Path) -> None:
-    """A tokenizer or chat template that has changed since a run was begun asks the model something else."""
-    (member,) = group(model, tmp_path / "run")
-    Stages(member, data_dir=None, reporter=QUIET).go(["data"])
-    write_json(member.folder.engine, read_json(member.folder.engine) | {"rendered_sha256": "0" * 64})
-    with pytest.raises(RunError, match=r"was begun with prompts of another form: .* has changed since"):
-        Stages(member, data_dir=None, reporter=QUIET).go(["base"])
-    assert not member.folder.predictions("base", "test", "toy").exists()
-
-
-def test_a_run_is_not_gone_on_with_in_another_precision(model: Path, tmp_path: Path) -> None:
-    """Another processor may choose another dtype."""
-    (member,) = group(model, tmp_path / "run")
-    Stages(member, data_dir=None, reporter=QUIET).go(["data"])
-    write_json(member.folder.engine, read_json(member.folder.engine) | {"dtype": "torch.bfloat16"})
-    with pytest.raises(RunError, match=r"was begun in torch\.bfloat16, and on this machine model\.dtype: .*float32"):
-        Stages(member, data_dir=None, reporter=QUIET).go(["base"])
 
 
 def test_a_stage_that_lacks_the_adapter_says_which_makes_it(model: Path, tmp_path: Path) -> None:
@@ -249,6 +222,35 @@ def test_a_ready_adapter_is_taken_and_what_it_was_trained_on_is_kept_away_from(
         assert not seen & {(e.claim, e.group) for e in read_examples(member.folder.examples(split))}
     ours = member.folder.predictions("warm", "test", "toy").read_text()
     assert ours != member.folder.predictions("base", "test", "toy").read_text()
+
+
+@pytest.mark.parametrize("name", ["warm_start/adapter/trained_on.json", "warm_start/adapter/adapter_model.safetensors"])
+def test_a_warm_start_is_what_it_was_or_the_run_is_not_gone_on_with(model: Path, tmp_path: Path, name: str) -> None:
+    (member,) = group(model, tmp_path / "run", *WARM)
+    Stages(member, data_dir=None, reporter=QUIET).go(["data", "warm"])
+    path = member.folder.path / name
+    whole = path.read_bytes()
+    path.write_bytes(whole + b" ")
+    with pytest.raises(DamagedError, match=f"{path.name} is not what was written"):
+        Stages(member, data_dir=None, reporter=QUIET).go(["base"])
+    path.unlink()
+    with pytest.raises(DamagedError, match=f"{path.name} is gone"):
+        Stages(member, data_dir=None, reporter=QUIET).go(["warm"])
+    path.write_bytes(whole)
+    Stages(member, data_dir=None, reporter=QUIET).go(["warm"])
+
+
+def test_a_ready_adapter_that_came_to_harm_is_refused_before_it_is_copied(
+    model: Path, tmp_path: Path, warmed: list[Member]
+) -> None:
+    adapter = tmp_path / "adapter"
+    shutil.copytree(warmed[0].folder.warm_start.adapter, adapter)
+    (member,) = group(model, tmp_path / "run", "stages=[data, warm]", f"warm_start={{adapter: {adapter}}}")
+    data = (adapter / "adapter_model.safetensors").read_bytes()
+    (adapter / "adapter_model.safetensors").write_bytes(data[:-1] + bytes([data[-1] ^ 1]))
+    with pytest.raises(DamagedError, match=r"adapter_model\.safetensors is not what was written"):
+        Stages(member, data_dir=None, reporter=QUIET).go()
+    assert not member.folder.warm_start.adapter.exists()
 
 
 def test_training_without_its_warm_start_says_which_stage_makes_it(model: Path, tmp_path: Path) -> None:

@@ -12,9 +12,11 @@ from toy import EXAMPLES, save_toy_model, toy_engine, toy_recipe
 
 from candor.engines.base import Sampling
 from candor.errors import EngineError, Stopped
+from candor.files import sha256
 from candor.prompts.probe import LABEL_PROBE, label_probs
 from candor.recipe.recipe import Recipe
 from candor.run_folder import RunFolder
+from candor.training import cross_fitting
 from candor.training.batches import prepare
 from candor.training.cross_fitting import cross_fitted_probabilities, deal, gold_probabilities
 from candor.training.supervised import key_of
@@ -61,6 +63,15 @@ def test_a_probability_is_that_of_the_label_probe(model: Path) -> None:
             assert ours == pytest.approx(probe, abs=1e-5)
 
 
+def test_the_prompt_is_that_of_the_recipe_chat_settings_and_all(model: Path) -> None:
+    engine = toy_engine(model)
+    plain = gold_probabilities(recipe(model), engine, EXAMPLES)
+    engine.tokenizer.chat_template = "{{ messages[0]['content'] }} = "
+    assert (gold_probabilities(recipe(model), engine, EXAMPLES) != plain).any()
+    without = gold_probabilities(recipe(model, "prompt.chat_template=none"), engine, EXAMPLES)
+    np.testing.assert_array_equal(without, plain)
+
+
 def test_every_example_is_told_by_a_model_of_the_other_fold(model: Path, tmp_path: Path) -> None:
     found = fitted(model, tmp_path)
     assert set(found) == {key_of(example) for example in EXAMPLES}
@@ -77,3 +88,30 @@ def test_a_stop_within_a_fold_changes_nothing(model: Path, tmp_path: Path) -> No
     with pytest.raises(Stopped):
         fitted(model, tmp_path / "stopped", should_stop=lambda: next(asked) == 4)
     assert fitted(model, tmp_path / "stopped") == whole
+
+
+def test_a_kill_between_a_folds_training_and_its_answers_changes_nothing(
+    model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The trained model is asked, and not a fresh one."""
+    whole = fitted(model, tmp_path / "whole")
+
+    def killed(*args: Any) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched:
+        patched.setattr(cross_fitting, "gold_probabilities", killed)
+        with pytest.raises(KeyboardInterrupt):
+            fitted(model, tmp_path / "killed")
+    assert RunFolder(tmp_path / "killed/cross_fitting/fold-0").is_trained
+    assert fitted(model, tmp_path / "killed") == whole
+    assert not list((tmp_path / "killed").rglob("checkpoints"))
+
+
+def test_a_folds_files_are_sealed_as_soon_as_it_is_done(model: Path, tmp_path: Path) -> None:
+    asked = iter(range(100))
+    with pytest.raises(Stopped):
+        fitted(model, tmp_path, should_stop=lambda: next(asked) == 4)
+    told = tmp_path / "cross_fitting/fold-0/label_probs.jsonl"
+    assert RunFolder(tmp_path).seal.expected(told) == sha256(told)
+    assert RunFolder(tmp_path).seal.expected(told.parent / "adapter/adapter_model.safetensors")

@@ -185,13 +185,11 @@ def load_adapter(model: Any, path: Path) -> Any:
     Raises:
         ModelError: the folder holds no LoRA adapter, or one that does not fit the model in every part.
     """
-    from peft import PeftConfig, PeftModel, PeftType, load_peft_weights, set_peft_model_state_dict
+    from peft import PeftConfig, PeftModel, PeftType, set_peft_model_state_dict
 
     if not (path / "adapter_config.json").is_file():
         raise ModelError(f"{path}: no adapter here (no adapter_config.json); give the adapter folder of a run")
-    if not any((path / name).is_file() for name in ADAPTER_WEIGHTS):
-        # PEFT would take the folder's name for one on the hub.
-        raise ModelError(f"{path}: an adapter without weights (no {ADAPTER_WEIGHTS[0]}); copy the folder whole")
+    weights = adapter_weights(path)
 
     def does_not_fit(why: str) -> ModelError:
         return ModelError(f"{path}: the adapter does not fit the model: {why}")
@@ -205,7 +203,6 @@ def load_adapter(model: Any, path: Path) -> Any:
             config.lora_dropout = 0.0
         adapted = PeftModel.from_pretrained(model, str(path), config=config, is_trainable=True)
         # PEFT only warns of what does not fit, and the base model would answer in the adapter's name.
-        weights = load_peft_weights(str(path), device="cpu")
         result = set_peft_model_state_dict(adapted, weights)
     own = {name for name, parameter in adapted.named_parameters() if parameter.requires_grad}
     missing, foreign = sorted(own & set(result.missing_keys)), sorted(result.unexpected_keys)
@@ -214,6 +211,21 @@ def load_adapter(model: Any, path: Path) -> Any:
         parts += [f"the model has no {_some(foreign)}"] * bool(foreign)
         raise ModelError(f"{path}: the adapter does not fit the model: {'; '.join(parts)}")
     return as_float32(adapted)
+
+
+def adapter_weights(path: Path, device: str = "cpu") -> dict[str, torch.Tensor]:
+    """The weights in a PEFT folder, by name; the hub is never asked.
+
+    Raises:
+        ModelError: there are none, or they cannot be read.
+    """
+    from peft import load_peft_weights
+
+    if not any((path / name).is_file() for name in ADAPTER_WEIGHTS):
+        # PEFT would take the folder's name for one on the hub.
+        raise ModelError(f"{path}: an adapter without weights (no {ADAPTER_WEIGHTS[0]}); copy the folder whole")
+    with read_plainly(lambda why: ModelError(f"{path}: the adapter's weights cannot be read: {why}")):
+        return dict(load_peft_weights(str(path), device=device))
 
 
 def _some(names: Sequence[str]) -> str:

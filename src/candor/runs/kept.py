@@ -29,10 +29,13 @@ class Kept:
             return
         folder = self._folder
         folder.seal.check(path for path in folder.path.rglob("*") if path.is_file())
-        Seal(folder.adapter).check()
+        for adapter in (folder.adapter, folder.warm_start.adapter):
+            Seal(adapter).check()
         resting = [folder.data, folder.audit] if folder.manifest.is_file() else []
         resting += [folder.metrics, folder.rollouts] if folder.is_trained else []
-        resting += [folder.adapter] if folder.adapter.is_dir() else []
+        warmed = folder.warm_start.adapter.is_dir() or folder.metrics.is_file()
+        resting += [folder.warm_start.path] if warmed else []
+        resting += [path for path in (folder.adapter, folder.cross_fitting) if path.is_dir()]
         for path in folder.seal.missing():
             if not {path, *path.parents}.isdisjoint(resting):
                 raise DamagedError(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import shutil
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, Final
 
@@ -14,26 +14,24 @@ from candor.data.audit import audit
 from candor.data.examples import read_examples, write_examples
 from candor.data.splits import make_splits
 from candor.engines import parallel
-from candor.engines.base import Engine
-from candor.engines.load import SANDBOX, load_engine, noted_base, pinned, sandbox_model
-from candor.engines.named import identity
 from candor.errors import DataError, RunError, Stopped
 from candor.files import atomic_path, read_json, write_json
 from candor.predictions.file import Header, write_predictions
 from candor.predictions.local import predict
 from candor.predictions.validation import validation_score
-from candor.progress import Reporter
+from candor.progress import Bar, Reporter
 from candor.prompts.encoding import rendered_sha256
 from candor.recipe.data import ANSWERED, DRAWN, SPLITS
 from candor.recipe.objective import SupervisedCrossFitted
 from candor.recipe.recipe import dump
 from candor.recipe.warm_start import ReadyWarmStart, TrainedWarmStart
 from candor.report.page import report_run
-from candor.run_folder import AnsweredBy
+from candor.run_folder import AnsweredBy, RunFolder
 from candor.runs.grid import SHARED_BY_ARMS, Member
 from candor.runs.kept import Kept
 from candor.runs.manifest import environment, made_with
 from candor.runs.prompt_lengths import meter_of_recipe
+from candor.runs.run_engine import RunEngine, Weights
 from candor.runs.trackers import Trackers
 from candor.runs.warm_start import (
     TRAINED_ON,
@@ -88,8 +86,7 @@ class Stages:
         self._reporter = reporter
         self._kept = Kept(member.folder)
         self._template = member.recipe.prompt.rendered()
-        self._engine: Engine | None = None
-        self._weights = "none"
+        self._engine = RunEngine(member.folder, member.recipe, member.seed, self._template, reporter)
         mine = dump(member.recipe)
         self._trackers = Trackers(log_to if parallel.is_main() else (), member.folder, mine)
         self._twin = next(
@@ -168,7 +165,7 @@ class Stages:
         for split, sources in splits.items():
             write_examples(self._folder.examples(split), [e for examples in sources.values() for e in examples])
         self._reporter.say("auditing the data for shortcuts")
-        engine = self._engine_with("base")
+        engine = self._engine.holding("base")
         meter = meter_of_recipe(self._recipe, engine.tokenizer, engine.max_length)
         audited = audit(
             dict(splits.items()),
@@ -212,14 +209,15 @@ class Stages:
         parallel.barrier()
         if isinstance(config, TrainedWarmStart) and not (warm.adapter / TRAINED_ON).is_file():
             self._train_warm_start(config)
+        self._kept.check_again(*_training_files(warm))
+        self._kept.found(*_training_files(warm))
         self._predict("warm")
 
     def _train_warm_start(self, config: TrainedWarmStart) -> None:
         warm = self._folder.warm_start
         examples = [example for group in self._examples("warm_start").values() for example in group]
         recipe = training_recipe(self._recipe, config)
-        engine = self._engine_with("untaught")
-        self._weights = "changing"
+        engine = self._engine.to_train("untaught")
         with self._reporter.bar("warm start", recipe.train.steps) as bar:
             train(
                 recipe,
@@ -227,7 +225,7 @@ class Stages:
                 examples,
                 warm.path,
                 seed=recipe.data.seed,
-                on_step=lambda done, row: bar.advance(done - bar.done, row),
+                on_step=lambda done, row: self._show(bar, done - bar.done, row),
                 should_stop=self._should_stop,
                 made_with=made_with(),
                 tell=self._reporter.warn,
@@ -241,7 +239,7 @@ class Stages:
     def _train(self) -> None:
         self._trackers.log_steps(logged_rows(self._folder.path))
         if self._folder.is_trained:
-            self._kept.found(*self._training_files())
+            self._kept.found(*_training_files(self._folder))
             return
         trained_on = self._recipe.trained_on()
         train_set = self._examples("train")
@@ -252,19 +250,16 @@ class Stages:
             raise DataError(
                 "no validation examples of what is trained on; ask for some, or set train.validate_every: 0"
             )
-        start = "warm" if self._recipe.warm_start else "base"
+        start: Weights = "warm" if self._recipe.warm_start else "base"
         cross_fitted = self._cross_fitted(examples, start)
-        engine = self._engine_with(start)
-        self._weights = "changing"
+        engine = self._engine.to_train(start)
         validation = self._validation()
         total = self._recipe.train.steps
         with self._reporter.bar("train", total) as bar:
 
             def on_step(done: int, row: dict[str, Any]) -> None:
-                bar.advance(done - bar.done, row)
+                self._show(bar, done - bar.done, row)
                 self._trackers.log_steps([row])
-                for warning in row.get("warnings", ()):
-                    self._reporter.warn(f"step {row['step']}: {warning}")
 
             train(
                 self._recipe,
@@ -280,35 +275,33 @@ class Stages:
                 made_with=made_with(),
                 tell=self._reporter.warn,
             )
-        self._kept.made(*self._training_files())
-        self._weights = "trained"
+        self._kept.made(*_training_files(self._folder))
+        self._engine.is_now("trained")
 
-    def _training_files(self) -> list[Path]:
-        folder = self._folder
-        return [folder.metrics, folder.rollouts, folder.selected, *sorted(folder.adapter.iterdir())]
+    def _show(self, bar: Bar, steps: int, row: dict[str, Any]) -> None:
+        """Show that a training has taken steps, with the figures and warnings of the last."""
+        bar.advance(steps, row)
+        for warning in row.get("warnings", ()):
+            self._reporter.warn(f"step {row['step']}: {warning}")
 
-    def _cross_fitted(self, examples: Sequence[Example], start: str) -> dict[tuple[str, str], float]:
+    def _cross_fitted(self, examples: Sequence[Example], start: Weights) -> dict[tuple[str, str], float]:
         objective = self._recipe.objective
         if not isinstance(objective, SupervisedCrossFitted):
             return {}
 
-        def fresh() -> Engine:
-            self._weights = "changing"
-            return self._engine_with(start)
-
         with self._reporter.bar("cross-fitting", objective.folds * self._recipe.train.steps) as bar:
-            found = cross_fitted_probabilities(
+            return cross_fitted_probabilities(
                 self._recipe,
                 examples,
                 self._folder,
                 folds=objective.folds,
                 seed=self._seed,
-                fresh=fresh,
-                on_step=lambda done, row: bar.advance(1, row),
+                fresh=lambda: self._engine.to_train(start),
+                on_step=lambda done, row: self._show(bar, 1, row),
                 should_stop=self._should_stop,
+                made_with=made_with(),
+                tell=self._reporter.warn,
             )
-        self._weights = "changing"
-        return found
 
     def _validation(self) -> dict[str, list[Example]]:
         """Validation examples of the sources that are trained on; others must not choose between checkpoints."""
@@ -335,7 +328,7 @@ class Stages:
                             shutil.copyfile(twin, temporary)
                     self._kept.made(path)
                     continue
-                engine = self._engine_with(side)
+                engine = self._engine.holding(side)
                 with self._reporter.bar(f"{MODELS[side]} on {source} ({split})", len(examples)) as bar:
                     predictions = predict(
                         engine,
@@ -385,58 +378,7 @@ class Stages:
             groups[example.dataset].append(example)
         return groups
 
-    def _engine_with(self, weights: str) -> Engine:
-        """The engine with a fresh adapter (the base model), one that begins as the warm start, or the trained one.
 
-        ``untaught`` is the base model before its warm start, which all arms and seeds have in common.
-        """
-        if weights == "warm" and not self._folder.warm_start.adapter.is_dir():
-            raise RunError(f"{self._folder}: no warm start to go on from; run the stage warm first")
-        if self._engine is None or self._weights != weights:
-            model = pinned(self._folder, self._recipe.model)
-            self._engine = load_engine(
-                model,
-                self._recipe.engine,
-                seed=self._recipe.data.seed if weights == "untaught" else self._seed,
-                adapter=self._folder.adapter if weights == "trained" else True,
-                reporter=self._reporter,
-                warm_start=self._folder.warm_start.adapter if weights == "warm" else None,
-            )
-            self._weights = weights
-            rendered = rendered_sha256(self._template, self._engine.tokenizer)
-            described = self._engine.describe() | {"base": self._base_name(model.revision), "rendered_sha256": rendered}
-            self._check_same(described)
-            self._reporter.say(
-                f"{described['model']}: {described['parameters']:,} parameters, {described['dtype']} on "
-                f"{described['device']}, {described['path']} path"
-            )
-            if parallel.is_main():
-                write_json(self._folder.engine, described)
-        return self._engine
-
-    def _base_name(self, revision: str | None) -> str:
-        """What tells the base model from others of the same name: other versions make another sandbox model."""
-        name = self._recipe.model.name
-        if name == SANDBOX:
-            return sandbox_model(self._reporter).name
-        return identity(name) or f"{name}@{revision}"
-
-    def _check_same(self, described: Mapping[str, Any]) -> None:
-        """Refuse to go on with another base model than the run was begun with, or with prompts of another form."""
-        before = read_json(self._folder.engine) if noted_base(self._folder) is not None else {}
-        another = "choose another folder with --out, or remove this one"
-        if before.get("base", described["base"]) != described["base"]:
-            raise RunError(
-                f"{self._folder} was begun with the base model {before['base']}, and this version of candor makes "
-                f"{described['base']}; {another}"
-            )
-        if before.get("dtype", described["dtype"]) != described["dtype"]:
-            raise RunError(
-                f"{self._folder} was begun in {before['dtype']}, and on this machine model.dtype: "
-                f"{self._recipe.model.dtype} is {described['dtype']}; go on where it was begun, or {another}"
-            )
-        if before.get("rendered_sha256", described["rendered_sha256"]) != described["rendered_sha256"]:
-            raise RunError(
-                f"{self._folder} was begun with prompts of another form: the model's tokenizer or chat template has "
-                f"changed since; {another}"
-            )
+def _training_files(folder: RunFolder) -> list[Path]:
+    """What a training leaves for good in its folder."""
+    return [folder.metrics, folder.rollouts, folder.selected, *sorted(folder.adapter.iterdir())]

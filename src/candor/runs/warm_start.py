@@ -17,6 +17,7 @@ from candor.files import atomic_folder, read_json, write_json
 from candor.recipe.recipe import Recipe, dump, load_run_recipe, recipe_from
 from candor.recipe.warm_start import ReadyWarmStart, TrainedWarmStart
 from candor.run_folder import RunFolder
+from candor.seals import Seal, seal_folder
 from candor.types import Example
 
 PACKAGED: Final = Path(__file__).parent / "warm_starts"
@@ -76,10 +77,16 @@ def note_trained_on(adapter: Path, recipe: Recipe, examples: Iterable[Example]) 
     kinds = sorted({recipe.data.sources[example.dataset].kind for example in examples})
     noted: dict[str, Any] = {"kinds": kinds, "examples": len(examples), "traces": sorted(traces(examples))}
     write_json(adapter / TRAINED_ON, noted)
+    seal_folder(adapter)
 
 
 def copy_adapter(source: Path, to: Path) -> None:
-    """Put a copy of an adapter's folder there, whole or not at all."""
+    """Put a copy of an adapter's folder there, whole or not at all.
+
+    Raises:
+        DamagedError: its files are not what was written.
+    """
+    Seal(source).check()
     with atomic_folder(to) as folder:
         shutil.copytree(source, folder, dirs_exist_ok=True)
 

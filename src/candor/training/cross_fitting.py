@@ -8,16 +8,16 @@ it was, like any other.
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from candor.engines import parallel
 from candor.engines.base import Engine
-from candor.errors import EngineError
-from candor.files import read_jsonl, write_jsonl
-from candor.prompts import templates
+from candor.errors import EngineError, RunError
+from candor.files import read_jsonl, remove, write_jsonl
 from candor.prompts.answers import CONFIDENCES
 from candor.prompts.encoding import encode
 from candor.prompts.grammar import answer_grammar
@@ -25,8 +25,9 @@ from candor.prompts.probe import label_probs
 from candor.recipe.objective import objective_config
 from candor.recipe.recipe import Recipe
 from candor.run_folder import RunFolder
+from candor.seals import Seal
 from candor.seeding import derive_seed
-from candor.training.loop import OnStep, ShouldStop, train
+from candor.training.loop import train
 from candor.types import LABELS, Example
 
 
@@ -38,8 +39,7 @@ def cross_fitted_probabilities(
     folds: int,
     seed: int,
     fresh: Callable[[], Engine],
-    on_step: OnStep | None = None,
-    should_stop: ShouldStop | None = None,
+    **options: Any,
 ) -> dict[tuple[str, str], float]:
     """Train a model for each fold that is not done yet, and ask it about the examples it has not seen.
 
@@ -50,14 +50,14 @@ def cross_fitted_probabilities(
         folds: how many.
         seed: decides which groups are in which fold, and each fold's training.
         fresh: makes an engine with the adapter that training starts from.
-        on_step: told of every step that a fold's training finishes.
-        should_stop: asked after every step.
+        options: of each fold's :func:`~candor.training.loop.train`: what is told of steps, asked to stop, noted.
 
     Returns:
         By dataset and id, the probability of each example's own label, in [0, 1].
 
     Raises:
         EngineError: there are fewer groups than folds.
+        DamagedError, RunError: what a killed process left is not what was written.
         Stopped: ``should_stop`` said so; the same call goes on from there.
     """
     fold_of = deal(examples, folds, seed)
@@ -72,14 +72,35 @@ def cross_fitted_probabilities(
             engine = fresh()
             others = [example for example in examples if fold_of[example.group] != fold]
             own = [example for example in examples if fold_of[example.group] == fold]
-            seed_of_fold = derive_seed(seed, "fold", fold)
-            train(of_a_fold, engine, others, place.path, seed=seed_of_fold, on_step=on_step, should_stop=should_stop)
+            if place.is_trained:
+                _load_last(engine, place)
+            else:
+                train(of_a_fold, engine, others, place.path, seed=derive_seed(seed, "fold", fold), **options)
             probs = gold_probabilities(recipe, engine, own)
             rows = zip(own, probs.tolist(), strict=True)
-            write_jsonl(told, [{"dataset": e.dataset, "id": e.id, "probability": p} for e, p in rows])
-            shutil.rmtree(place.checkpoints, ignore_errors=True)
+            if parallel.is_main():
+                write_jsonl(told, [{"dataset": e.dataset, "id": e.id, "probability": p} for e, p in rows])
+        if parallel.is_main():
+            remove(place.checkpoints)
+            if folder.seal.expected(told) is None:
+                folder.seal.add(path for path in place.path.rglob("*") if path.is_file())
+        parallel.barrier()
         found.update({(row["dataset"], row["id"]): row["probability"] for row in read_jsonl(told)})
     return found
+
+
+def _load_last(engine: Engine, place: RunFolder) -> None:
+    """Load the end of a training whose model was not asked before the process was killed.
+
+    Raises:
+        DamagedError: the checkpoint is not what was written.
+        RunError: it is gone.
+    """
+    steps = place.saved_steps()
+    if not steps:
+        raise RunError(f"{place}: its last checkpoint is gone, and its model was not asked yet; remove this folder")
+    Seal(place.checkpoint(steps[-1])).check()
+    engine.load(place.checkpoint(steps[-1]))
 
 
 def deal(examples: Sequence[Example], folds: int, seed: int) -> dict[str, int]:
@@ -97,7 +118,7 @@ def deal(examples: Sequence[Example], folds: int, seed: int) -> dict[str, int]:
 
 def gold_probabilities(recipe: Recipe, engine: Engine, examples: Sequence[Example]) -> NDArray[np.float64]:
     """Probability of each example's own label among the three, where an answer would emit it."""
-    template = templates.get(recipe.prompt.template)
+    template = recipe.prompt.rendered()
     grammar = answer_grammar(template, engine.tokenizer)
     room = engine.max_length - recipe.answer_room(grammar)
     firsts = [k * len(CONFIDENCES) for k in range(len(LABELS))]

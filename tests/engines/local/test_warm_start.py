@@ -130,6 +130,29 @@ def test_an_adapter_that_cannot_be_gone_on_from_is_an_error(folder: Path, warm: 
         engine(folder, changed(warm, tmp_path / "smaller", r=3))
 
 
+def test_an_adapter_that_came_to_harm_is_an_error_and_never_asks_the_hub(
+    folder: Path, warm: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def asked(*args: Any, **options: Any) -> None:
+        raise AssertionError("the hub was asked")
+
+    monkeypatch.setattr("huggingface_hub.file_exists", asked)
+    monkeypatch.setattr("peft.utils.save_and_load.hf_hub_download", asked)
+    without = changed(warm, tmp_path / "without")
+    (without / "adapter_model.safetensors").unlink()
+    with pytest.raises(ModelError, match="an adapter without weights"):
+        engine(folder, without)
+    cut = changed(warm, tmp_path / "cut")
+    (cut / "adapter_model.safetensors").write_bytes((warm / "adapter_model.safetensors").read_bytes()[:100])
+    with pytest.raises(ModelError, match="the adapter's weights cannot be read"):
+        engine(folder, cut)
+    for name, value in (("r", None), ("r", "4"), ("r", 0), ("lora_alpha", None), ("lora_alpha", -1)):
+        with pytest.raises(ModelError, match=f"{name}: .* cannot be one"):
+            engine(folder, changed(warm, tmp_path / f"{name}-{value}", **{name: value}))
+    with pytest.raises(ModelError, match="no LoRA adapter"):
+        engine(folder, changed(warm, tmp_path / "ia3", peft_type="IA3"))
+
+
 def test_weights_are_put_back_also_after_an_error() -> None:
     parameter = torch.nn.Parameter(torch.zeros(2))
     start = StartingWeights([parameter])

@@ -9,6 +9,7 @@ from typing import Any, Final
 import torch
 
 from candor.engines.foreign import read_plainly, written_plainly
+from candor.engines.pretrained import adapter_weights
 from candor.errors import ModelError
 from candor.files import atomic_folder, read_json, write_json
 
@@ -34,7 +35,6 @@ def load_checkpoint(path: Path, model: Any, optimiser: torch.optim.Optimizer, de
     Raises:
         ModelError: a file is missing, damaged, or of another model or optimiser; the engine is of no use afterwards.
     """
-    from peft import load_peft_weights
 
     def damaged(why: str) -> ModelError:
         return ModelError(f"{path}: no checkpoint of this training: {why}")
@@ -43,7 +43,7 @@ def load_checkpoint(path: Path, model: Any, optimiser: torch.optim.Optimizer, de
         step = read_json(path / STATE_FILE)["step"]
         if type(step) is not int or step < 0:
             raise ModelError(f"{path / STATE_FILE}: step: {step!r} is no number of steps")
-        _set_adapter(model, load_peft_weights(str(path / ADAPTER_FOLDER), device=str(device)))
+        _set_adapter(model, adapter_weights(path / ADAPTER_FOLDER, str(device)))
         state = torch.load(path / OPTIMISER_FILE, map_location=device, weights_only=True)
         _check_moments(optimiser, state["optimiser"])
         optimiser.load_state_dict(state["optimiser"])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import math
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, Final
@@ -10,6 +11,7 @@ from typing import Any, Final
 import torch
 
 from candor.engines.local.checkpoint import ADAPTER_SETTINGS
+from candor.engines.pretrained import adapter_weights
 from candor.errors import ModelError
 from candor.files import read_json
 
@@ -31,11 +33,14 @@ def continue_from(adapted: Any, path: Path) -> None:
     Raises:
         ModelError: the folder holds no adapter, or one that this cannot go on from; says why.
     """
-    from peft import load_peft_weights
-
     if not (path / ADAPTER_SETTINGS).is_file():
         raise ModelError(f"warm_start: {path}: no adapter here (no {ADAPTER_SETTINGS}); give the folder of one")
     saved = read_json(path / ADAPTER_SETTINGS)
+    if not isinstance(saved, dict) or saved.get("peft_type") != "LORA":
+        raise ModelError(f"warm_start: {path}: no LoRA adapter (by its {ADAPTER_SETTINGS}), and only one can be used")
+    for name, kinds in (("r", (int,)), ("lora_alpha", (int, float))):
+        if type(saved.get(name)) not in kinds or not 0 < saved[name] < math.inf:
+            raise ModelError(f"warm_start: {path / ADAPTER_SETTINGS}: {name}: {saved.get(name)!r} cannot be one")
     odd = [name for name in OTHER_SCALES if saved.get(name)]
     if odd:
         raise ModelError(f"warm_start: {path}: an adapter with {', '.join(odd)} cannot be gone on from")
@@ -47,8 +52,7 @@ def continue_from(adapted: Any, path: Path) -> None:
         )
     ratio = (saved["lora_alpha"] / saved["r"]) / (config.lora_alpha / config.r)
     own = {name: parameter for name, parameter in adapted.named_parameters() if parameter.requires_grad}
-    weights = load_peft_weights(str(path), device="cpu")
-    theirs = {_named(name, adapted.active_adapter): value for name, value in weights.items()}
+    theirs = {_named(name, adapted.active_adapter): value for name, value in adapter_weights(path).items()}
     if set(own) != set(theirs):
         differing = sorted(set(own) ^ set(theirs))
         raise ModelError(
