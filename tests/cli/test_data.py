@@ -11,7 +11,7 @@ from typer.testing import CliRunner, Result
 from candor.cli import data
 from candor.data.official.download import Fetched
 from candor.data.official.files import OFFICIAL_FILES, DataPath
-from candor.errors import DataError, ModelError, PromptError
+from candor.errors import DataError, ModelError, PromptError, RecipeError, SplitError
 
 app = typer.Typer()
 app.add_typer(data.app, name="data")
@@ -200,9 +200,20 @@ def test_audit_of_a_recipe_says_what_shrank_and_what_was_left_out(
     options = ("-o", "data.test.mine=50", "-o", "data.on_shortage=shrink", "-o", "data.on_bad_row=skip")
     result = run("audit", recipe, *options)
     assert result.exit_code == 0, result.exception
-    assert "shrunk: test.mine asks for 50 examples and gets 30: the source has 60" in result.stderr
+    assert "shrunk: train.mine asks for 30 examples and gets 23: the source has 60" in result.stderr
+    assert "shrunk: test.mine asks for 50 examples and gets 37: the source has 60" in result.stderr
     assert "mine: 1 bad row is left out, first:" in result.stderr
     assert "mine.csv:62: 'label' is empty" in result.stderr
+
+
+def test_audit_refuses_an_empty_split(claims: Path, tokenizer: Path, tmp_path: Path) -> None:
+    recipe = table_recipe(tmp_path, claims, str(tokenizer))
+    result = run("audit", recipe, "-o", "data.train.mine=60", "-o", "data.on_shortage=in_order")
+    assert isinstance(result.exception, SplitError)
+    assert "test.mine is empty: it asks for 30 examples and nothing is left for it" in str(result.exception)
+    result = run("audit", recipe, "-o", "data.test={mine: 0}")
+    assert isinstance(result.exception, RecipeError)
+    assert "data.test: the stage compare works on test examples" in str(result.exception)
 
 
 def test_skipping_bad_rows_works_for_recipes_too(claims: Path, tokenizer: Path, tmp_path: Path) -> None:

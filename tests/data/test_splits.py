@@ -3,6 +3,7 @@ from __future__ import annotations
 import itertools
 import json
 import random
+import re
 from collections import Counter
 from pathlib import Path
 from typing import Any
@@ -12,9 +13,9 @@ from fever_files import claim, write_fever
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from candor.data.splits import Splits, check_disjoint, make_splits
+from candor.data.splits import Splits, check_asked, check_disjoint, make_splits
 from candor.data.text import normalise_claim
-from candor.errors import SplitError
+from candor.errors import RecipeError, SplitError
 from candor.recipe.data import SPLITS, DataConfig
 from candor.recipe.recipe import find_recipe, load_recipe
 from candor.types import Example, Label
@@ -65,7 +66,12 @@ def ids(splits: Splits) -> dict[str, dict[str, list[str]]]:
 
 @files_allowed
 @given(
-    one=rows(), two=rows(), asked=st.tuples(*[counts] * (2 * len(SPLITS))), seed=st.integers(0, 5), shuffle=st.randoms()
+    one=rows(),
+    two=rows(),
+    asked=st.tuples(*[counts] * (2 * len(SPLITS))),
+    seed=st.integers(0, 5),
+    shuffle=st.randoms(),
+    on_shortage=st.sampled_from(["shrink", "in_order"]),
 )
 def test_splits_are_disjoint_deterministic_and_order_free(
     tmp_path: Path,
@@ -74,14 +80,22 @@ def test_splits_are_disjoint_deterministic_and_order_free(
     asked: tuple[Any, ...],
     seed: int,
     shuffle: random.Random,
+    on_shortage: str,
 ) -> None:
-    values: dict[str, Any] = {split: {"one": asked[2 * n], "two": asked[2 * n + 1]} for n, split in enumerate(SPLITS)}
+    values: dict[str, Any] = {"on_shortage": on_shortage}
+    values |= {split: {"one": asked[2 * n], "two": asked[2 * n + 1]} for n, split in enumerate(SPLITS)}
     made = config(seed, **values)
     if not made.requested("one") + made.requested("two"):
         return
     for name, content in (("one", one), ("two", two)):
         write_rows(tmp_path / f"{name}.jsonl", content)
-    first = make_splits(made, data_dir=tmp_path)
+    try:
+        first = make_splits(made, data_dir=tmp_path)
+    except SplitError as error:
+        named = re.findall(r"(\w+)\.(one|two) is empty", str(error))
+        assert named
+        assert all(made.counts(split)[name] for split, name in named)
+        return
     assert ids(make_splits(made, data_dir=tmp_path)) == ids(first)
     for name, content in (("one", one), ("two", two)):
         write_rows(tmp_path / f"{name}.jsonl", shuffle.sample(content, len(content)))
@@ -144,16 +158,102 @@ def test_shortage_is_an_error_that_names_what_is_asked_and_what_there_is(tmp_pat
     assert "PASS" not in str(caught.value)
 
 
-def test_shrinking_takes_from_the_test_set_first(tmp_path: Path) -> None:
-    write_rows(tmp_path / "one.jsonl", plain(7, "FAIL"))
+def test_in_order_the_last_splits_give_way_first(tmp_path: Path) -> None:
+    write_rows(tmp_path / "one.jsonl", plain(13, "FAIL"))
     asked = {split: {"one": {"FAIL": 4}} for split in SPLITS}
-    splits = make_splits(config(**asked), data_dir=tmp_path)
-    assert [len(sources["one"]) for _, sources in splits.items()] == [4, 3, 0, 0]
+    splits = make_splits(config(**asked, on_shortage="in_order"), data_dir=tmp_path)
+    assert [len(sources["one"]) for _, sources in splits.items()] == [4, 4, 4, 1]
     assert splits.notes["shortages"] == [
-        {"split": "validation", "source": "one", "label": "FAIL", "asked": 4, "taken": 3, "available": 7},
-        {"split": "test", "source": "one", "label": "FAIL", "asked": 4, "taken": 0, "available": 7},
-        {"split": "calibration", "source": "one", "label": "FAIL", "asked": 4, "taken": 0, "available": 7},
+        {"split": "calibration", "source": "one", "label": "FAIL", "asked": 4, "taken": 1, "available": 13},
     ]
+
+
+@pytest.mark.parametrize("on_shortage", ["in_order", "shrink"])
+def test_an_empty_split_is_an_error_that_names_it(tmp_path: Path, on_shortage: str) -> None:
+    write_rows(tmp_path / "one.jsonl", plain(3, "FAIL"))
+    asked = {split: {"one": {"FAIL": 4}} for split in SPLITS}
+    with pytest.raises(SplitError, match=r"calibration\.one is empty: it asks for 4 FAIL and .*on_shortage: shrink"):
+        make_splits(config(**asked, on_shortage=on_shortage), data_dir=tmp_path)
+
+
+def test_the_readme_counts_shrink_in_proportion_to_a_small_file(tmp_path: Path) -> None:
+    made = [row for n, label in enumerate(LABEL_NAMES) for row in plain(200, label, start=200 * n)]
+    write_rows(tmp_path / "one.jsonl", made)
+    tenfold: dict[str, Any] = {
+        "train": {"one": {"PASS": 250, "FAIL": 250, "NA": 500}},
+        "validation": {"one": {"PASS": 75, "FAIL": 75, "NA": 75}},
+        "test": {"one": {"PASS": 250, "FAIL": 250, "NA": 500}},
+    }
+    splits = make_splits(config(**tenfold), data_dir=tmp_path)
+    assert {name: note["one"]["labels"] for name, note in splits.notes["splits"].items() if note} == {
+        "train": {"PASS": 87, "FAIL": 87, "NA": 93},
+        "validation": {"PASS": 26, "FAIL": 26, "NA": 14},
+        "test": {"PASS": 87, "FAIL": 87, "NA": 93},
+    }
+    assert {(s["asked"], s["taken"]) for s in splits.notes["shortages"]} == {
+        (250, 87),
+        (75, 26),
+        (500, 93),
+        (75, 14),
+    }
+
+
+def test_shrinking_leaves_no_split_empty_where_groups_are_large(tmp_path: Path) -> None:
+    made = [row | {"group": f"g{n % 6}"} for n, row in enumerate(plain(60) + plain(60, "NA", start=60))]
+    write_rows(tmp_path / "one.jsonl", made)
+    asked: dict[str, Any] = {split: {"one": {"PASS": 100, "NA": 100}} for split in ("train", "test")}
+    splits = make_splits(config(**asked, validation={"one": 100}), data_dir=tmp_path)
+    counts = {split: len(sources["one"]) for split, sources in splits.items() if sources}
+    assert min(counts.values()) >= 10
+    assert sum(counts.values()) >= 80
+
+
+def test_shares_are_dealt_out_by_group_with_every_label_in_its_share(tmp_path: Path) -> None:
+    made = [row | {"group": f"g{n // 2}"} for n, row in enumerate(plain(300) + plain(200, "FAIL", 300))]
+    write_rows(tmp_path / "one.jsonl", made + plain(100, "NA", 500))
+    made_config = DataConfig.model_validate(
+        {
+            "sources": {"one": {"kind": "table", "path": "one.jsonl"}},
+            "split": {"train": 0.6, "validation": 0.1, "test": 0.3},
+        }
+    )
+    splits = make_splits(made_config, data_dir=tmp_path)
+    assert {name: note["one"]["labels"] for name, note in splits.notes["splits"].items() if note} == {
+        "train": {"PASS": 180, "FAIL": 120, "NA": 60},
+        "validation": {"PASS": 30, "FAIL": 20, "NA": 10},
+        "test": {"PASS": 90, "FAIL": 60, "NA": 30},
+    }
+    groups = [{example.group for example in sources["one"]} for _, sources in splits.items() if sources]
+    assert sum(map(len, groups)) == len(set().union(*groups))
+    assert splits.notes["shortages"] == []
+
+
+def test_shares_of_too_little_are_an_error_that_names_the_empty_split(tmp_path: Path) -> None:
+    write_rows(tmp_path / "one.jsonl", [row | {"group": "all"} for row in plain(10)])
+    asked = {"sources": {"one": {"kind": "table", "path": "one.jsonl"}}, "split": {"train": 0.7, "test": 0.3}}
+    with pytest.raises(SplitError, match=r"test\.one is empty: it asks for 30%"):
+        make_splits(DataConfig.model_validate(asked), data_dir=tmp_path)
+
+
+def test_stages_need_what_they_work_on() -> None:
+    asked = DataConfig.model_validate({"sources": {"wiki": {"kind": "sandbox"}}, "train": {"wiki": 3}})
+    check_asked(asked, ["data", "train"])
+    with pytest.raises(RecipeError, match=r"data\.test: the stage compare works on test examples, and none are"):
+        check_asked(asked, ["data", "train", "compare"])
+
+
+def test_shares_and_counts_stand_beside_each_other(tmp_path: Path) -> None:
+    write_rows(tmp_path / "one.jsonl", plain(50))
+    write_rows(tmp_path / "two.jsonl", plain(60, start=40))  # the first ten are claims of the other file
+    asked = config(split={"train": 0.8, "test": 0.2}, test={"two": 50}, on_shortage="in_order")
+    splits = make_splits(asked, data_dir=tmp_path)
+    assert {split: len(sources.get("one", [])) for split, sources in splits.items()} == {
+        "train": 40,
+        "validation": 0,
+        "test": 10,
+        "calibration": 0,
+    }
+    assert len(splits.test["two"]) + sum("Claim number 4" in e.claim for e in splits.train["one"]) >= 50
 
 
 def test_a_calibration_split_takes_what_is_left_and_moves_no_other(tmp_path: Path) -> None:
@@ -309,6 +409,6 @@ def test_splits_of_official_files(shared_data: Path) -> None:
     )
     with pytest.raises(SplitError, match=r"test.climatefever asks for 250 FAIL examples and gets 140.* has 253"):
         make_splits(made, data_dir=shared_data)
-    splits = make_splits(made.model_copy(update={"on_shortage": "shrink"}), data_dir=shared_data)
+    splits = make_splits(made.model_copy(update={"on_shortage": "in_order"}), data_dir=shared_data)
     assert splits.notes["splits"]["test"]["climatefever"]["labels"] == {"PASS": 250, "FAIL": 140, "NA": 500}
     assert splits.notes["splits"]["test"]["vitaminc"]["labels"] == {"PASS": 250, "FAIL": 250, "NA": 500}

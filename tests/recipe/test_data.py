@@ -20,7 +20,11 @@ from candor.types import Label
         ({"sources": {}}, "at least 1"),
         ({"sources": {"wiki": {"kind": "sandbx"}}}, "sandbox"),
         ({"sources": {"wiki": {"kind": "sandbox", "x": 1}}}, "Extra inputs"),
-        ({"on_shortage": "ignore"}, "'error' or 'shrink'"),
+        ({"on_shortage": "ignore"}, "'error', 'shrink' or 'in_order'"),
+        ({"split": {"train": 0.5}, "test": {"wiki": 1}}, "split: no effect, as counts are asked of every source"),
+        ({"split": {"train": 0.5}}, "wiki is a sandbox"),
+        ({"split": {"train": 0.9, "test": 0.2}}, "add up to 1.1"),
+        ({"split": {"trian": 0.5}}, "trian"),
         ({"sources": {"wiki": {"kind": "table", "path": "a.csv", "labels": {True: "PASS"}}}}, "in quotes"),
     ],
 )
@@ -74,3 +78,18 @@ def test_config_survives_json(tmp_path: Path) -> None:
     assert DataConfig.model_validate(usual.model_dump(mode="json")) == usual
     assert DataConfig.model_validate_json(config.model_dump_json()) == config
     assert config.requested("fever") == 3
+
+
+def test_shares_are_asked_of_sources_without_counts() -> None:
+    made = DataConfig.model_validate(
+        {
+            "sources": {name: {"kind": "table", "path": f"{name}.csv"} for name in ("mine", "other")},
+            "split": {"train": 0.6, "test": 0.3},
+            "test": {"other": 5},
+        }
+    )
+    assert made.counts("train") == {"mine": 0.6}
+    assert made.counts("test") == {"other": 5, "mine": 0.3}
+    assert made.counts("validation") == {}
+    assert (made.asks("train"), made.asks("validation")) == (True, False)
+    assert DataConfig.model_validate(made.model_dump(mode="json")) == made

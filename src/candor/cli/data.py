@@ -19,7 +19,7 @@ from candor.data.loaded import LoadedSource, kept_sha256
 from candor.data.official.download import fetch as fetch_files
 from candor.data.official.download import find_official, stand_ins
 from candor.data.official.files import OFFICIAL_DATASETS, OFFICIAL_FILES, OfficialFile, default_data_dir
-from candor.data.splits import Split, make_splits
+from candor.data.splits import Split, check_asked, make_splits
 from candor.errors import CandorError, DataError, MissingFileError, ModelError
 from candor.files import write_json
 from candor.progress import Reporter
@@ -183,6 +183,7 @@ def audit_command(
     splits: dict[str, Split]
     if is_recipe and recipe is not None:
         _say_what_arms_change(recipe, say)
+        check_asked(recipe.data, recipe.stages)
         splits = dict(make_splits(recipe.data, data_dir=data_dir, progress=say).items())
     else:
         on_bad_row: OnBadRow = "skip" if skip_bad_rows else "error"

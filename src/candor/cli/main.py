@@ -19,6 +19,7 @@ from candor.cli import compare, predict, verify
 from candor.cli import data as data_commands
 from candor.cli.models import models
 from candor.cli.power import power
+from candor.cli.recipes import app as recipes_app
 from candor.errors import CandorError, RecipeError, Stopped
 from candor.run_folder import RunFolder
 
@@ -43,6 +44,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 app.add_typer(data_commands.app, name="data")
+app.add_typer(recipes_app, name="recipes")
 app.command("audit")(data_commands.audit_command)
 app.command()(power)
 app.command("models")(models)

@@ -25,7 +25,7 @@ def compare_run(folder: Path) -> schema.RunResults:
     threshold = _threshold_answers(run, recipe)
     comparisons = [
         _compare(run, recipe, source, threshold)
-        for source in recipe.data.test
+        for source in recipe.data.counts("test")
         if run.predictions(side_before(recipe), "test", source).is_file()
     ]
     if not comparisons:
@@ -66,9 +66,8 @@ def _against(run: RunFolder, recipe: Recipe) -> dict[str, list[str]]:
     read = [
         f"{source}: training has read prompts of its training split, without labels." for source in recipe.unlabelled()
     ]
-    return {
-        source: [words for words in [*read, *warnings] if words.startswith(f"{source}:")] for source in recipe.data.test
-    }
+    tested = recipe.data.counts("test")
+    return {source: [words for words in [*read, *warnings] if words.startswith(f"{source}:")] for source in tested}
 
 
 def _threshold_answers(run: RunFolder, recipe: Recipe) -> ThresholdAnswers | None:

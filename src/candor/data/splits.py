@@ -4,33 +4,22 @@ from __future__ import annotations
 
 import dataclasses
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeAlias
 
-from scipy.cluster.hierarchy import DisjointSet
-
+from candor.data.draw import Split, draw_splits, keys_of, refuse_empty
 from candor.data.loaded import LoadedSource
 from candor.data.rows import SkippedRow
 from candor.data.sources.load import load_source
-from candor.data.text import digest, normalise_claim, words_of
-from candor.errors import SplitError
-from candor.recipe.data import DRAWN, SPLITS, Counts, DataConfig, SandboxSource
-from candor.types import LABELS, Example, Label
+from candor.data.text import digest
+from candor.errors import RecipeError, SplitError
+from candor.recipe.data import SPLITS, DataConfig, SandboxSource
+from candor.types import LABELS, Example
 
 Progress: TypeAlias = Callable[[str], None]
 """Told in words what is being done."""
-
-Split: TypeAlias = dict[str, list[Example]]
-"""Examples by source."""
-
-_Kind: TypeAlias = tuple[str, Label | None]
-"""Source and label; no label means any."""
-
-_UNIT_CAPS = (1, 2, 4, 8, 16, 64, None)
-"""How many examples of one source and label a unit gives at most. Few spread a draw over many pages; all (``None``)
-leave the most units to the other splits. The first that meets the counts is taken."""
 
 _SANDBOX_MARGIN = 1.3
 """A sandbox makes this many times what is asked; little more, so that training sees most of the world's claims."""
@@ -56,23 +45,6 @@ class Splits:
         return [*splits, ("warm_start", self.warm_start)] if self.warm_start else splits
 
 
-@dataclass(frozen=True, slots=True)
-class _Shortage:
-    split: str
-    source: str
-    label: Label | None
-    asked: int
-    taken: int
-    available: int
-
-    def __str__(self) -> str:
-        kind = f"{self.label} examples" if self.label else "examples"
-        return (
-            f"{self.split}.{self.source} asks for {self.asked} {kind} and gets {self.taken}: the source has "
-            f"{self.available}, and what shares a claim or a group with an earlier split cannot be used"
-        )
-
-
 def make_splits(
     config: DataConfig,
     *,
@@ -85,7 +57,8 @@ def make_splits(
     Examples that share a normalised claim or a group, directly or over others and across sources, form a unit, and
     a unit feeds one split only. Units are taken in the order of a hash of seed, claim and id, so the same seed
     gives the same splits whatever the order of rows and files. Counts per label are drawn from as many units as
-    possible. Splits are filled in the order train, validation, test, calibration.
+    possible. Splits are filled in the order train, validation, test, calibration. Shares (``split:``) go first and
+    have every label in its share, as far as units that stay whole allow.
 
     Args:
         config: the ``data:`` section of a recipe.
@@ -94,7 +67,8 @@ def make_splits(
         seen_before: :func:`traces` of what must not be drawn, because a model that is gone on from has seen it.
 
     Raises:
-        SplitError: fewer examples than asked for and ``on_shortage: error``; names all shortages.
+        SplitError: fewer examples than asked for and ``on_shortage: error``, or a split gets none of a source it asks
+            for, whatever ``on_shortage``; names all shortages.
         DataError: a source cannot be loaded.
     """
     say = progress or (lambda words: None)
@@ -103,7 +77,8 @@ def make_splits(
     }
     if not sizes:
         raise SplitError(
-            "the recipe asks for no examples; give counts under data.train, .validation, .test or .calibration"
+            "the recipe asks for no examples; give counts under data.train, .validation, .test or .calibration, or "
+            "shares of what there is: data.split: {train: 0.6, validation: 0.1, test: 0.3}"
         )
     loaded = {}
     for name in sizes:
@@ -114,7 +89,7 @@ def make_splits(
         pool = [example for source in loaded.values() for example in completer.usable(source)]
         if seen_before:
             pool = [example for example in pool if not seen_before & traces([example])]
-        draw = _draw(pool, config)
+        draw = draw_splits(pool, config)
         growing = {
             shortage.source
             for shortage in draw.shortages
@@ -129,8 +104,9 @@ def make_splits(
         if draw.shortages and config.on_shortage == "error":
             raise SplitError(
                 "; ".join(map(str, draw.shortages))
-                + ". Ask for fewer, or set data.on_shortage: shrink to take what there is"
+                + ". Ask for fewer, or set data.on_shortage: shrink to share out what there is"
             )
+        refuse_empty(draw, config)
         if completer.complete(draw.chosen, say):
             break
     for source in loaded.values():
@@ -152,12 +128,27 @@ def make_splits(
     return dataclasses.replace(splits, notes=notes)
 
 
+def check_asked(config: DataConfig, stages: Iterable[str]) -> None:
+    """Make sure that what the stages of a recipe work on is asked for at all.
+
+    Raises:
+        RecipeError: it is not; names the split.
+    """
+    for stage, split in (("train", "train"), ("compare", "test")):
+        if stage in stages and not config.asks(split):
+            raise RecipeError(
+                f"data.{split}: the stage {stage} works on {split} examples, and none are asked for; give counts, such "
+                f"as {split}: {{{next(iter(config.sources))}: 250}}, or shares: split: {{train: 0.6, validation: 0.1, "
+                "test: 0.3}"
+            )
+
+
 def traces(examples: Iterable[Example]) -> set[str]:
     """A short hash of every claim and every group, by which others can keep away from the examples.
 
     Twelve hex digits: of a million claims the chance is one in three hundred that any is mistaken for another.
     """
-    return {digest(*key)[:12] for example in examples for key in _keys(example)}
+    return {digest(*key)[:12] for example in examples for key in keys_of(example)}
 
 
 def check_disjoint(splits: Mapping[str, Mapping[str, Iterable[Example]]]) -> None:
@@ -169,7 +160,7 @@ def check_disjoint(splits: Mapping[str, Mapping[str, Iterable[Example]]]) -> Non
     seen: dict[tuple[str, str], tuple[str, Example]] = {}
     for split, sources in splits.items():
         for example in (example for examples in sources.values() for example in examples):
-            for key in _keys(example):
+            for key in keys_of(example):
                 earlier_split, earlier = seen.setdefault(key, (split, example))
                 if earlier_split != split:
                     raise SplitError(
@@ -189,109 +180,6 @@ def _load(name: str, config: DataConfig, data_dir: Path | None, count: int, prog
         complete=False,
         progress=progress,
     )
-
-
-def _keys(example: Example) -> tuple[tuple[str, str], tuple[str, str]]:
-    return ("claim", normalise_claim(example.claim)), ("group", example.group)
-
-
-def _units(pool: Sequence[Example], seed: int) -> list[list[Example]]:
-    """Examples that must stay together, in seeded order; within a unit in seeded order, too."""
-    keys = [_keys(example) for example in pool]
-    together = DisjointSet(dict.fromkeys(key for pair in keys for key in pair))
-    for claim, group in keys:
-        together.merge(claim, group)
-    units: dict[tuple[str, str], list[tuple[str, Example]]] = defaultdict(list)
-    for (claim, _), example in zip(keys, pool, strict=True):
-        order = digest(seed, words_of(example.claim), example.dataset, example.id)
-        units[together[claim]].append((order, example))
-    members = [sorted(unit, key=lambda item: item[0]) for unit in units.values()]
-    # The first hash of a unit of n is the smallest of n and would put large units first; hashing it again does not.
-    members.sort(key=lambda unit: digest(seed, unit[0][0]))
-    return [[example for _, example in unit] for unit in members]
-
-
-def _kinds(examples: Iterable[Example]) -> Iterator[_Kind]:
-    for example in examples:
-        yield example.dataset, example.label
-        yield example.dataset, None
-
-
-def _needs(counts: Mapping[str, Counts], by_label: bool) -> dict[_Kind, int]:
-    needs: dict[_Kind, int] = {}
-    for source, count in counts.items():
-        if isinstance(count, int) and not by_label:
-            needs[source, None] = count
-        elif not isinstance(count, int) and by_label:
-            needs.update({(source, label): number for label, number in count.items()})
-    return {kind: number for kind, number in needs.items() if number}
-
-
-@dataclass(frozen=True, slots=True)
-class _Draw:
-    chosen: dict[str, Split]
-    shortages: list[_Shortage]
-
-    @property
-    def missing(self) -> int:
-        return sum(shortage.asked - shortage.taken for shortage in self.shortages)
-
-
-def _draw(pool: Sequence[Example], config: DataConfig) -> _Draw:
-    """The draw that spreads over the most units among those that miss the fewest examples."""
-    units = _units(pool, config.seed)
-    available = Counter(_kinds(pool))
-    best: _Draw | None = None
-    for cap in _UNIT_CAPS:
-        draw = _draw_capped(units, config, available, cap)
-        if best is None or draw.missing < best.missing:
-            best = draw
-        if not best.missing:
-            break
-    assert best is not None
-    return best
-
-
-def _draw_capped(
-    units: Sequence[Sequence[Example]],
-    config: DataConfig,
-    available: Mapping[_Kind, int],
-    cap: int | None,
-) -> _Draw:
-    """Fill each split unit by unit, taking at most ``cap`` of one source and label from a unit.
-
-    What is asked for with labels as they come is drawn first, in whole units: a draw by label leaves behind units
-    that are poor in the labels it wanted most, and those are no fair sample any more.
-    """
-    chosen: dict[str, Split] = {split: {source: [] for source in config.counts(split)} for split in DRAWN}
-    split_of: dict[int, str] = {}
-    shortages: list[_Shortage] = []
-    for by_label in (False, True):
-        for split in DRAWN:
-            asked = _needs(config.counts(split), by_label)
-            needs = dict(asked)
-            for number, unit in enumerate(units):
-                if not needs:
-                    break
-                if split_of.get(number, split) != split:
-                    continue
-                taken: Counter[_Kind] = Counter()
-                for example in unit:
-                    kind = (example.dataset, example.label if by_label else None)
-                    if kind not in needs or (by_label and taken[kind] == cap):
-                        continue
-                    chosen[split][example.dataset].append(example)
-                    taken[kind] += 1
-                    needs[kind] -= 1
-                    if not needs[kind]:
-                        del needs[kind]
-                if taken:
-                    split_of[number] = split
-            shortages += [
-                _Shortage(split, *kind, asked[kind], asked[kind] - missing, available[kind])
-                for kind, missing in needs.items()
-            ]
-    return _Draw(chosen, shortages)
 
 
 class _Completer:

@@ -13,7 +13,7 @@ from candor.config import FILE_NAME, Config
 from candor.types import LABELS, Label
 
 SPLITS = ("train", "validation", "test", "calibration")
-"""The order in which splits are filled; when labels run short the last one shrinks first."""
+"""The order in which splits are filled; with ``on_shortage: in_order`` the last one gives way first."""
 
 ANSWERED = SPLITS[1:]
 """Splits that both models answer."""
@@ -49,6 +49,11 @@ Count: TypeAlias = Annotated[int, Field(ge=0, le=10_000_000)]
 Counts: TypeAlias = Count | dict[LabelName, Count]
 """Examples per label, or one number: so many with the labels as they come."""
 
+SplitName: TypeAlias = Literal["train", "validation", "test", "calibration", "warm_start"]
+Share: TypeAlias = Annotated[float, Field(gt=0, le=1)]
+Asked: TypeAlias = Counts | Share
+"""What a split asks of a source: counts, or as a float a share of all its examples."""
+
 _FilePath: TypeAlias = Annotated[Path, Field(strict=False)]
 
 
@@ -56,7 +61,7 @@ class SandboxSource(Config):
     """A domain of the built-in synthetic world. ``domain`` is the source's own name unless given."""
 
     kind: Literal["sandbox"]
-    domain: str | None = None
+    domain: str | None = Field(default=None, description="wiki, revision or climate; default: the source's name")
 
 
 class FeverSource(Config):
@@ -69,9 +74,15 @@ class FeverSource(Config):
     """
 
     kind: Literal["fever"]
-    na_evidence: NaEvidence = "retrieved"
-    na_sentences: Annotated[int, Field(ge=1, le=100)] | Literal["matched"] = "matched"
-    parts: Annotated[tuple[Literal["train", "dev"], ...], Field(strict=False, min_length=1)] = ("train", "dev")
+    na_evidence: NaEvidence = Field(
+        default="retrieved", description="evidence of NA claims: none, of random pages, or the best by BM25"
+    )
+    na_sentences: Annotated[int, Field(ge=1, le=100)] | Literal["matched"] = Field(
+        default="matched", description="sentences of NA claims; matched: as many as annotated claims have"
+    )
+    parts: Annotated[tuple[Literal["train", "dev"], ...], Field(strict=False, min_length=1)] = Field(
+        default=("train", "dev"), description="official files to read"
+    )
 
 
 class VitamincSource(Config):
@@ -82,15 +93,17 @@ class VitamincSource(Config):
     """
 
     kind: Literal["vitaminc"]
-    parts: Annotated[tuple[Part, ...], Field(strict=False, min_length=1)] | None = None
-    revisions: Literal["all", "real", "synthetic"] = "all"
+    parts: Annotated[tuple[Part, ...], Field(strict=False, min_length=1)] | None = Field(
+        default=None, description="official files to read; default: all that are found"
+    )
+    revisions: Literal["all", "real", "synthetic"] = Field(default="all", description="which revisions are kept")
 
 
 class ClimatefeverSource(Config):
     """ClimateFEVER: five retrieved sentences per claim. Disputed claims become NA or are dropped."""
 
     kind: Literal["climatefever"]
-    disputed: Literal["na", "drop"] = "na"
+    disputed: Literal["na", "drop"] = Field(default="na", description="what disputed claims become")
 
 
 class CheckCovidSource(Config):
@@ -109,7 +122,9 @@ class HealthverSource(Config):
     """HealthVer: answers found on the web beside an excerpt of an article. ``parts`` are all that are found."""
 
     kind: Literal["healthver"]
-    parts: Annotated[tuple[Part, ...], Field(strict=False, min_length=1)] | None = None
+    parts: Annotated[tuple[Part, ...], Field(strict=False, min_length=1)] | None = Field(
+        default=None, description="official files to read; default: all that are found"
+    )
 
 
 class ScifactSource(Config):
@@ -119,7 +134,9 @@ class ScifactSource(Config):
     """
 
     kind: Literal["scifact"]
-    parts: Annotated[tuple[Literal["train", "dev"], ...], Field(strict=False, min_length=1)] = ("train", "dev")
+    parts: Annotated[tuple[Literal["train", "dev"], ...], Field(strict=False, min_length=1)] = Field(
+        default=("train", "dev"), description="official files to read"
+    )
 
 
 class AveritecSource(Config):
@@ -129,15 +146,19 @@ class AveritecSource(Config):
     """
 
     kind: Literal["averitec"]
-    conflicting: Literal["na", "drop"] = "na"
-    parts: Annotated[tuple[Literal["train", "dev"], ...], Field(strict=False, min_length=1)] = ("train", "dev")
+    conflicting: Literal["na", "drop"] = Field(default="na", description="what claims with evidence both ways become")
+    parts: Annotated[tuple[Literal["train", "dev"], ...], Field(strict=False, min_length=1)] = Field(
+        default=("train", "dev"), description="official files to read"
+    )
 
 
 class FeverSymmetricSource(Config):
     """FEVER-symmetric 0.2: each claim beside two sentences, one that supports and one that refutes it. None is NA."""
 
     kind: Literal["fever-symmetric"]
-    parts: Annotated[tuple[Literal["dev", "test"], ...], Field(strict=False, min_length=1)] = ("dev", "test")
+    parts: Annotated[tuple[Literal["dev", "test"], ...], Field(strict=False, min_length=1)] = Field(
+        default=("dev", "test"), description="official files to read"
+    )
 
 
 class StudySource(Config):
@@ -147,7 +168,7 @@ class StudySource(Config):
     """
 
     kind: Literal["study"]
-    path: _FilePath
+    path: _FilePath = Field(description="the file: absolute, or below the working directory or the data folder")
 
 
 class Columns(Config):
@@ -158,11 +179,15 @@ class Columns(Config):
     made from the row's content, and the claim is the group.
     """
 
-    claim: str = "claim"
-    evidence: str | Annotated[tuple[str, ...], Field(strict=False, min_length=1)] = "evidence"
-    label: str = "label"
-    id: str | None = "id"
-    group: str | None = "group"
+    claim: str = Field(default="claim", description="column of the claim")
+    evidence: str | Annotated[tuple[str, ...], Field(strict=False, min_length=1)] = Field(
+        default="evidence", description="column or columns of the evidence"
+    )
+    label: str = Field(default="label", description="column of the label")
+    id: str | None = Field(default="id", description="column of an id; null: made from the row's content")
+    group: str | None = Field(
+        default="group", description="column of what must not be in two splits; null: the claim itself"
+    )
 
 
 class TableForm(Config):
@@ -172,8 +197,10 @@ class TableForm(Config):
     null leaves such rows out.
     """
 
-    columns: Columns = Columns()
-    labels: Annotated[dict[str, LabelName | None], BeforeValidator(_label_keys)] = Field(default_factory=dict)
+    columns: Columns = Field(default=Columns(), description="which column holds what")
+    labels: Annotated[dict[str, LabelName | None], BeforeValidator(_label_keys)] = Field(
+        default_factory=dict, description="what the file's labels stand for: PASS, FAIL, NA; null leaves such rows out"
+    )
 
 
 class TableSource(TableForm):
@@ -184,9 +211,11 @@ class TableSource(TableForm):
     """
 
     kind: Literal["table"]
-    path: _FilePath
-    format: Literal["auto", "jsonl", "json", "csv", "tsv", "parquet", "arrow"] = "auto"
-    groups: str | None = None
+    path: _FilePath = Field(description="the file: absolute, or below the working directory or the data folder")
+    format: Literal["auto", "jsonl", "json", "csv", "tsv", "parquet", "arrow"] = Field(
+        default="auto", description="layout of the file; auto: by its name"
+    )
+    groups: str | None = Field(default=None, description="what the groups are groups of; shared with sources alike")
 
 
 SourceConfig: TypeAlias = Annotated[
@@ -207,27 +236,38 @@ SourceConfig: TypeAlias = Annotated[
 
 
 class DataConfig(Config):
-    """The ``data:`` section of a recipe.
+    """The ``data:`` section of a recipe."""
 
-    Attributes:
-        seed: decides which examples go where; the same seed and files give the same splits.
-        sources: by name; the name becomes the examples' ``dataset``.
-        train, validation, test, calibration: for each source the number of examples, per label or as they come.
-            Checkpoints are chosen on validation, the abstention threshold on calibration.
-        warm_start: the same, of what a warm start is trained on before all else; filled last.
-        on_shortage: ``error``, or ``shrink``: take what there is; calibration gives way first, then test.
-        on_bad_row: ``error``, or ``skip``: leave the row out, count and list it.
-    """
-
-    seed: Annotated[int, Field(ge=0)] = 0
-    sources: Annotated[dict[str, SourceConfig], Field(min_length=1)]
-    train: dict[str, Counts] = Field(default_factory=dict)
-    validation: dict[str, Counts] = Field(default_factory=dict)
-    test: dict[str, Counts] = Field(default_factory=dict)
-    calibration: dict[str, Counts] = Field(default_factory=dict)
-    warm_start: dict[str, Counts] = Field(default_factory=dict)
-    on_shortage: Literal["error", "shrink"] = "error"
-    on_bad_row: OnBadRow = "error"
+    seed: int = Field(
+        default=0, ge=0, description="decides which examples go where; the same seed and files, the same splits"
+    )
+    sources: dict[str, SourceConfig] = Field(
+        min_length=1, description="by name; the name becomes the examples' dataset"
+    )
+    train: dict[str, Counts] = Field(
+        default_factory=dict, description="for each source the number of examples, by label or as they come"
+    )
+    validation: dict[str, Counts] = Field(
+        default_factory=dict, description="the same; checkpoints are chosen on it where train.validate_every says so"
+    )
+    test: dict[str, Counts] = Field(default_factory=dict, description="the same; what is compared and reported")
+    calibration: dict[str, Counts] = Field(
+        default_factory=dict, description="the same; the abstention threshold is chosen on it"
+    )
+    warm_start: dict[str, Counts] = Field(
+        default_factory=dict, description="the same; what a warm start is trained on before all else, filled last"
+    )
+    split: dict[SplitName, Share] = Field(
+        default_factory=dict,
+        description="shares of every source that no split asks counts of, as {train: 0.6, validation: 0.1, test: 0.3}; "
+        "what shares a claim or a group stays together",
+    )
+    on_shortage: Literal["error", "shrink", "in_order"] = Field(
+        default="error",
+        description="shrink: what there is, shared out in proportion to the counts; in_order: the splits are filled "
+        "one by one, calibration gives way first, then test",
+    )
+    on_bad_row: OnBadRow = Field(default="error", description="skip: leave the row out, count and list it")
 
     @field_validator("sources")
     @classmethod
@@ -243,26 +283,54 @@ class DataConfig(Config):
     @model_validator(mode="after")
     def _splits_name_sources(self) -> DataConfig:
         for split in DRAWN:
-            for name in self.counts(split):
+            for name in getattr(self, split):
                 if name not in self.sources:
                     near = difflib.get_close_matches(name, self.sources, n=1)
                     hint = f"; did you mean {near[0]!r}?" if near else f"; there are {', '.join(self.sources)}"
                     raise ValueError(f"{split}.{name}: no source has that name{hint}")
         return self
 
-    def counts(self, split: str) -> dict[str, Counts]:
-        """What a split asks of each source."""
-        counts: dict[str, Counts] = getattr(self, split)
-        return counts
+    @model_validator(mode="after")
+    def _shares_can_be_had(self) -> DataConfig:
+        if not self.split:
+            return self
+        total = sum(self.split.values())
+        if total > 1 + 1e-9:
+            raise ValueError(f"split: the shares add up to {total:g}; at most 1 can be had")
+        shared = self._shared()
+        if not shared:
+            raise ValueError("split: no effect, as counts are asked of every source; leave one of them out")
+        endless = [name for name in shared if isinstance(self.sources[name], SandboxSource)]
+        if endless:
+            raise ValueError(
+                f"split: {endless[0]} is a sandbox, which makes as many examples as are asked for; give counts under "
+                f"train, validation and test, such as train: {{{endless[0]}: 340}}"
+            )
+        return self
+
+    def _shared(self) -> list[str]:
+        """Sources that no split asks counts of."""
+        counted = {name for split in DRAWN for name in getattr(self, split)}
+        return [name for name in self.sources if name not in counted]
+
+    def counts(self, split: str) -> dict[str, Asked]:
+        """What a split asks of each source, shares of :attr:`split` among it."""
+        asked: dict[str, Asked] = dict(getattr(self, split))
+        share = next((part for name, part in self.split.items() if name == split), None)
+        if share is not None:
+            asked |= dict.fromkeys(self._shared(), share)
+        return asked
 
     def asks(self, split: str) -> bool:
         """Whether a split asks for any examples."""
-        return any(_total(counts) for counts in self.counts(split).values())
+        return any(_least(asked) for asked in self.counts(split).values())
 
     def requested(self, source: str) -> int:
-        """How many examples of a source all splits ask for together."""
-        return sum(_total(self.counts(split).get(source, 0)) for split in DRAWN)
+        """How many examples of a source all splits ask for together; of a share at least one."""
+        return sum(_least(self.counts(split).get(source, 0)) for split in DRAWN)
 
 
-def _total(counts: Counts) -> int:
-    return counts if isinstance(counts, int) else sum(counts.values())
+def _least(asked: Asked) -> int:
+    if isinstance(asked, float):
+        return 1
+    return asked if isinstance(asked, int) else sum(asked.values())

@@ -21,7 +21,7 @@ LOOPBACK: Final = ("127.0.0.1", "localhost", "::1")
 class LoraConfig(Config):
     """Low-rank adapters (arXiv 2106.09685) through PEFT. Dropout is always 0: rollouts and updates must agree."""
 
-    rank: int = Field(default=32, ge=1, le=1024)
+    rank: int = Field(default=32, ge=1, le=1024, description="of the two factors")
     alpha: float = Field(default=64.0, gt=0, description="the adapter is scaled by alpha / rank")
     targets: Literal["all-linear"] | list[str] = Field(
         default="all-linear", description="module names to adapt, or every linear layer but the output head"
@@ -47,7 +47,7 @@ class ModelConfig(Config):
     max_length: int | None = Field(
         default=None, ge=16, description="longest sequence in tokens; default: what the model was made for"
     )
-    lora: LoraConfig = Field(default_factory=LoraConfig)
+    lora: LoraConfig = Field(default_factory=LoraConfig, description="the adapter that is trained")
 
 
 class Prices(Config):
@@ -56,7 +56,7 @@ class Prices(Config):
     prefill: float = Field(ge=0, description="tokens read: prompts, probes, scores")
     sample: float = Field(ge=0, description="tokens sampled")
     train: float = Field(ge=0, description="tokens that a gradient was taken on")
-    currency: str = "USD"
+    currency: str = Field(default="USD", description="of the prices")
 
     def cost(self, *, prefill: float, sample: float, train: float = 0.0) -> float:
         """What so many tokens cost, in the currency.
@@ -100,9 +100,9 @@ class EngineConfig(Config):
         description="whether layers keep their input alone and run again in the backward pass, for a third more work; "
         "auto: where the memory at hand would otherwise hold too few tokens at once",
     )
-    weight_decay: float = Field(default=0.0, ge=0, le=1)
-    adam_betas: tuple[Decay, Decay] = Field(default=(0.9, 0.999), strict=False)
-    adam_eps: float = Field(default=1e-8, gt=0, le=1e-2)
+    weight_decay: float = Field(default=0.0, ge=0, le=1, description="of AdamW")
+    adam_betas: tuple[Decay, Decay] = Field(default=(0.9, 0.999), strict=False, description="of AdamW")
+    adam_eps: float = Field(default=1e-8, gt=0, le=1e-2, description="of AdamW")
 
     @model_validator(mode="after")
     def _of_its_kind(self) -> EngineConfig:

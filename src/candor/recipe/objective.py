@@ -89,7 +89,7 @@ norm, for two fifths of the work of scoring all."""
 class _Objective(Config):
     """How rewards become a gradient. ``preset`` fills in what is not given; ``docs/objective.md`` has the formulas."""
 
-    preset: Preset = DEFAULT_PRESET
+    preset: Preset = Field(default=DEFAULT_PRESET, description="fills in what is not given")
     divide_by_std: bool = Field(description="divide advantages by the standard deviation of their group")
     log_gold: float = Field(ge=0, le=100, description="weight of the differentiable log p(gold label)")
     kl: float = Field(ge=0, le=100, description="weight of the divergence from the base model")
@@ -168,7 +168,7 @@ class EnumeratedSplit(_Enumerated, _Split):
 class _Supervised(Config):
     """Cross-entropy on answers with the gold label: the model is shown what to say, and nothing is rewarded."""
 
-    preset: Preset = DEFAULT_PRESET
+    preset: Preset = Field(default=DEFAULT_PRESET, description="fills in what is not given")
     kind: Literal["supervised"] = Field(description="cross-entropy on the tokens of an answer with the gold label")
 
 

@@ -9,9 +9,8 @@ range.
 from __future__ import annotations
 
 import difflib
-import re
 import typing
-from collections.abc import Hashable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal, TypeAlias
 
@@ -30,6 +29,7 @@ from candor.recipe.prompt import PromptConfig
 from candor.recipe.reward import RewardConfig
 from candor.recipe.train import TrainConfig
 from candor.recipe.warm_start import TrainedWarmStart, WarmStartConfig
+from candor.recipe.yaml_text import load_yaml
 
 PARTS_WITH_PRESETS = ("reward", "objective")
 
@@ -42,7 +42,7 @@ class SamplingConfig(Config):
     """How completions are drawn in training."""
 
     group_size: int = Field(default=8, ge=1, le=4096, description="completions of each prompt")
-    temperature: float = Field(default=1.0, gt=0, le=10)
+    temperature: float = Field(default=1.0, gt=0, le=10, description="of sampling; 1 is the model itself")
     max_new_tokens: int = Field(default=32, ge=1, le=65536, description="longest completion, its end included")
     reasoning_tokens: int = Field(
         default=0, ge=0, le=65536, description="enumerated objective: longest reasoning sampled before the verdict"
@@ -75,20 +75,26 @@ class Recipe(Config):
     """An experiment. ``arms`` are named variants of it: overrides of any other part, run side by side."""
 
     name: str = Field(pattern=f"^{FILE_NAME.pattern}$", description="letters, digits, dots, dashes")
-    description: str = ""
-    seeds: list[int] = Field(default_factory=lambda: [0], min_length=1)
-    stages: list[Stage] = Field(default_factory=lambda: list(STAGES))
-    model: ModelConfig
-    engine: EngineConfig = Field(default_factory=EngineConfig)
-    prompt: PromptConfig = Field(default_factory=PromptConfig)
-    data: DataConfig
-    sampling: SamplingConfig = Field(default_factory=SamplingConfig)
-    reward: RewardConfig = Field(default_factory=lambda: RewardConfig.model_validate({}))
-    objective: ObjectiveConfig = Field(default_factory=lambda: objective_config({}))
+    description: str = Field(default="", description="one sentence, shown in the report")
+    seeds: list[int] = Field(default_factory=lambda: [0], min_length=1, description="one run for each")
+    stages: list[Stage] = Field(default_factory=lambda: list(STAGES), description="what is done, in this order")
+    model: ModelConfig = Field(description="which model is trained")
+    engine: EngineConfig = Field(default_factory=EngineConfig, description="what runs the model")
+    prompt: PromptConfig = Field(default_factory=PromptConfig, description="which words the model sees")
+    data: DataConfig = Field(description="which claims, and how many")
+    sampling: SamplingConfig = Field(default_factory=SamplingConfig, description="completions in training")
+    reward: RewardConfig = Field(
+        default_factory=lambda: RewardConfig.model_validate({}), description="what an answer earns"
+    )
+    objective: ObjectiveConfig = Field(
+        default_factory=lambda: objective_config({}), description="how rewards become a gradient"
+    )
     warm_start: WarmStartConfig | None = Field(default=None, description="what the model is taught before all else")
-    train: TrainConfig = Field(default_factory=TrainConfig)
-    evaluation: EvaluationConfig = Field(default_factory=EvaluationConfig)
-    arms: dict[str, dict[str, Any]] = Field(default_factory=dict)
+    train: TrainConfig = Field(default_factory=TrainConfig, description="the training loop")
+    evaluation: EvaluationConfig = Field(default_factory=EvaluationConfig, description="how both models are measured")
+    arms: dict[str, dict[str, Any]] = Field(
+        default_factory=dict, description="named variants: overrides of any other part but name and seeds"
+    )
 
     @model_validator(mode="after")
     def _consistent(self) -> Recipe:
@@ -97,9 +103,11 @@ class Recipe(Config):
         if len(set(self.seeds)) != len(self.seeds) or min(self.seeds) < 0:
             raise ValueError(f"seeds: {self.seeds} must be different and at least 0")
         for place, sources in (("train.sources", self.train.sources), ("train.unlabelled.sources", self.unlabelled())):
-            unknown = [name for name in sources or () if name not in self.data.train]
+            unknown = [name for name in sources or () if name not in self.data.counts("train")]
             if unknown:
-                raise ValueError(f"{place}: {', '.join(unknown)}: not under data.train ({', '.join(self.data.train)})")
+                raise ValueError(
+                    f"{place}: {', '.join(unknown)}: not under data.train ({', '.join(self.data.counts('train'))})"
+                )
         twice = [name for name in self.unlabelled() if name in self.trained_on()]
         if twice or (self.train.unlabelled and not self.trained_on()):
             raise ValueError(
@@ -123,7 +131,9 @@ class Recipe(Config):
         self._check_warm_start()
         if self.train.patience and not self.train.validate_every:
             raise ValueError("train.patience: needs train.validate_every above 0")
-        if self.train.validate_every and not any(self.data.validation.get(name) for name in self.trained_on()):
+        if self.train.validate_every and not any(
+            self.data.counts("validation").get(name) for name in self.trained_on()
+        ):
             raise ValueError(
                 "train.validate_every: needs examples of a source that is trained on under data.validation"
             )
@@ -158,7 +168,7 @@ class Recipe(Config):
 
     def _check_warm_start(self) -> None:
         trained = isinstance(self.warm_start, TrainedWarmStart)
-        asked = [name for name, count in self.data.warm_start.items() if count]
+        asked = [name for name, count in self.data.counts("warm_start").items() if count]
         if trained != bool(asked):
             raise ValueError(
                 "warm_start: nothing to train it on; give counts under data.warm_start"
@@ -180,7 +190,7 @@ class Recipe(Config):
         """Sources whose training examples are used with their labels."""
         if self.train.sources is not None:
             return list(self.train.sources)
-        return [source for source in self.data.train if source not in self.unlabelled()]
+        return [source for source in self.data.counts("train") if source not in self.unlabelled()]
 
     def answer_room(self, grammar: AnswerGrammar) -> int:
         """Tokens to leave free behind a prompt, for whatever a run of this recipe puts there."""
@@ -232,7 +242,7 @@ def _read(path: Path) -> dict[str, Any]:
     if not path.is_file():
         raise RecipeError(f"{path}: no such recipe file{_near_file(path)}")
     try:
-        values = _load_yaml(path.read_text(encoding="utf-8"))
+        values = load_yaml(path.read_text(encoding="utf-8"))
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise RecipeError(f"{path}: not readable as YAML: {' '.join(str(error).split())}") from error
     if not isinstance(values, dict):
@@ -249,14 +259,25 @@ def find_recipe(name: str) -> Path:
     path = Path(name)
     if path.is_file():
         return path
+    folder = _recipes_folder()
+    if folder is not None and (folder / f"{name}.yaml").is_file():
+        return folder / f"{name}.yaml"
+    by_name = f"; recipes by name: {', '.join(known_recipes())}" if folder is not None else ""
+    raise RecipeError(f"{name}: no such recipe file{_near_file(path)}{by_name}")
+
+
+def known_recipes() -> list[str]:
+    """Names of the recipes that come with candor."""
+    folder = _recipes_folder()
+    if folder is None:
+        return []
+    return sorted(file.relative_to(folder).with_suffix("").as_posix() for file in folder.rglob("*.yaml"))
+
+
+def _recipes_folder() -> Path | None:
+    """Where they lie: inside the package, or beside its source."""
     package = Path(__file__).resolve().parents[1]
-    for folder in (package / "recipes", package.parents[1] / "recipes"):
-        if (folder / f"{name}.yaml").is_file():
-            return folder / f"{name}.yaml"
-        if folder.is_dir():
-            known = sorted(file.relative_to(folder).with_suffix("").as_posix() for file in folder.rglob("*.yaml"))
-            raise RecipeError(f"{name}: no such recipe file{_near_file(path)}; recipes by name: {', '.join(known)}")
-    raise RecipeError(f"{name}: no such recipe file{_near_file(path)}")
+    return next((path for path in (package / "recipes", package.parents[1] / "recipes") if path.is_dir()), None)
 
 
 def recipe_from(values: Mapping[str, Any], overrides: Sequence[str] = (), *, place: str = "recipe") -> Recipe:
@@ -335,47 +356,12 @@ def _parse_override(override: str) -> dict[str, Any]:
     if not separator or not all(part.strip() for part in key.split(".")):
         raise RecipeError(f"-o {override}: expected key=value with dots between keys, e.g. -o train.steps=20")
     try:
-        value = _load_yaml(text)
+        value = load_yaml(text)
     except yaml.YAMLError as error:
         raise RecipeError(f"-o {override}: the value is not YAML: {' '.join(str(error).split())}") from error
     for part in reversed(key.split(".")):
         value = {part.strip(): value}
     return typing.cast(dict[str, Any], value)
-
-
-class _Loader(yaml.SafeLoader):
-    """YAML as people write it: 1e-3 is a number, and a key given twice is a mistake."""
-
-    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
-        """Refuse a key that stands twice in one mapping."""
-        seen = set()
-        for key_node, _ in node.value:
-            key = self.construct_object(key_node, deep=True)
-            if not isinstance(key, Hashable):
-                raise yaml.constructor.ConstructorError(
-                    None, None, "a key is a mapping or a list; put text with braces in quotes", key_node.start_mark
-                )
-            if key in seen:
-                raise yaml.constructor.ConstructorError(
-                    None, None, f"the key {key!r} is given twice", key_node.start_mark
-                )
-            seen.add(key)
-        return super().construct_mapping(node, deep)
-
-
-_Loader.add_implicit_resolver(
-    "tag:yaml.org,2002:float", re.compile(r"[-+]?\d+(?:\.\d*)?[eE][-+]?\d+"), list("-+0123456789")
-)
-
-
-def _load_yaml(text: str) -> Any:
-    try:
-        return yaml.load(text, Loader=_Loader)
-    except RecursionError:
-        raise yaml.YAMLError("nested too deeply") from None
-
-
-# ------------------------------------------------------------------------------------------- explaining errors
 
 
 def _near_file(path: Path) -> str:

@@ -86,7 +86,9 @@ PRESETS |= {
 class RewardConfig(Config):
     """Values of the terms. ``preset`` fills in what is not given; the resolved recipe spells out everything."""
 
-    preset: Literal["paper", "rlcr", "candor", "conftuner", "dcpo", "rewarding-doubt", "truthful"] = DEFAULT_PRESET
+    preset: Literal["paper", "rlcr", "candor", "conftuner", "dcpo", "rewarding-doubt", "truthful"] = Field(
+        default=DEFAULT_PRESET, description="fills in what is not given"
+    )
     correct: float = Field(ge=-100, le=100, description="accuracy term of a right label")
     wrong: float = Field(ge=-100, le=100, description="accuracy term of a wrong label or none")
     wrong_na: float | None = Field(

@@ -22,7 +22,7 @@ class TrainedWarmStart(Config):
         default_factory=lambda: objective_config({"preset": "sft", "taught_confidence": "drawn"}),
         description="what is shown; a supervised objective",
     )
-    train: TrainConfig = Field(default_factory=TrainConfig)
+    train: TrainConfig = Field(default_factory=TrainConfig, description="as in the recipe")
 
     @field_validator("objective")
     @classmethod
@@ -45,7 +45,7 @@ class TrainedWarmStart(Config):
 class ReadyWarmStart(Config):
     """A saved adapter: a PEFT folder, or one that comes with candor by its name."""
 
-    adapter: str = Field(min_length=1)
+    adapter: str = Field(min_length=1, description="a PEFT folder, or the name of one that comes with candor")
 
 
 def _tag(values: Any) -> str:

@@ -12,7 +12,7 @@ from candor.comparison.results import read_results, write_results
 from candor.comparison.run import compare_run
 from candor.data.audit import audit
 from candor.data.examples import read_examples, write_examples
-from candor.data.splits import make_splits
+from candor.data.splits import check_asked, make_splits
 from candor.engines import parallel
 from candor.errors import DataError, RunError, Stopped
 from candor.files import atomic_path, read_json, write_json
@@ -159,6 +159,7 @@ class Stages:
         return [self._folder.manifest, self._folder.audit, *map(self._folder.examples, splits)]
 
     def _make_data(self) -> dict[str, Any]:
+        check_asked(self._recipe.data, self._recipe.stages)
         splits = make_splits(
             self._recipe.data, data_dir=self._data_dir, progress=self._reporter.say, seen_before=self._seen_before()
         )

@@ -31,7 +31,8 @@ def training_recipe(recipe: Recipe, config: TrainedWarmStart) -> Recipe:
     """The recipe of the warm start's own training: the run's, with another objective and schedule."""
     own = dump(config)
     values = dump(recipe) | {"objective": own["objective"], "train": own["train"], "warm_start": None}
-    values["data"] = values["data"] | {"warm_start": {}}
+    split = {name: share for name, share in values["data"]["split"].items() if name != "warm_start"}
+    values["data"] = values["data"] | {"warm_start": {}, "split": split}
     return recipe_from(values, place="warm_start")
 
 

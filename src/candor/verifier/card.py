@@ -41,6 +41,7 @@ def model_card(recipe: Recipe, results: Mapping[str, Any] | None, about: Mapping
         Markdown (``card.md.j2``) behind YAML that holds the figures as the hub's ``model-index``.
     """
     comparisons = [] if results is None else results["comparisons"]
+    train = recipe.data.counts("train")
     is_hub_id = not Path(recipe.model.name).exists() and recipe.model.name != "sandbox"
     data = ModelCardData(
         model_name=recipe.name,
@@ -60,7 +61,7 @@ def model_card(recipe: Recipe, results: Mapping[str, Any] | None, about: Mapping
         prompt=templates.get(about["template"]).render(_SAMPLE),
         titles=list(METRICS.values()),
         figures=[_cells(one) for one in comparisons],
-        counts=[f"{name} ({_count(n)})" for name, n in recipe.data.train.items() if name in recipe.trained_on()],
+        counts=[f"{name} ({_count(n)})" for name, n in train.items() if name in recipe.trained_on()],
         unlabelled=", ".join(recipe.unlabelled()),
     )
     return f"{card}\n"
@@ -104,4 +105,4 @@ def _number(figure: Mapping[str, Any]) -> str:
 def _count(count: Any) -> str:
     if isinstance(count, Mapping):
         return " ".join(f"{number} {label}" for label, number in count.items())
-    return str(count)
+    return f"{count:.0%} of its claims" if isinstance(count, float) else str(count)
