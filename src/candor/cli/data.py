@@ -14,12 +14,13 @@ from rich.table import Column, Table
 
 from candor.cli.tables import ColumnOption, LabelOption, table_form
 from candor.data.audit import audit
+from candor.data.draw import Split
 from candor.data.inputs import NAMED_SOURCES, load_named, read_splits
 from candor.data.loaded import LoadedSource, kept_sha256
 from candor.data.official.download import fetch as fetch_files
 from candor.data.official.download import find_official, stand_ins
 from candor.data.official.files import OFFICIAL_DATASETS, OFFICIAL_FILES, OfficialFile, default_data_dir
-from candor.data.splits import Split, check_asked, make_splits
+from candor.data.splits import check_asked, make_splits
 from candor.errors import CandorError, DataError, MissingFileError, ModelError
 from candor.files import write_json
 from candor.progress import Reporter

@@ -17,6 +17,7 @@ from rich.console import Console
 import candor
 from candor.cli import compare, predict, verify
 from candor.cli import data as data_commands
+from candor.cli.init import init
 from candor.cli.models import models
 from candor.cli.power import power
 from candor.cli.recipes import app as recipes_app
@@ -48,6 +49,7 @@ app.add_typer(recipes_app, name="recipes")
 app.command("audit")(data_commands.audit_command)
 app.command()(power)
 app.command("models")(models)
+app.command("init")(init)
 
 Overrides = Annotated[
     list[str] | None,

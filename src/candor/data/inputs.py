@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from candor.data.arrow import is_dataset_folder
+from candor.data.draw import Split
 from candor.data.examples import parse_example
 from candor.data.layouts import layout_of, read_rows
 from candor.data.loaded import LoadedSource, Loading
@@ -16,7 +17,7 @@ from candor.data.rows import BadRows
 from candor.data.sources import study
 from candor.data.sources.load import load_source
 from candor.data.sources.table import row_parser
-from candor.data.splits import Progress, Split
+from candor.data.splits import Progress
 from candor.errors import DataError
 from candor.recipe.data import (
     SPLITS,

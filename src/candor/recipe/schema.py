@@ -109,17 +109,10 @@ def _table(kind: Mapping[str, Any], schema: Mapping[str, Any]) -> Iterator[str]:
     yield "| --- | --- | --- | --- |"
     required = kind.get("required", [])
     for key, described in kind["properties"].items():
-        default = described.get("default", kind_default(described, key, required))
-        shown = default if isinstance(default, str) and default.startswith("*") else f"`{json.dumps(default)}`"
+        known = f"`{json.dumps(described['default'])}`" if "default" in described else "*its own*"
+        shown = "*needed*" if key in required else known
         cells = (f"`{key}`", _type(described, schema), shown, described.get("description", ""))
         yield "| " + " | ".join(" ".join(cell.split()).replace("|", "\\|") for cell in cells) + " |"
-
-
-def kind_default(described: Mapping[str, Any], key: str, required: list[str]) -> str:
-    """What is written for a key without a default of its own."""
-    if "const" in described and key in required:
-        return "*needed*"
-    return "*needed*" if key in required else "*its own*"
 
 
 def _type(described: Mapping[str, Any], schema: Mapping[str, Any]) -> str:
@@ -136,8 +129,8 @@ def _type(described: Mapping[str, Any], schema: Mapping[str, Any]) -> str:
     if "const" in described:
         return f"`{described['const']}`"
     words = {"array": "list", "object": "mapping", "boolean": "true, false", "null": "null"}
-    name = words.get(described.get("type", ""), described.get("type", "anything"))
-    return name + _range(described)
+    kind = str(described.get("type", "anything"))
+    return words.get(kind, kind) + _range(described)
 
 
 def _range(described: Mapping[str, Any]) -> str:
