@@ -69,7 +69,7 @@ bench: $(READY)  ## measure what docs/performance.md claims, quickly; see benchm
 	$(BIN)/python benchmarks/bootstrap.py --turns 3 --loop-resamples 50
 	$(BIN)/python benchmarks/wiki.py --pages 5000
 
-experiments: $(INSTALLED)  ## run the sandbox experiments of docs/objective.md into runs/experiments.html (some five hours on two cores)
+experiments: $(INSTALLED)  ## run the sandbox experiments of docs/objective-results.md into runs/experiments.html (some five hours on two cores)
 	$(BIN)/candor run sandbox/objectives --jobs 2
 	$(BIN)/candor run sandbox/all-domains --jobs 2
 	$(BIN)/candor run sandbox/ablations --jobs 2

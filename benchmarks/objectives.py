@@ -1,4 +1,4 @@
-"""Tables and figure of docs/objective.md, from the runs that an experiment such as ``sandbox/objectives`` left.
+"""Tables and figure of docs/objective-results.md, from the runs that an experiment such as ``sandbox/objectives`` left.
 
     python benchmarks/objectives.py runs/objectives [--figure docs/images/objectives.svg]
     python benchmarks/objectives.py runs/ablations --metrics auroc,brier,na_recall
