@@ -25,7 +25,7 @@ LAYERS = (
     "verifier adapters",
     "report",
     "runs serve",
-    "cli",
+    "cli api",
 )
 """The order of the package: what stands in a line imports from that line and from those above it."""
 
@@ -100,8 +100,11 @@ READS_FILES = [name for name in MODULES if name.partition(".")[0] in ("metrics",
         (READS_FILES, MODEL),
         (["cli.main"], ("torch", "transformers", "peft", "candor.engines.local.engine")),
         (["verifier"], ("candor.training",)),
+        (["errors"], (*MODEL, "numpy", "pandas", "matplotlib", "pydantic", "httpx2")),
+        (["api.run", "api.compare"], ("torch", "transformers", "peft", "pandas", "matplotlib.pyplot")),
+        (["serve.client"], (*MODEL, "numpy", "fastapi")),
     ],
-    ids=["what reads files", "the command line", "the verifier"],
+    ids=["what reads files", "the command line", "the verifier", "candor itself", "saved runs", "the client"],
 )
 def test_a_fresh_process_loads_no_more_than_it_needs(modules: list[str], without: tuple[str, ...]) -> None:
     wanted = json.dumps([f"candor.{name}" for name in modules])

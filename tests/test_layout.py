@@ -38,6 +38,7 @@ WITHOUT_MODULE = {
     "test_doctests.py": "the examples in all docstrings",
     "test_imports.py": "the order of the package",
     "test_layout.py": "the order of the tests",
+    "test_package.py": "what importing candor hands out",
 }
 """Test files about the package as a whole, or about something that several modules do together."""
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import re
@@ -17,7 +18,7 @@ from chat_models import save_chat_model
 from chat_server import serve_chat
 from places import DOCS, README
 from pytest_httpserver import HTTPServer
-from running import running
+from running import FakeVerifier, running
 from typer.testing import CliRunner
 
 from candor.cli.main import app
@@ -88,6 +89,22 @@ def test_the_programs_of_verify(workplace: Path, capsys: pytest.CaptureFixture[s
     for program in blocks("verify", "python"):
         exec(compile(program, "docs/verify.md", "exec"), {})
     assert "Abstention(risk=0.2" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("number", range(5))
+def test_the_programs_of_python(number: int, workplace: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each program of the page stands alone; the first trains the demo, and for fewer steps here."""
+    pytest.importorskip("pandas", reason="pandas is not installed (extra 'notebook')")
+    monkeypatch.setenv("NO_PROXY", "*")
+    program = blocks("python", "python")[number]
+    if "candor.run(" in program:
+        monkeypatch.setattr("candor.runs.experiment.run_experiment", lambda recipe, out, **_: [out])
+    with contextlib.ExitStack() as stack:
+        if "candor.Client" in program:
+            service = stack.enter_context(running(FakeVerifier()))
+            program = program.replace("http://127.0.0.1:8000", service.url)
+        exec(compile(program, f"docs/python.md, program {number + 1}", "exec"), {})
+    assert len(blocks("python", "python")) == 5
 
 
 def test_serve(workplace: Path, monkeypatch: pytest.MonkeyPatch) -> None:

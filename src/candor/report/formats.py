@@ -78,8 +78,8 @@ def csv_text(arms: Sequence[Arm]) -> str:
     """Every figure of every run, unrounded: one line per run, dataset and metric."""
     buffer = io.StringIO()
     writer = csv.writer(buffer, lineterminator="\n")
-    writer.writerow(_CSV_COLUMNS)
-    writer.writerows(_csv_rows(arms))
+    writer.writerow(FIGURE_COLUMNS)
+    writer.writerows([_csv_text(value) for value in row] for row in figure_rows(arms))
     return buffer.getvalue()
 
 
@@ -115,14 +115,16 @@ def latex(table: Table) -> str:
     return "\n".join([*lines, r"\bottomrule", r"\end{tabular}", ""])
 
 
-_CSV_COLUMNS = (
+FIGURE_COLUMNS = (
     *("arm", "run", "dataset", "role", "metric"),
     *("base", "base_low", "base_high", "trained", "trained_low", "trained_high", "n"),
     *("difference", "difference_low", "difference_high", "p", "p_holm", "bayes"),
 )
+"""Of every figure: whose it is, both models' values with their intervals, and what lies between them."""
 
 
-def _csv_rows(arms: Sequence[Arm]) -> Iterator[list[Any]]:
+def figure_rows(arms: Sequence[Arm]) -> Iterator[list[Any]]:
+    """Every figure of every run, unrounded, in the order of :data:`FIGURE_COLUMNS`; ``None`` where there is none."""
     for arm in arms:
         for run in arm.runs:
             for item in comparisons(run):
@@ -131,7 +133,7 @@ def _csv_rows(arms: Sequence[Arm]) -> Iterator[list[Any]]:
                     base, trained = figure(item, "base", metric), figure(item, "trained", metric)
                     change = difference(item, metric)
                     yield [
-                        *map(_csv_text, (arm.name, run.name, item["dataset"], item.get("role") or "", metric)),
+                        *(arm.name, run.name, item["dataset"], item.get("role") or "", metric),
                         base.get("value"),
                         *_ends(base),
                         trained.get("value"),
@@ -150,9 +152,9 @@ def _ends(found: Mapping[str, Any]) -> tuple[float | None, float | None]:
     return (None, None) if ends is None else (ends[0], ends[1])
 
 
-def _csv_text(text: str) -> str:
+def _csv_text(value: Any) -> Any:
     # A spreadsheet runs text that begins like a formula.
-    return f"'{text}" if text[:1] in ("=", "+", "-", "@") else text
+    return f"'{value}" if isinstance(value, str) and value[:1] in ("=", "+", "-", "@") else value
 
 
 def _rich_cell(cell: Cell, *, noted: bool, starred: bool) -> Text:

@@ -1,0 +1,1 @@
+"""candor from Python: what ``import candor`` hands out, for programs and notebooks."""
