@@ -129,6 +129,25 @@ def test_a_run_that_will_have_no_threshold_says_so_at_once(
     assert any("give counts under data.calibration" in words for words in said) == warned
 
 
+@pytest.mark.parametrize(
+    ("reward", "credit", "warned"),
+    [
+        ("{preset: rlcr, calibration: 4}", "whole", True),
+        ("{preset: rlcr}", "whole", False),
+        ("{preset: rlcr, calibration: 4}", "split", False),
+    ],
+)
+def test_a_reward_under_which_being_wrong_on_purpose_pays_is_told(
+    reward: str, credit: str, warned: bool, model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    said: list[str] = []
+    monkeypatch.setattr(Reporter, "warn", lambda self, words: said.append(words))
+    objective = f"objective={{preset: candor, credit: {credit}}}"
+    (member,) = group(model, tmp_path, f"reward={reward}", objective, "stages=[data, train]", "train.steps=1")
+    Stages(member, data_dir=None, reporter=QUIET).go()
+    assert any("a wrong label with confidence 0 earns more" in words for words in said) == warned
+
+
 # -------------------------------------------------------------------------------------------------- the warm start
 
 WARM = (

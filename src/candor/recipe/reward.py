@@ -20,8 +20,10 @@ PRESETS: Final[dict[str, dict[str, Any]]] = {
     "paper": {
         "correct": 2.0,
         "wrong": -1.0,
+        "wrong_na": None,
         "shaping": 0.1,
         "calibration": 0.25,
+        "calibration_score": "brier",
         "alignment": 0.15,
         "alignment_form": "absolute",
         "false_na": 2.0,
@@ -33,8 +35,10 @@ PRESETS: Final[dict[str, dict[str, Any]]] = {
     "rlcr": {
         "correct": 1.0,
         "wrong": 0.0,
+        "wrong_na": None,
         "shaping": 0.0,
         "calibration": 1.0,
+        "calibration_score": "brier",
         "alignment": 0.0,
         "alignment_form": "absolute",
         "false_na": 0.0,
@@ -47,8 +51,10 @@ PRESETS: Final[dict[str, dict[str, Any]]] = {
     "candor": {
         "correct": 2.0,
         "wrong": -1.0,
+        "wrong_na": None,
         "shaping": 0.0,
         "calibration": 1.0,
+        "calibration_score": "brier",
         "alignment": 1.0,
         "alignment_form": "quadratic",
         "false_na": 0.0,
@@ -60,8 +66,10 @@ PRESETS: Final[dict[str, dict[str, Any]]] = {
 _NOTHING: Final = {
     "correct": 0.0,
     "wrong": 0.0,
+    "wrong_na": None,
     "shaping": 0.0,
     "calibration": 0.0,
+    "calibration_score": "brier",
     "alignment": 0.0,
     "alignment_form": "absolute",
     "false_na": 0.0,
@@ -92,13 +100,11 @@ class RewardConfig(Config):
     correct: float = Field(ge=-100, le=100, description="accuracy term of a right label")
     wrong: float = Field(ge=-100, le=100, description="accuracy term of a wrong label or none")
     wrong_na: float | None = Field(
-        default=None, ge=-100, le=100, description="accuracy term of NA where gold is another label; null: as wrong"
+        ge=-100, le=100, description="accuracy term of NA where gold is another label; null: as wrong"
     )
     shaping: float = Field(ge=0, le=100, description="times log p(gold)")
     calibration: float = Field(ge=0, le=100, description="times the score of the confidence")
-    calibration_score: Score = Field(
-        default="brier", description="how a confidence is scored; absolute is no proper score"
-    )
+    calibration_score: Score = Field(description="how a confidence is scored; absolute is no proper score")
     alignment: float = Field(ge=0, le=100, description="times minus the distance of confidence and p(label)")
     alignment_form: Literal["absolute", "quadratic"] = Field(description="distance: |c - p| or (c - p)^2")
     false_na: float = Field(ge=0, le=100, description="cost of NA where gold is not NA and evidence is shown")
