@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from candor.metrics.paired import Metric, MetricDifference, pair_metrics, view_metrics
+from candor.metrics.selective import RISKS, coverage_bound
 from candor.metrics.shares import certain_share_interval
 from candor.metrics.views import NO_LABEL, View
 
@@ -114,6 +115,20 @@ def test_what_chance_raises_has_no_interval_and_its_difference_no_p() -> None:
         assert pair.differences[name].interval is None
         assert math.isnan(pair.differences[name].p)
     assert pair.first["rms_calibration_error"].interval is not None
+
+
+def test_a_coverage_picked_on_the_same_answers_has_a_bound_below_it_and_no_interval() -> None:
+    answers = made_view.make_view(1, rows=600, skill=0.95)
+    found = view_metrics(answers, resamples=20)
+    for name, risk in RISKS.items():
+        assert found[name].interval is None
+        assert found[name].at_least == coverage_bound(answers, risk)
+        assert found[name].as_json()["at_least"] == found[name].at_least
+        assert found[name].reason == "picked on the same answers: a lower bound stands in place of an interval"
+    assert 0 < (found["coverage_at_10"].at_least or 0.0) < found["coverage_at_10"].value
+    assert "at_least" not in found["accuracy"].as_json()
+    alone = view_metrics(view([0, 1], [0.9, 0.4], groups=[7, 7]), resamples=10)["coverage_at_10"]
+    assert (alone.interval, alone.at_least) == (None, None)
 
 
 def test_plain_rules_give_every_figure_the_percentile_interval() -> None:

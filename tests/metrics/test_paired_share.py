@@ -49,16 +49,34 @@ def test_nothing_that_differs_is_no_certainty() -> None:
     assert share.interval[1] > 0.2
 
 
-@pytest.mark.parametrize(("rises", "falls"), [(3, 9), (12, 12), (5, 19), (1, 0)])
+@pytest.mark.parametrize(("rises", "falls"), [(2, 7), (5, 4), (0, 9), (1, 0)])
 def test_groups_of_one_row_have_mcnemars_exact_p(rises: int, falls: int) -> None:
     expected = mcnemar([[20, falls], [rises, 10]], exact=True)
     assert found(rises, falls, 60).p_two_sided == pytest.approx(expected.pvalue)
 
 
-def test_above_25_discordant_rows_a_tie_counts_by_half() -> None:
-    tail, tie = stats.binom.sf(25, 40, 0.5), stats.binom.pmf(25, 40, 0.5)
-    assert found(25, 15, 90).p == pytest.approx(tail + tie / 2)
-    assert found(15, 25, 90).p_fall == pytest.approx(tail + tie / 2)
+@pytest.mark.parametrize(("more", "fewer"), [(7, 3), (9, 3), (19, 5), (25, 15)])
+def test_from_ten_discordant_rows_on_a_tie_counts_by_half(more: int, fewer: int) -> None:
+    assert FEWEST_DISCORDANT == 10
+    tail, tie = stats.binom.sf(more, more + fewer, 0.5), stats.binom.pmf(more, more + fewer, 0.5)
+    assert found(more, fewer, 90).p == pytest.approx(tail + tie / 2)
+    assert found(fewer, more, 90).p_fall == pytest.approx(tail + tie / 2)
+
+
+@pytest.mark.parametrize("n", [40, 60, 100])
+def test_p_of_few_discordant_rows_is_small_about_as_often_as_it_says(n: int) -> None:
+    """Over every table of n rows of which three of ten differ: ties in full would give .024, .029 and .031."""
+    falls, rises = np.meshgrid(np.arange(n + 1), np.arange(n + 1))
+    inside = falls + rises <= n
+    chance = np.exp(
+        special.gammaln(n + 1)
+        - sum(special.gammaln(part[inside] + 1) for part in (rises, falls, n - rises - falls))
+        + (rises + falls)[inside] * math.log(0.15)
+        + (n - rises - falls)[inside] * math.log(0.7)
+    )
+    sums = [np.repeat([1.0, -1.0], pair) for pair in zip(rises[inside].tolist(), falls[inside].tolist(), strict=True)]
+    small = np.array([2 * min(sign_flip(part)) < 0.05 for part in sums])
+    assert 0.035 < float(chance[small].sum()) <= 0.05
 
 
 def test_signs_are_flipped_by_group() -> None:

@@ -39,6 +39,12 @@ def test_base_trained_difference_p_and_bayes_stand_in_a_row() -> None:
     assert row(table, "Spread of confidence").cells[2].tone == ""
 
 
+def test_a_bound_on_one_side_is_no_interval() -> None:
+    found = {"value": 0.4, "interval": None, "n": 90, "reason": "picked on the same answers", "at_least": 0.25}
+    assert tables.figure_cell("coverage_at_10", found) == Cell("40.0", "at least 25.0")
+    assert tables.figure_cell("coverage_at_10", found | {"at_least": 0.0}).note == "at least 0.0"
+
+
 def test_what_is_not_significant_is_neither_bold_nor_coloured() -> None:
     values = results()
     values["comparisons"][0]["differences"]["na_recall"]["p_holm"] = 0.01

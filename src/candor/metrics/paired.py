@@ -14,11 +14,20 @@ from numpy.typing import NDArray
 from candor.metrics import schema
 from candor.metrics.bootstrap import RESAMPLES, bca_interval, percentile_interval, two_sided_p
 from candor.metrics.calibration import BINNED, binned_calibration
-from candor.metrics.figures import RowFigures, exact_figures, needs_confidence, share_rows, sizes, why_undefined
+from candor.metrics.exchange import exchange_p
+from candor.metrics.figures import (
+    MOST_LEVELS,
+    RowFigures,
+    exact_figures,
+    needs_confidence,
+    share_rows,
+    sizes,
+    why_undefined,
+)
 from candor.metrics.names import METRICS
 from candor.metrics.paired_share import paired_share_difference
 from candor.metrics.resampling import Resampler
-from candor.metrics.selective import RISKS, coverage_interval
+from candor.metrics.selective import RISKS, coverage_bound
 from candor.metrics.shares import NO_GROUPS, certain_share_interval, clustered_share, degrees_of_freedom
 from candor.metrics.views import View
 
@@ -35,17 +44,23 @@ class Metric:
         interval: at the level ``bootstrap.LEVEL``; ``None`` where there is none.
         n: number of answers that it is taken over.
         reason: why value or interval are missing, in words.
+        at_least: where a bound on one side stands in place of an interval, the bound: the truth lies at or above it in
+            ``bootstrap.LEVEL`` of repetitions or more.
     """
 
     value: float
     interval: Interval | None
     n: int
     reason: str | None = None
+    at_least: float | None = None
 
     def as_json(self) -> schema.Figure:
         """As it stands in results: ``None`` for NaN."""
         value = self.value if math.isfinite(self.value) else None
-        return {"value": value, "interval": self.interval, "n": self.n, "reason": self.reason}
+        figure: schema.Figure = {"value": value, "interval": self.interval, "n": self.n, "reason": self.reason}
+        if self.at_least is not None:
+            figure["at_least"] = self.at_least
+        return figure
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,7 +116,8 @@ _ALL_ALIKE: Final = "every resample is alike: nothing shows how much it could va
 _FEW_GROUPS: Final = "hangs on fewer than four groups of rows"
 _CHANCE_RAISES: Final = "chance alone raises it; the calibration error without that has an interval"
 _NO_DIFFERENCE: Final = "chance moves it even where both are calibrated; look at each side's own interval"
-_PICKED: Final = "picked on the same answers; look at each side's own interval"
+_PICKED: Final = "picked on the same answers: a lower bound stands in place of an interval"
+_PICKED_TWICE: Final = "picked on the same answers; look at each side's own lower bound"
 _FEWEST_FREEDOM: Final = 3.0
 """Degrees of freedom below which an interval would reach beyond what 10,000 resamples show."""
 
@@ -110,7 +126,7 @@ def view_metrics(view: View, *, resamples: int = RESAMPLES, seed: int = 0, plain
     """Every figure of one predictor with its interval, by group.
 
     Shares have Wilson's interval (:func:`clustered_share`), figures over bins that of :func:`binned_calibration`,
-    coverages at a risk that of :func:`coverage_interval`, every other figure the bootstrap's.
+    every other figure the bootstrap's. Coverages at a risk have a lower bound alone (:func:`coverage_bound`).
 
     Args:
         view: N answers.
@@ -166,7 +182,7 @@ def _side(view: View, drawn: _Drawn, prefix: str, number: Mapping[str, int], *, 
         elif plain and name not in RISKS:
             metrics[name] = _plain(name, exact[name], drawn.values(prefix + name, exact[name])[0], n)
         elif name in RISKS:
-            metrics[name] = Metric(exact[name], coverage_interval(view, RISKS[name]), n)
+            metrics[name] = Metric(exact[name], None, n, _PICKED, coverage_bound(view, RISKS[name]))
         else:
             metrics[name] = _judged(name, exact[name], view, drawn, prefix, n)
     return metrics
@@ -201,14 +217,23 @@ def resampled_interval(values_R: Floats, freedom: float) -> tuple[Interval | Non
     return interval, None
 
 
-class _PairFigures:
-    """Figures of two views of the same rows, and their differences on the rows both can use."""
+class PairFigures:
+    """Figures of two views of the same rows, and their differences on the rows both can use.
 
-    def __init__(self, first: View, second: View) -> None:
+    Args:
+        first: N answers.
+        second: N answers to the same rows.
+        most_levels: as :class:`RowFigures` takes it.
+
+    Attributes:
+        sums_N_M: sparse; what each row adds to the M sums of both views.
+    """
+
+    def __init__(self, first: View, second: View, most_levels: int | None = MOST_LEVELS) -> None:
         shared = first.usable & second.usable
-        kernels = [RowFigures(first), RowFigures(second)]
+        kernels = [RowFigures(first, most_levels), RowFigures(second, most_levels)]
         if not ((shared == first.usable).all() and (shared == second.usable).all()):
-            kernels += [RowFigures(without_confidence(view, ~shared)) for view in (first, second)]
+            kernels += [RowFigures(without_confidence(view, ~shared), most_levels) for view in (first, second)]
         self._kernels = kernels
         self._ends = np.cumsum([kernel.sums_N_M.shape[1] for kernel in kernels])[:-1]
         self.sums_N_M = scipy.sparse.hstack([kernel.sums_N_M for kernel in kernels], format="csr")
@@ -256,8 +281,9 @@ def pair_metrics(
     """Every figure of two predictors on the same rows, and every difference, by group.
 
     A difference of a figure that needs a confidence is taken on the rows where both have one. Differences of shares of
-    the same rows are judged by :func:`paired_share_difference`, others by the paired bootstrap; those of figures over
-    bins and of coverages at a risk have neither interval nor p.
+    the same rows are judged by :func:`paired_share_difference`, others by the paired bootstrap; p of macro-F1 is the
+    larger of the bootstrap's and :func:`exchange_p`. Those of figures over bins and of coverages at a risk have neither
+    interval nor p.
 
     Args:
         first: N answers.
@@ -276,7 +302,7 @@ def pair_metrics(
         none = MetricDifference(math.nan, None, None, math.nan, 0, "there are no answers")
         return Pair(empty, dict(empty), dict.fromkeys(common, none))
 
-    kernel = _PairFigures(first, second)
+    kernel = PairFigures(first, second)
     drawn = _Drawn(Resampler(kernel.sums_N_M, first.group_N, seed=seed), kernel.figures, resamples, seed)
     plain = p_value is not None
     sides = (
@@ -291,7 +317,7 @@ def pair_metrics(
             reason = _why_no_difference(name, first, second, sides)
             differences[name] = MetricDifference(math.nan, None, None, math.nan, n, reason)
         elif name in (*BINNED, *_RAISED_BY_CHANCE, *RISKS):
-            reason = _PICKED if name in RISKS else _NO_DIFFERENCE
+            reason = _PICKED_TWICE if name in RISKS else _NO_DIFFERENCE
             differences[name] = MetricDifference(value, None, None, math.nan, n, reason)
         elif drawn.groups < 2:
             differences[name] = MetricDifference(value, None, None, math.nan, n, NO_GROUPS)
@@ -303,11 +329,13 @@ def pair_metrics(
                 value, interval, bca, p_value(value, values_R), n, None if interval else _OFTEN_UNDEFINED
             )
         else:
-            differences[name] = _difference(name, value, first, second, drawn, n)
+            differences[name] = _difference(name, value, first, second, drawn, n, seed)
     return Pair(*sides, {name: differences[name] for name in common})
 
 
-def _difference(name: str, value: float, first: View, second: View, drawn: _Drawn, n: int) -> MetricDifference:
+def _difference(
+    name: str, value: float, first: View, second: View, drawn: _Drawn, n: int, seed: int
+) -> MetricDifference:
     shares = share_rows(name, first), share_rows(name, second)
     if shares[0] is not None and shares[1] is not None and not name.endswith("_precision"):
         over_N = shares[0][0]
@@ -323,6 +351,9 @@ def _difference(name: str, value: float, first: View, second: View, drawn: _Draw
     if reason == _ALL_ALIKE and value != 0.0:
         # Resamples that all show the same effect do not show that chance could not have made it.
         p = math.nan
+    if name == "macro_f1":
+        # A mean over labels that also stands on a label of few examples, of which a bootstrap shows too little.
+        p = max(p, exchange_p(first, second, name, resamples=values_R.size, seed=seed))
     return MetricDifference(
         value,
         interval,

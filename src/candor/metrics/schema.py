@@ -18,12 +18,16 @@ Role = Literal["in_domain", "out_of_domain"]
 
 
 class Figure(TypedDict):
-    """One value with its uncertainty: ``interval`` is [low, high] at the level in ``settings``."""
+    """One value with its uncertainty: ``interval`` is [low, high] at the level in ``settings``.
+
+    Coverages at a risk have ``at_least`` in place of an interval: a lower bound that holds at that level or more.
+    """
 
     value: float | None
     interval: Interval | None
     n: int
     reason: str | None
+    at_least: NotRequired[float | None]
 
 
 class Difference(TypedDict):
@@ -207,6 +211,19 @@ class Calibration(TypedDict):
     by_label: dict[str, LabelCalibration]
 
 
+class Reweighted(TypedDict):
+    """Figures if gold labels came in ``shares``: of both sides, and trained minus base on the same rows, without a p.
+
+    Where a label that has a share has no example, there are no figures and ``reason`` says so.
+    """
+
+    shares: dict[str, float]
+    base: dict[str, Figure]
+    trained: dict[str, Figure]
+    differences: dict[str, Figure]
+    reason: str | None
+
+
 SkillName = Literal["brier", "log"]
 ShareRows = Literal["all", "answered_by_both", "with_evidence", "probe"]
 
@@ -303,6 +320,7 @@ class Comparison(TypedDict):
     threshold: Threshold | None
     calibration: dict[Literal["base", "trained"], Calibration | None]
     skill: dict[Literal["base", "trained"], dict[SkillName, Figure]]
+    reweighted: NotRequired[Reweighted | None]
     share_tests: list[ShareTest]
     form_changes: FormChanges | None
     no_evidence: NoEvidence | None

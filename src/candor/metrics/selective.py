@@ -15,11 +15,10 @@ from scipy import special
 
 from candor.metrics.bootstrap import LEVEL
 from candor.metrics.classification import divide
-from candor.metrics.shares import certain_share_interval, clustered_share
+from candor.metrics.shares import clustered_share
 from candor.metrics.views import View
 
 Floats = NDArray[np.float64]
-Interval = tuple[float, float]
 
 RISKS: Final[dict[str, float]] = {"coverage_at_1": 0.01, "coverage_at_5": 0.05, "coverage_at_10": 0.10}
 """Risk that each coverage figure allows."""
@@ -81,7 +80,7 @@ def coverages_at_risk(right_L_R: Floats, wrong_L_R: Floats, all_R: Floats) -> di
     """Coverage at risk r: the largest share of *all* answers that a threshold accepts with an error rate of at most r.
 
     Answers without a confidence count among all; 0 where there is no such threshold. Picked on the same answers, it
-    is too good to be true: :func:`coverage_interval` says what can be relied on.
+    is too good to be true: :func:`coverage_bound` says what can be relied on.
 
     Args:
         right_L_R: right answers, whole counts.
@@ -175,13 +174,14 @@ def risk_band(accepted: Accepted, level: float = LEVEL) -> tuple[Floats, Floats]
     return np.maximum(middle_L - reach_L, 0.0), np.minimum(middle_L + reach_L, 1.0)
 
 
-def coverage_interval(view: View, risk: float, *, level: float = LEVEL) -> Interval:
-    """What coverage at a risk can be relied on: below and above, each missed in (1 - level) / 2 of repetitions at most.
+def coverage_bound(view: View, risk: float, *, level: float = LEVEL) -> float:
+    """What coverage at a risk can be relied on: a lower bound that holds in ``level`` of repetitions or more.
 
-    The lower end: thresholds are tested from the highest confidence down, each by the upper Clopper-Pearson bound on
-    its error rate (at the number of independent answers), and the coverage of the last that passes counts, less what
-    chance may have added to it (fixed-sequence testing, Angelopoulos et al. 2021). Where none passes it is 0. The upper
-    end: from the lowest confidence up, each by the lower bound, until the first whose error rate may be small enough.
+    The observed coverage is picked on the same answers, so an interval around it would be of the picked value and not
+    of the truth. Thresholds are tested from the highest confidence down, each by the upper Clopper-Pearson bound on its
+    error rate at the number of independent answers, and the coverage of the last that passes counts (fixed-sequence
+    testing, Angelopoulos et al. 2021), less what chance may have added to it. Half of what may go wrong is given to
+    each step. The bound is 0 where no threshold passes.
 
     Args:
         view: N answers, at least one.
@@ -189,9 +189,8 @@ def coverage_interval(view: View, risk: float, *, level: float = LEVEL) -> Inter
         level: in (0, 1).
     """
     accepted = accepted_by_threshold(view)
-    tail = (1 - level) / 4
+    tail = (1 - level) / 2
     errors_L = accepted.risk_L * accepted.effective_L
-    groups = clustered_share(view.usable, view.group_N).groups
     right_L = accepted.effective_L - errors_L
     # Clopper and Pearson's bound lies above the risk where the beta distribution's share up to the risk is too small.
     above_L = special.betainc(errors_L + 1, np.maximum(right_L, 1e-12), risk) < 1 - tail
@@ -199,16 +198,10 @@ def coverage_interval(view: View, risk: float, *, level: float = LEVEL) -> Inter
     able_L = 1 - tail ** (1 / accepted.effective_L) <= risk
     failed = np.flatnonzero(able_L & above_L)
     passed_L = able_L & (np.arange(able_L.size) < (failed[0] if failed.size else able_L.size))
-    low = _share_end(view, accepted, int(np.flatnonzero(passed_L)[-1]), tail, -1) if passed_L.any() else 0.0
-    possible = np.flatnonzero(special.betainc(np.maximum(errors_L, 1e-12), right_L + 1, risk) >= tail)
-    if not possible.size:
-        return low, certain_share_interval(0.0, groups, 1 - 2 * tail)[1]
-    return low, _share_end(view, accepted, int(possible[-1]), tail, 1)
-
-
-def _share_end(view: View, accepted: Accepted, place: int, tail: float, side: int) -> float:
-    """Lower (-1) or upper (1) bound on the coverage of a threshold."""
+    if not passed_L.any():
+        return 0.0
+    lowest = accepted.threshold_L[np.flatnonzero(passed_L)[-1]]
     with np.errstate(invalid="ignore"):
-        taken_N = view.confidence_N >= accepted.threshold_L[place]
-    interval = clustered_share(taken_N, view.group_N, 1 - 2 * tail).interval
-    return 0.0 if interval is None else interval[side > 0]
+        taken_N = view.confidence_N >= lowest
+    share = clustered_share(taken_N, view.group_N, 1 - 2 * tail)
+    return 0.0 if share.interval is None else share.interval[0]

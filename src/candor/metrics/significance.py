@@ -176,7 +176,7 @@ def mcnemar_test(name: str, what: str, first: NDArray[np.bool_], second: NDArray
 
 
 def _grouped_mcnemar_test(name: str, what: str, base: View, trained: View) -> schema.Test:
-    """McNemar's test with the signs of whole groups flipped: exact, and McNemar's where groups are single rows."""
+    """McNemar's test with the signs of whole groups flipped: by its exact distribution, computed and not drawn."""
     shift_N = trained.correct.astype(np.float64) - base.correct
     sum_G = group_sums(shift_N, base.group_N)
     outcome, n = (math.nan, math.nan), shift_N.size

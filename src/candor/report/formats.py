@@ -149,7 +149,7 @@ def figure_rows(arms: Sequence[Arm]) -> Iterator[list[Any]]:
 
 def _ends(found: Mapping[str, Any]) -> tuple[float | None, float | None]:
     ends = found.get("interval")
-    return (None, None) if ends is None else (ends[0], ends[1])
+    return (found.get("at_least"), None) if ends is None else (ends[0], ends[1])
 
 
 def _csv_text(value: Any) -> Any:

@@ -229,6 +229,8 @@ def spread_cell(metric: str, spread: Spread | None) -> Cell:
 def figure_cell(metric: str, found: Mapping[str, Any]) -> Cell:
     value = found.get("value")
     note = wording.interval(metric, found.get("interval")) or (found.get("reason") or "" if value is None else "")
+    if found.get("at_least") is not None:
+        note = f"at least {wording.number(metric, found['at_least'])}"
     return Cell(wording.number(metric, value), note)
 
 
