@@ -72,6 +72,7 @@ def test_results_are_of_the_documented_shape_and_say_their_settings(name: Any) -
         Figures(metrics, {}, {"base": np.eye(3, 4, dtype=np.int64)}, {}),
         Significance(["accuracy"], {}, {}),
         Fits(),
+        reweighted=None,
         draws=Draws(50, 9),
         dataset="wiki",
         role="in_domain",

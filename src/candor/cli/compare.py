@@ -55,6 +55,12 @@ def compare(
     paper_conventions: Annotated[
         bool, typer.Option("--paper-conventions", help="Drop and pair rows as the published study did.")
     ] = False,
+    class_shares: Annotated[
+        str,
+        typer.Option(
+            "--class-shares", metavar="PASS=P,FAIL=F,NA=N", help="Gold labels as users meet them: figures for these."
+        ),
+    ] = "",
     json_file: Annotated[Path | None, typer.Option("--json", help="Write results and findings as JSON.")] = None,
     html_file: Annotated[Path | None, typer.Option("--html", help="Write a report page.")] = None,
     allow: Annotated[
@@ -79,7 +85,8 @@ def compare(
     """
     from candor.comparison.several import arrange_files, as_one, compare_arms
     from candor.files import write_json
-    from candor.report.formats import findings_text, terminal_table
+    from candor.report.class_shares import class_shares_table
+    from candor.report.formats import TerminalTable, findings_text, terminal_table
 
     if trained_on and in_domain is not None:
         raise RecipeError("--trained-on tells it of every dataset; leave out --in-domain and --out-of-domain")
@@ -99,6 +106,7 @@ def compare(
         risk_confidence=risk_confidence,
         resamples=resamples,
         seed=seed,
+        class_shares=_shares(class_shares),
     )
     if json_file:
         write_json(json_file, as_one(results))
@@ -114,6 +122,9 @@ def compare(
         if len(results) > 1:
             console.print(Text(str(found["run"]["name"]), style="bold underline"))
         console.print(terminal_table(found))
+        reweighted = class_shares_table([("", one) for one in found["comparisons"]])
+        if reweighted is not None:
+            console.print(TerminalTable(reweighted), Text(reweighted.caption, style="dim"))
         console.print(findings_text(found["findings"]))
 
 
@@ -126,3 +137,16 @@ def _pair(text: str) -> tuple[Path, Path]:
     if len(names) != 2:
         raise RecipeError(f"--validation {text}: needs two files, the base model's and the trained model's, as B,T")
     return Path(names[0]), Path(names[1])
+
+
+def _shares(text: str) -> dict[str, float] | None:
+    if not text.strip():
+        return None
+    parts = [word.partition("=") for word in _names(text)]
+    try:
+        shares = {name.strip().upper(): float(value) for name, _, value in parts}
+    except ValueError:
+        raise RecipeError(f"--class-shares {text}: needs a number for each label, as PASS=.5,FAIL=.4,NA=.1") from None
+    if len(shares) < len(parts):
+        raise RecipeError(f"--class-shares {text}: a label stands twice; give each once, as PASS=.5,FAIL=.4,NA=.1")
+    return shares

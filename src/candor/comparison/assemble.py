@@ -27,6 +27,7 @@ def assemble(
     significance: Significance,
     fits: Fits,
     *,
+    reweighted: schema.Reweighted | None,
     draws: Draws,
     dataset: str,
     role: schema.Role | None,
@@ -41,6 +42,7 @@ def assemble(
         figures: what was measured.
         significance: what was tested.
         fits: what validation answers allow.
+        reweighted: figures under stated class shares.
         draws: of the bootstrap.
         dataset: its name.
         role: whether the trained model was trained on this dataset.
@@ -73,6 +75,7 @@ def assemble(
         "threshold": fits.threshold,
         "calibration": {"base": _calibration(views.own.base), "trained": _calibration(views.own.trained)},
         "skill": {"base": skill_scores(views.own.base), "trained": skill_scores(views.own.trained)},
+        "reweighted": reweighted,
         "share_tests": share_tests(views),
         "form_changes": form_changes(views),
         "no_evidence": no_evidence(matched.base),

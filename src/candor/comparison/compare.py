@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Final
 
 from candor.comparison.assemble import assemble
 from candor.comparison.candor_rules import CANDOR
+from candor.comparison.class_shares import under_shares
 from candor.comparison.pairing import load_side, match_sides
 from candor.comparison.stages import Both, Draws, Fits
 from candor.comparison.study_rules import STUDY
@@ -18,6 +19,7 @@ from candor.errors import PredictionError
 from candor.metrics import schema
 from candor.metrics.bootstrap import LEVEL, RESAMPLES
 from candor.metrics.power import check_resamples
+from candor.metrics.reweighting import check_shares
 
 RISK: Final = 0.10
 """Default risk that the abstention threshold keeps."""
@@ -37,6 +39,7 @@ def compare_files(
     risk_confidence: float = LEVEL,
     resamples: int = RESAMPLES,
     seed: int = 0,
+    class_shares: Mapping[str, float] | None = None,
 ) -> schema.Comparison:
     """Compare two prediction files, of candor's or of the study's format, plain or gzipped.
 
@@ -55,12 +58,14 @@ def compare_files(
         resamples: bootstrap resamples; so many that a p can be significant after Holm's correction, by the study's
             conventions at least 1.
         seed: the same seed and files give the same results.
+        class_shares: shares of ``PASS``, ``FAIL`` and ``NA`` as users meet them, to give figures under them, too.
 
     Returns:
         results as documented in ``docs/results.md``.
 
     Raises:
-        PredictionError: a file cannot be read, the files differ in what is not allowed, or no p could be significant.
+        PredictionError: a file cannot be read, the files differ in what is not allowed, no p could be significant, or
+            the class shares are none.
     """
     if resamples < 1 or not 0.0 < risk < 1.0 or not 0.0 < risk_confidence < 1.0:
         raise PredictionError(
@@ -69,6 +74,8 @@ def compare_files(
         )
     if paper_conventions and (validation is not None or threshold_answers is not None):
         raise PredictionError("the study's conventions use no validation answers; leave out one of the two")
+    if class_shares is not None:
+        check_shares(class_shares)
     rules = STUDY if paper_conventions else CANDOR
     if not paper_conventions:
         check_resamples(resamples)
@@ -97,6 +104,7 @@ def compare_files(
         figures,
         significance,
         fits,
+        reweighted=under_shares(views, class_shares, draws),
         draws=draws,
         dataset=dataset or recorded or Path(trained).name.split(".")[0],
         role=role,

@@ -99,4 +99,5 @@ def _compare(run: RunFolder, recipe: Recipe, source: str, threshold: ThresholdAn
         risk_confidence=recipe.evaluation.threshold_confidence,
         resamples=recipe.evaluation.resamples,
         seed=recipe.seeds[0],
+        class_shares=recipe.evaluation.class_shares,
     )

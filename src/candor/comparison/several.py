@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -106,6 +106,7 @@ def compare_arms(
     risk_confidence: float = LEVEL,
     resamples: int = RESAMPLES,
     seed: int = 0,
+    class_shares: Mapping[str, float] | None = None,
 ) -> list[schema.RunResults]:
     """Compare each arm on each of its datasets, and say what it finds; arguments as in ``compare_files``.
 
@@ -132,6 +133,7 @@ def compare_arms(
                 risk_confidence=risk_confidence,
                 resamples=resamples,
                 seed=seed,
+                class_shares=class_shares,
             )
             for one in arm.datasets
         ]

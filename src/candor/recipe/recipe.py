@@ -57,6 +57,9 @@ class EvaluationConfig(Config):
     resamples: int = Field(default=10_000, ge=1, le=10_000_000, description="bootstrap resamples")
     threshold_risk: float = Field(default=0.1, gt=0, lt=1, description="error allowed among accepted answers")
     threshold_confidence: float = Field(default=0.9, gt=0, lt=1, description="confidence of that guarantee")
+    class_shares: dict[str, float] | None = Field(
+        default=None, description="shares of PASS, FAIL and NA as users meet them, to give figures under them, too"
+    )
 
     @field_validator("resamples")
     @classmethod
@@ -66,6 +69,18 @@ class EvaluationConfig(Config):
 
         try:
             check_resamples(value)
+        except PredictionError as error:
+            raise ValueError(str(error)) from error
+        return value
+
+    @field_validator("class_shares")
+    @classmethod
+    def _shares_of_the_gold_labels(cls, value: dict[str, float] | None) -> dict[str, float] | None:
+        from candor.metrics.reweighting import check_shares
+
+        try:
+            if value is not None:
+                check_shares(value)
         except PredictionError as error:
             raise ValueError(str(error)) from error
         return value

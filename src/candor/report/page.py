@@ -18,6 +18,7 @@ from candor.errors import RunError
 from candor.files import write_text
 from candor.report import confidence_tables, formats, sections, tables
 from candor.report.arms import Arm, arms_of, comparisons, datasets_of
+from candor.report.class_shares import class_shares_table
 from candor.report.figures import ARMS_A_PANEL, Figures, training_warnings
 from candor.report.predictions import CONFIDENT, MAX_OUTPUT, MAX_TEXT, browsable, script_json
 from candor.report.runs import SavedRun, find_runs
@@ -136,6 +137,9 @@ def render_page(runs: Sequence[SavedRun], drawn: Figures, *, title: str) -> str:
         "results": results,
         "key": _key(arms, results) if results else [],
         "seeds": seeds_table(arms),
+        "class_shares": class_shares_table(
+            [("" if single else run.name, one) for run in runs for one in comparisons(run)]
+        ),
         "all_figures": tables.all_figures_table(items) if single else None,
         "tests": tables.tests_table(items) if single else None,
         "confusion": tables.confusion_tables(items) if single else [],
