@@ -2,10 +2,11 @@
 
 Answers are drawn from a made-up model whose true figures are known, alone and in groups of one to ten, of which half of
 the rows share what they are about. Every interval of one model and of a difference is made as a comparison makes it;
-the table says in how many of 100 draws it holds the truth. Two models of equal skill then say how often each p is below
-.05 although nothing differs, also with 2, 5, 10 and 30 NA examples; seeds that share a test set likewise.
+the table says in which share of the draws it holds the truth. Bounds on one side have a table of their own: they should
+lie on their side of the truth in 95 % of the draws or more. Two models of equal skill say how often each p is below .05
+although nothing differs, also with 2, 5, 10 and 30 NA examples; seeds that share a test set likewise.
 
-    python benchmarks/coverage.py            # about ten minutes on one core
+    python benchmarks/coverage.py            # about eight minutes on one core
     python benchmarks/coverage.py --quick    # does it run? some twenty seconds, numbers of no use
 """
 
@@ -20,14 +21,16 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from candor.metrics.calibration import binned_calibration
-from candor.metrics.curves import risk_coverage
-from candor.metrics.figures import exact_figures
+from candor.metrics.calibration import binned_calibration, label_calibration
+from candor.metrics.curves import reliability, risk_coverage
+from candor.metrics.figures import exact_figures, share_rows
 from candor.metrics.names import METRICS, TESTED
 from candor.metrics.paired import Pair, exact_differences, pair_metrics
 from candor.metrics.paired_share import paired_share_difference
+from candor.metrics.reweighting import reweighted_pair
 from candor.metrics.seeds import crossed_interval
 from candor.metrics.significance import paired_tests
+from candor.metrics.skill import skill_scores
 from candor.metrics.views import View
 from candor.types import NO_LABEL
 
@@ -42,6 +45,10 @@ SETTINGS = [(n, most) for most in (1, 10) for n in (100, 300, 1_000)]
 """Rows, and rows of the largest group; at least 30 groups from 200 rows on, so 100 rows come in groups of up to 5."""
 SKILLS = ((0.7, 0.7), (0.7, 0.85))
 """Of the two models that are compared: once alike, once not."""
+UNLIKE = 0.25
+"""Share of the draws in which they are not: a p is counted only where they are alike, an interval in both."""
+CLASS_SHARES = {"PASS": 0.45, "FAIL": 0.45, "NA": 0.1}
+"""Of gold labels that are drawn as .3, .3 and .4: figures are reweighted to these."""
 WITHIN = (0.93, 0.97)
 LEVEL_P = 0.05
 
@@ -104,10 +111,22 @@ def answers(
     return views
 
 
-def truths(skills: tuple[float, float]) -> tuple[dict[str, float], dict[str, float]]:
-    """Figures of the first model and differences, from a draw so large that chance does not count."""
-    first, second = answers(np.random.default_rng(99), 400_000, 1, skills)
-    return exact_figures(first, binned_calibration(first)), exact_differences(first, second)
+@dataclass(frozen=True)
+class Truth:
+    """Figures of either model, and second minus first, from a draw so large that chance does not count."""
+
+    first: dict[str, float]
+    second: dict[str, float]
+    differences: dict[str, float]
+
+    @classmethod
+    def of(cls, skills: tuple[float, float]) -> Truth:
+        """Of models of these skills; alike ones do not differ."""
+        first, second = answers(np.random.default_rng(99), 400_000, 1, skills)
+        sides = [exact_figures(view, binned_calibration(view)) for view in (first, second)]
+        if skills[0] == skills[1]:
+            return cls(sides[0], sides[0], dict.fromkeys(sides[0], 0.0))
+        return cls(sides[0], sides[1], exact_differences(first, second))
 
 
 def settings(repetitions: int) -> Iterator[tuple[str, int, int, int]]:
@@ -117,32 +136,30 @@ def settings(repetitions: int) -> Iterator[tuple[str, int, int, int]]:
         yield f"{n}{'' if most == 1 else f', 1-{most}'}", n, most, repetitions
 
 
-def count_pair(pair: Pair, truth: tuple[dict[str, float], dict[str, float]], setting: str, held: Rates) -> None:
-    """Whether the intervals of the first model and of the differences hold the truth."""
-    for which, found, expected in (("", pair.first, truth[0]), ("difference of ", pair.differences, truth[1])):
-        for name, figure in found.items():
-            if figure.interval is not None:
-                low, high = figure.interval
-                held.add(which + name, setting, low - 1e-9 <= expected[name] <= high + 1e-9)
+def count_pair(pair: Pair, truth: Truth, setting: str, held: Rates, bounds: Rates) -> None:
+    """Whether the intervals of either model and of the differences hold the truth, and bounds lie below it."""
+    for side, expected in ((pair.first, truth.first), (pair.second, truth.second)):
+        for name, figure in side.items():
+            count(held, name, setting, figure.interval, expected[name])
+            if figure.at_least is not None:
+                bounds.add(name, setting, figure.at_least <= expected[name] + 1e-9)
     for name, difference in pair.differences.items():
-        if difference.interval_bca is not None:
-            low, high = difference.interval_bca
-            held.add(f"BCa difference of {name}", setting, low <= truth[1][name] <= high)
+        expected_difference = truth.differences[name]
+        count(held, f"difference of {name}", setting, difference.interval, expected_difference)
+        count(held, f"BCa difference of {name}", setting, difference.interval_bca, expected_difference)
 
 
-def simulate_comparisons(repetitions: int, resamples: int, held: Rates, alarms: Rates) -> None:
+def simulate_comparisons(repetitions: int, resamples: int, held: Rates, bounds: Rates, alarms: Rates) -> None:
     """Intervals where the models differ and where they do not; p where they do not."""
     for skills in SKILLS:
-        truth = truths(skills)
-        if skills[0] == skills[1]:
-            truth = truth[0], dict.fromkeys(truth[1], 0.0)
-        for setting, n, most, times in settings(repetitions // 2):
+        truth, alike = Truth.of(skills), skills[0] == skills[1]
+        for setting, n, most, times in settings(repetitions if alike else round(UNLIKE * repetitions)):
             draw = np.random.default_rng([n, most, round(100 * skills[1])])
             for number in range(times):
                 first, second = answers(draw, n, most, skills)
                 pair = pair_metrics(first, second, resamples=resamples, seed=number)
-                count_pair(pair, truth, setting, held)
-                if skills[0] != skills[1]:
+                count_pair(pair, truth, setting, held, bounds)
+                if not alike:
                     continue
                 for name in TESTED:
                     if name in pair.differences and math.isfinite(pair.differences[name].p):
@@ -153,41 +170,88 @@ def simulate_comparisons(repetitions: int, resamples: int, held: Rates, alarms: 
 
 
 def simulate_curves(repetitions: int, held: Rates, alarms: Rates) -> None:
-    """The band of risk at the median confidence, the calibration test, and the band of ECE, for calibrated answers."""
+    """Bands, skill and gaps by label of one model; the calibration test and the band of ECE for calibrated answers."""
     large = answers(np.random.default_rng(98), 400_000, 1, (0.7,))[0]
     risk = float(1 - large.correct[large.confidence_N >= 0.7].mean())
+    skills = {name: figure["value"] for name, figure in skill_scores(large).items()}
+    gaps = {label: found["gap"]["value"] for label, found in label_calibration(large).items()}
+    middle = large.take((large.confidence_N > 10 / 15) & (large.confidence_N <= 11 / 15)).correct.mean()
     for setting, n, most, times in settings(repetitions):
         draw = np.random.default_rng([n, most, 1])
         for number in range(times):
-            line = risk_coverage(answers(draw, n, most, (0.7,))[0])
+            view = answers(draw, n, most, (0.7,))[0]
+            line = risk_coverage(view)
             place = max(index for index, threshold in enumerate(line["threshold"]) if threshold >= 0.7)
-            held.add("risk at confidence .7", setting, line["risk_low"][place] <= risk <= line["risk_high"][place])
-            view = answers(draw, n, most, (0.9,))[0]
-            # Right with .9 c + .1: stated as such, the confidence is calibrated.
-            calibrated = View(view.gold_N, view.label_N, 0.9 * view.confidence_N + 0.1, view.group_N)
-            found = binned_calibration(calibrated, seed=number)
-            if found is not None:
-                held.add("ECE in its band if calibrated", setting, found.ece_band[0] <= found.ece <= found.ece_band[1])
-                alarms.add("calibrated", setting, found.p_calibrated < LEVEL_P)
-                low = None if found.error.interval is None else found.error.interval[0]
-                held.add("rms_calibration_error if 0", setting, low == 0.0)
+            count(held, "risk at confidence .7", setting, (line["risk_low"][place], line["risk_high"][place]), risk)
+            for one in reliability(view):
+                if math.isclose(one["low"], 10 / 15):
+                    count(held, "accuracy in the bin at .7", setting, one["interval"], float(middle))
+            for name, figure in skill_scores(view).items():
+                count(held, f"skill {name}", setting, figure["interval"], skills[name] or math.nan)
+            for label, found in label_calibration(view).items():
+                count(held, f"gap of answers {label}", setting, found["gap"]["interval"], gaps[label] or math.nan)
+            count_calibrated(answers(draw, n, most, (0.9,))[0], setting, number, held, alarms)
+
+
+def count_calibrated(view: View, setting: str, number: int, held: Rates, alarms: Rates) -> None:
+    """Right with .9 c + .1: stated as such, the confidence is calibrated."""
+    calibrated = View(view.gold_N, view.label_N, 0.9 * view.confidence_N + 0.1, view.group_N)
+    found = binned_calibration(calibrated, seed=number)
+    if found is not None:
+        held.add("ECE in its band if calibrated", setting, found.ece_band[0] <= found.ece <= found.ece_band[1])
+        alarms.add("calibrated", setting, found.p_calibrated < LEVEL_P)
+        low = None if found.error.interval is None else found.error.interval[0]
+        held.add("rms_calibration_error if 0", setting, low == 0.0)
+
+
+def simulate_shares(repetitions: int, resamples: int, held: Rates) -> None:
+    """Figures of one model, and differences, under other class shares."""
+    large = answers(np.random.default_rng(97), 400_000, 1, SKILLS[1])
+    weight_N = np.array(list(CLASS_SHARES.values()))[large[0].gold_N] / np.array([0.3, 0.3, 0.4])[large[0].gold_N]
+    kept_N = np.random.default_rng(96).random(weight_N.size) < weight_N / weight_N.max()
+    values = [exact_figures(view.take(kept_N), None) for view in large]
+    for setting, n, most, times in settings(repetitions):
+        draw = np.random.default_rng([n, most, 3])
+        for number in range(times):
+            sides = answers(draw, n, most, SKILLS[1])
+            first, _, differences = reweighted_pair(*sides, CLASS_SHARES, resamples=resamples, seed=number)
+            for name, figure in first.items():
+                count(held, f"reweighted {name}", setting, figure.interval, values[0][name])
+            for name, figure in differences.items():
+                truth = values[1][name] - values[0][name]
+                count(held, f"difference of reweighted {name}", setting, figure.interval, truth)
 
 
 def simulate_few(repetitions: int, resamples: int, alarms: Rates) -> None:
-    """Few NA examples among 100, two models of equal skill."""
+    """Few NA examples among 100, two models of equal skill; p that need no resamples are drawn ten times as often."""
     for na in (2, 5, 10, 30):
         draw = np.random.default_rng([na, 2])
-        for number in range(repetitions // 2):
-            first, second = answers(draw, 100, 1, (0.7, 0.7), na=na)
-            differences = pair_metrics(first, second, resamples=resamples, seed=number).differences
-            for name in ("na_recall", "na_precision", "false_na_rate", "macro_f1"):
+        setting = f"{na} NA"
+        for number in range(repetitions):
+            differences = pair_metrics(
+                *answers(draw, 100, 1, SKILLS[0], na=na), resamples=resamples, seed=number
+            ).differences
+            for name in ("na_precision", "macro_f1"):
                 if math.isfinite(differences[name].p):
-                    alarms.add(f"{name}, few NA", f"{na} NA", differences[name].p < LEVEL_P)
+                    alarms.add(f"{name}, few NA", setting, differences[name].p < LEVEL_P)
+        for _ in range(10 * repetitions):
+            first, second = answers(draw, 100, 1, SKILLS[0], na=na)
+            for name in ("na_recall", "false_na_rate"):
+                over_N, hits_N = share_rows(name, first) or (first.usable, first.usable)
+                other_N = (share_rows(name, second) or (first.usable, first.usable))[1]
+                share = paired_share_difference(hits_N[over_N], other_N[over_N], first.group_N[over_N])
+                alarms.add(f"{name}, few NA", setting, share.p_two_sided < LEVEL_P)
         for _ in range(4 * repetitions):
             place = draw.random(na)
             for margin in (0.1, -0.05):
                 share = paired_share_difference(place > 0.8, place < 0.2 + margin, np.arange(na), margin=margin)
-                alarms.add(f"one-sided p at the margin {margin:+g}", f"{na} NA", share.p < LEVEL_P)
+                alarms.add(f"one-sided p at the margin {margin:+g}", setting, share.p < LEVEL_P)
+
+
+def count(held: Rates, name: str, setting: str, interval: tuple[float, float] | None, truth: float) -> None:
+    """Whether an interval holds the truth, where there is one."""
+    if interval is not None:
+        held.add(name, setting, interval[0] - 1e-9 <= truth <= interval[1] + 1e-9)
 
 
 def simulate_seeds(repetitions: int, held: Rates, alarms: Rates) -> None:
@@ -213,8 +277,8 @@ def simulate_seeds(repetitions: int, held: Rates, alarms: Rates) -> None:
                     alarms.add(f"seeds that differ by {spread:g}", setting, found.p < LEVEL_P)
 
 
-def table(title: str, rates: Rates, low: float, high: float) -> str:
-    """Rows by name, columns by setting; what lies outside by more than chance is starred."""
+def show(title: str, rates: Rates, low: float, high: float) -> None:
+    """Print a table: rows by name, columns by setting; what lies outside by more than chance is starred."""
     columns = list(dict.fromkeys(setting for _, setting in rates.of))
     lines = [f"\n{title}\n", f"| | {' | '.join(columns)} |", f"| --- |{' --- |' * len(columns)}"]
     for name in dict.fromkeys(name for name, _ in rates.of):
@@ -225,31 +289,37 @@ def table(title: str, rates: Rates, low: float, high: float) -> str:
             mark = "*" if rate < low - chance or rate > high + chance else ""
             cells.append("" if math.isnan(rate) else f"{rate:.3f}{mark}".lstrip("0"))
         lines.append(f"| {name} | {' | '.join(cells)} |")
-    return "\n".join(lines)
+    print("\n".join(lines), flush=True)
 
 
 def main() -> None:
     """Simulate and print the tables."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--repetitions", type=int, default=400, help="draws behind each number")
-    parser.add_argument("--resamples", type=int, default=600, help="of the bootstrap in each draw")
+    parser.add_argument(
+        "--repetitions",
+        type=int,
+        default=500,
+        help="draws behind each p; of intervals more",
+    )
+    parser.add_argument("--resamples", type=int, default=500, help="of the bootstrap in each draw")
     parser.add_argument("--quick", action="store_true", help="6 repetitions of 50 resamples")
     arguments = parser.parse_args()
     repetitions, resamples = (6, 50) if arguments.quick else (arguments.repetitions, arguments.resamples)
 
-    held, alarms, few, seeds_held = Rates(), Rates(), Rates(), Rates()
-    seeds_alarms = Rates()
-    simulate_few(repetitions, resamples, few)
-    simulate_seeds(repetitions, seeds_held, seeds_alarms)
-    simulate_curves(repetitions, held, alarms)
-    simulate_comparisons(repetitions, resamples, held, alarms)
-    assert set(METRICS) >= {name for name, _ in held.of} & set(METRICS)
+    held, bounds, alarms, few, seeds_held, seeds_alarms = (Rates() for _ in range(6))
     print(f"{repetitions} draws, {resamples} resamples; * is outside by more than chance (two standard errors).")
-    print(table("Share of 95 % intervals that hold the truth (rows, rows of a group)", held, *WITHIN))
-    print(table("Share of p below .05 where nothing differs", alarms, 0.03, 0.07))
-    print(table("Share of p below .05 where nothing differs, few NA examples of 100", few, 0.0, 0.05))
-    print(table("Seeds on one test set: share of intervals that hold the truth", seeds_held, *WITHIN))
-    print(table("Seeds on one test set: share of p below .05", seeds_alarms, 0.03, 0.07))
+    simulate_seeds(repetitions, seeds_held, seeds_alarms)
+    show("Seeds on one test set: share of intervals that hold the truth", seeds_held, *WITHIN)
+    show("Seeds on one test set: share of p below .05", seeds_alarms, 0.03, 0.07)
+    simulate_few(repetitions, resamples, few)
+    show("Share of p below .05 where nothing differs, few NA examples of 100", few, 0.0, 0.05)
+    simulate_comparisons(repetitions, resamples, held, bounds, alarms)
+    simulate_curves(repetitions, held, alarms)
+    simulate_shares(round(UNLIKE * repetitions), resamples, held)
+    assert set(METRICS) >= {name for name, _ in held.of} & set(METRICS)
+    show("Share of 95 % intervals that hold the truth (rows, rows of a group)", held, *WITHIN)
+    show("Share of bounds on one side that lie on it", bounds, 0.95, 1.0)
+    show("Share of p below .05 where nothing differs", alarms, 0.03, 0.07)
 
 
 if __name__ == "__main__":
