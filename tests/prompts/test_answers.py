@@ -148,6 +148,9 @@ def confidence(text: str) -> float | None:
         *("1/10", "1 / 10", "1⁄2", "1½", "1 out of 10", "1 out of ten", "1 of 10", "1 in 10", "1 in a hundred", "1:10"),
         *("1 chance in 10", "1 (out of 10)", "1 von 10", "1 tenth", "1 to 5", "1-5", "0 – 1", "0..1", "1 of the 10"),
         *("1e-3", "1E-3", "1 x 10^-3", "1 × 10⁻³", "0x1", "0.xx", "0.", "0...", "0…", "0 point 95", "0 comma nine"),
+        *("1 (on a scale of 1 to 5)", "1 (scale 1-5)", "1 von zehn", "1 процент", "1 パーセント", "1 proc.", "1 yüzde"),
+        *("0<br>.95", "0</b>.95", "0<b>.95</b>", "0{.}95", "0&#46;95", "0。95", "1 minus 0.05", "0 or 1", "0 to 1"),
+        *("0.9 or 0.95", "0.9 to 0.95", "0.95 процент", "1 (my scale runs from 1 up)"),
         *("1.0 %", "1.00 percent", "1.0/10", "1.00 out of 10", "0.9e-1", "0.9,5", "0.9-1.0", "0.9 ± 0.1", "0.9/1"),
     ],
 )
@@ -228,7 +231,9 @@ def test_a_whole_number_is_read_as_it_stands_or_not_at_all(number: str, behind: 
         *("PASS or maybe NA", "PASS, or rather FAIL", "PASS (or FAIL)", "PASS\nor FAIL", "PASS vs FAIL"),
         *("PASS  |  FAIL", "PASS and/or FAIL", "PASS／FAIL", "PASS · FAIL · NA", "PASS-FAIL"),
         *("PASS & FAIL", "PASS or N/A", "PASS or REFUTES", "PASS -> FAIL", "PASS → FAIL"),
-        *("PASS~FAIL", "PASS oder FAIL"),
+        *("PASS~FAIL", "PASS oder FAIL", "PASS, maybe FAIL", "PASS, possibly NA", "PASS. Or FAIL", "PASS? FAIL?"),
+        *("PASS xor FAIL", "PASS versus FAIL", "PASS vs. FAIL", "PASS eller FAIL", "PASS o FAIL", "PASS または FAIL"),
+        *("PASS\u200b|\u200bFAIL", "PASS\u2060/FAIL", "PASS\n- FAIL\n- NA\n", "PASS\n* NA\n"),
         *("PASSED", "PASSÉ", "PASS_1", "PASSで"),
     ],
 )  # fmt: skip
@@ -247,11 +252,21 @@ def test_a_choice_of_labels_is_no_label(text: str, behind: str) -> None:
             "PASS|CONF=0.90",
             "PASS\n\nFAIL would be wrong",
             "PASS - NA is excluded",
+            "PASS\n- FAIL would be wrong",
+            "PASS rather than FAIL",
         ),
     ],
 )
 def test_other_labels_may_be_spoken_of(text: str) -> None:
     assert parse(f"LABEL={text}", VERDICT).label is Label.PASS
+
+
+def test_neither_of_two_labels_is_one() -> None:
+    assert parse("Neither LABEL=PASS nor LABEL=FAIL", VERDICT) == NOTHING
+
+
+def test_signs_that_nobody_sees_hide_no_label() -> None:
+    assert parse("LABEL=\u200bNA\u2060\nCONF=0.40", VERDICT) == Answer(Label.NA, 0.4, Validity.READABLE)
 
 
 def test_a_choice_may_come_before_the_verdict_but_not_behind_it() -> None:
@@ -279,6 +294,9 @@ TAGS = [
     ("<|begin_of_thought|>", "<|end_of_thought|>"),
     ("<|channel|>analysis<|message|>", "<|channel|>final<|message|>"),
     *(("<|channel>thought\n", "<channel|>"), ("<|START_THINKING|>", "<|END_THINKING|>")),
+    *(("<|inner_prefix|>", "<|inner_suffix|>"), ("<|reasoning_start|>", "<|reasoning_end|>"), ("<cot>", "</cot>")),
+    *(("<unused94>thought\n", "<unused95>"), ("<longcat_think>", "</longcat_think>"), ("<|thought|>", "<|/thought|>")),
+    *(("&lt;think&gt;", "&lt;/think&gt;"), ("<think\n>", "</think\n>"), ("<inner_monologue>", "</inner_monologue>")),
     *(('<think type="brief">', "</think>"), ("< analysis >", "</ analysis >"), ("<reason>", "</reason>")),
 ]  # fmt: skip
 
@@ -293,6 +311,15 @@ def test_a_thought_is_no_answer(begin: str, end: str, template: templates.Templa
         answer = parse(f"{begin}{thought}{end}\nLABEL=NA\nCONF=0.40", template)
         assert (answer.label, answer.confidence) == (Label.NA, 0.4)
         assert (answer.validity is Validity.CLEAN) == template.reasons
+
+
+def test_channels_without_their_control_tokens_are_told_apart() -> None:
+    """Decoding leaves special tokens out, and the names of gpt-oss' channels stay."""
+    thought = "analysisThe claim may hold: LABEL=FAIL\nCONF=0.90"
+    assert parse(thought, VERDICT) == NOTHING
+    found = parse(f"{thought}assistantfinalLABEL=NA\nCONF=0.40", VERDICT)
+    assert found == Answer(Label.NA, 0.4, Validity.READABLE)
+    assert parse("analysis: LABEL=NA\nCONF=0.40", VERDICT).label is Label.NA
 
 
 def test_an_answer_may_come_before_a_thought() -> None:

@@ -46,26 +46,36 @@ _OTHER: Final = (
     rf"{_OPENING}(?:LABEL[ \t]{{0,8}}[=:][ \t]{{0,8}})?{_OPENING}"
     rf"(?:{_LABEL_WORDS}|N/A|SUPPORTS|REFUTES|NOT[ _]ENOUGH[ _]INFO|DISPUTED)(?!\w)"
 )
-_OR: Final = r"(?:[/|\\∕⁄／｜＼¦~→⇒↔∨]|[=-]{1,2}>|或|\b(?:and/)?(?:or|vs|oder|ou|или)\b(?:[ \t]{1,8}[a-z]{1,12}){0,2})"
+_OR: Final = (
+    r"(?:[/|\\∕⁄／｜＼¦~→⇒↔∨]|[=-]{1,2}>|或者?|または|又は|또는"
+    r"|\b(?:and/)?(?:n?or|xor|vs|versus|oder|bzw|ou|o|of|eller|veya|lub|ili|или|maybe|perhaps|possibly|probably|"
+    r"alternatively)\b\.?(?:[ \t]{1,8}[a-z]{1,12}){0,2})"
+)
 _OFFERED: Final = re.compile(
     # PASS or FAIL, PASS/FAIL, "PASS" | "FAIL", PASS, or perhaps NA
-    rf"{_CLOSING}[\s,;(]{{0,8}}{_OR}[\s,]{{0,8}}{_OTHER}"
+    rf"{_CLOSING}[\s,;.?!(]{{0,8}}{_OR}[\s,]{{0,8}}{_OTHER}"
     # PASS, FAIL, NA. Prose may name another label behind a comma, so the list has to end with it.
-    rf"|(?:{_CLOSING}{_GAP}[,;&+•·、，；–—-]?{_GAP}(?:and[ \t]{{1,8}})?{_OTHER}){{1,2}}"
-    rf"(?={_CLOSING}\s{{0,8}}(?:\Z|\n|CONF|[.,;/|]|or\b))",
+    rf"|(?:{_CLOSING}{_GAP}[,;&+•·、，；?–—-]?{_GAP}(?:and[ \t]{{1,8}})?{_OTHER}){{1,2}}"
+    rf"(?={_CLOSING}\s{{0,8}}(?:\Z|\n|CONF|[.,;?/|]|or\b))"
+    # one below the other
+    rf"|(?:{_CLOSING}[ \t]{{0,8}}\n[ \t]{{0,8}}[-*+•–][ \t]{{1,8}}{_OTHER}){{1,2}}(?={_CLOSING}[ \t]{{0,8}}(?:\Z|\n))",
     re.IGNORECASE,
 )
 """What follows a label that is one of several on offer, as in the prompt's own line."""
 
-_THOUGHT_TAG: Final = (
-    r"[ \t]{0,4}(?:\w{1,12}:)?(?:think|thinking|thoughts?|reason|reasoning|reflection|analysis|scratchpad)\b"
-    r"[^<>\n]{0,40}>"
+_THOUGHT_NAME: Final = (
+    r"[ \t]{0,4}[\w:.-]{0,24}?(?:think|thought|reason|reflect|analys[ie]s|scratch_?pad|monologue|rationale|\bcot\b)"
+    r"[\w:.-]{0,24}"
 )
+_THOUGHT_TAG: Final = rf"{_THOUGHT_NAME}(?:\s[^<>]{{0,40}})?(?:>|&gt;)"
 _THOUGHT: Final = re.compile(
-    rf"(?P<opens><{_THOUGHT_TAG}|\[THINK\]|◁think▷|<\|(?:begin_of_thought|start_thinking|think)\|>"
-    r"|<\|channel\|>(?:analysis|commentary)\b|<\|channel>thought\b)"
-    rf"|</{_THOUGHT_TAG}|\[/THINK\]|◁/think▷|<\|(?:end_of_thought|end_thinking|/think)\|>"
-    r"|<\|channel\|>final\b|<channel\|>",
+    rf"(?P<opens>(?:<|&lt;){_THOUGHT_TAG}|\[THINK\]|◁think▷|<unused94>thought\b|<\|inner_prefix\|>"
+    rf"|<\|(?!/|end|stop|close){_THOUGHT_NAME}(?<!end)(?<!stop)\|>"
+    r"|<\|channel\|>(?:analysis|commentary)\b|<\|channel>thought\b"
+    r"|\A\s{0,8}(?-i:analysis(?=[A-Z\"'(<])))"  # channels whose control tokens were left out
+    rf"|(?:<|&lt;)/{_THOUGHT_TAG}|\[/THINK\]|◁/think▷|<unused95>|<\|inner_suffix\|>"
+    rf"|<\|(?:/|end|stop|close){_THOUGHT_NAME}\|>|<\|{_THOUGHT_NAME}\|>"
+    r"|<\|channel\|>final\b|<channel\|>|(?-i:assistantfinal)",
     re.IGNORECASE,
 )
 """Where a thought begins or ends, as the families of models mark it."""
@@ -75,15 +85,20 @@ _CONFIDENCE_ANYWHERE: Final = re.compile(
 )
 _INVISIBLE: Final = re.compile("[\u00ad\u180e\u200b-\u200f\u2060\ufeff]")
 _DIGIT: Final = r"[\d\u00b2\u00b3\u00b9\u00bc-\u00be\u2070-\u2089\u2150-\u215e]"
-_NUMBER_WORD: Final = r"(?:two|three|four|five|six|seven|eight|nine|ten|twenty|fifty|hundred|thousand)\b"
+_NUMBER_WORD: Final = (
+    r"\b(?:two|three|four|five|six|seven|eight|nine|ten|twenty|fifty|hundred|thousand"
+    r"|zwei|drei|vier|zehn|hundert|deux|trois|cinq|dix|cent|dos|tres|cinco|diez|cien|dieci|tien|tio)\b"
+)
 _CONTINUED: Final = re.compile(
     # 0.95x, 1e-3, 1/10, 1&nbsp;%, 1=100; the form's own words may follow at once, or a line break in escapes
     r"(?!RATIONALE|LABEL|CONF|\\[nrt])[\w%/\\&~^=+×÷±°′″$€#@∕⁄／\u0300-\u036f\u20d0-\u20ff]"
-    # 0.9 5, 0.9,5, 0.9-1, 0.9 ± 0.1, 1 e-3
+    # 0.9 5, 0.9,5, 0.9-1, 0.9 ± 0.1, 0.9 or 0.95, 1 e-3
     rf"|{_GAP}[^\w\s]{{0,3}}{_DIGIT}|{_GAP}[/:x×·*^±~–—+-]{{1,3}}{_GAP}{_DIGIT}|{_GAP}e[−+-]?{_DIGIT}"
+    rf"|{_GAP}(?:or|and|to|through|till|oder|und|bis|ou)[ \t]{{1,8}}{_DIGIT}"
     # 1 %, 1 percent, (1) pour cent, 1 \%
     r"|[\s>\"'`*_)\]}(\[{\\]{0,12}"
-    r"(?:[%％﹪٪‰‱⁒]|&percnt|per[ -]?(?:cent|mil)|p(?:ro|ou?r|or)[ -]?[csz]i?ent|p(?:erc|ct|[pc]|p[mb])\b|p\.\s?c)"
+    r"(?:[%％﹪٪‰‱⁒]|&percnt|per[ -]?(?:cent|mil)|p(?:ro|ou?r|or)[ -]?[csz]i?ent|p(?:erc|ct|[pc]|p[mb]|roc)\b|p\.\s?c"
+    r"|процент|パーセント|ﾊﾟｰｾﾝﾄ|퍼센트|百分|yüzde|százalék|प्रतिशत)"
     # 1 out of ten, 1 in 10, 1 tenth, 0 point nine
     rf"|(?:{_GAP}|{_CLOSING}{_GAP}{_OPENING})"
     r"(?:(?:per|bps|basis|points?|comma|komma|dot|stars?|half|halves)\b|out[ -]of\b"
@@ -96,7 +111,9 @@ _CONTINUED: Final = re.compile(
 _WHOLE_CONTINUED: Final = re.compile(
     # 0. 95, 0, 95, 1 (of 10), 1 chance in 10, and the 0. at which an answer was cut off
     rf"{_GAP}[^\w\s]{{0,3}}{_GAP}{_DIGIT}|\s{{0,8}}[.,·٫‚]\s{{0,8}}{_DIGIT}|…|\.[\w.]|\.\Z"
-    rf"|{_GAP}[(\[{{]?(?:[^\W\d]{{1,12}}[ \t]{{1,8}}){{1,3}}(?:{_DIGIT}|{_NUMBER_WORD})",
+    # anything else on its line that counts, or that no Latin letter says: 1 (on a scale of 1 to 5), 0<b>.95</b>
+    r"|(?:(?!(?:RATIONALE|LABEL|CONF(?:IDENCE)?)[ \t]{0,8}[=:])[^\n]){0,80}?"
+    rf"(?:{_DIGIT}|{_NUMBER_WORD}|[^\W\d_a-z])",
     re.IGNORECASE,
 )
 """The same behind a number without decimals, more warily: 0 and 1 are the first signs of most others."""
@@ -119,7 +136,8 @@ def parse(text: str, template: Template) -> Answer:
     In an answer that is not clean the last ``LABEL=`` counts (a model that reasons first may mention others before
     its verdict), and the first ``CONF=`` with a number after it. A label is none if it is one of several on offer
     (``PASS or FAIL``) or stands in a thought, finished or not. A confidence is none if it is outside [0, 1], if what
-    follows continues the number (``0,95``, ``1/10``, ``1e-3``), or if it is in per cent.
+    follows continues the number (``0,95``, ``1/10``, ``1e-3``), or if it is in per cent; a bare 0 or 1 also where
+    its line holds another number.
 
     >>> from candor.prompts.templates import get
     >>> parse("LABEL=NA\nCONF=0.40", get("verdict"))
@@ -135,7 +153,8 @@ def parse(text: str, template: Template) -> Answer:
     label_match = _last_label(text)
     if label_match is None:
         return Answer(None, None, Validity.NONE)
-    return Answer(Label(label_match["label"]), _confidence(label_match.string, label_match.end()), Validity.READABLE)
+    confidence = _confidence(_without_thoughts(text), label_match.end())
+    return Answer(Label(label_match["label"]), confidence, Validity.READABLE)
 
 
 def label_position(text: str) -> tuple[int, int] | None:
@@ -152,7 +171,7 @@ def _last_label(text: str) -> re.Match[str] | None:
     """The last label outside of thoughts, unless it is one of several on offer."""
     stated = None
     offered_until = 0
-    for found in _LABEL_ANYWHERE.finditer(_without_thoughts(text)):
+    for found in _LABEL_ANYWHERE.finditer(_INVISIBLE.sub(" ", _without_thoughts(text))):
         offer = _OFFERED.match(found.string, found.end())
         stated = None if offer is not None or found.start() < offered_until else found
         offered_until = offered_until if offer is None else offer.end()
