@@ -109,7 +109,7 @@ def test_sentences_that_look_a_little_like_lists_stay_as_they_are(text: str) -> 
 def test_a_sentence_is_never_lost(text: str) -> None:
     assert sentences_of(["x", text], "evidence") == ("x", text.strip())
     if text.lstrip()[:1] not in ("[", "(", "{", '"', "") and not text.lstrip().startswith(
-        ("array", "list", "tuple", "set", "np")
+        ("array", "list", "tuple", "set", "np", "frozen", "deque", "dict_", "Index", "tensor", "pd", "torch", "collec")
     ):
         assert sentences_of(text, "evidence") == (text.strip(),)
 
@@ -127,6 +127,15 @@ def test_a_sentence_is_never_lost(text: str) -> None:
         ({"0": 3}, "not a number"),
         ("['a' 'b' ... 'c']", "a list that numpy cut short"),
         ("['a', 'b' c]", "begins and ends like a list"),
+        ("[array(['a'], dtype=object), 'b']", "begins and ends like a list"),
+        ("[u'a', b'c']", "begins and ends like a list"),
+        ("tensor([1.0, 2.0])", "begins and ends like a list"),
+        ("['a', 'b'", "begins like a list, .* and has no end"),
+        ('["a", "b that was cut', "begins like a list, .* and has no end"),
+        ("{'text': 'a", "begins like a list, .* and has no end"),
+        ('["' + "a" * 32_766, "begins like a list, .* and has no end"),
+        ("0    a\n1    b\nName: evidence, dtype: object", "what pandas prints of a column"),
+        ("0    a\ndtype: object", "what pandas prints of a column"),
         ('["a", ["b"]]', "begins and ends like a list"),
         ("[{'text': open}]", "begins and ends like a list"),
         ("a\ud800", "half of a surrogate pair"),
@@ -150,6 +159,11 @@ def test_hostile_texts_are_read_all_the_same(piece: str) -> None:
         assert found == (text.strip(),)
     with pytest.raises(RowError):
         sentences_of("[{'text': __import__('os').getcwd()}]", "evidence")
+
+
+@pytest.mark.parametrize("kind", ["frozenset({%s})", "collections.deque([%s])", "dict_values([%s])", "np.array([%s])"])
+def test_other_collections_are_lists(kind: str) -> None:
+    assert sentences_of(kind % "'a', 'b'", "evidence") == ("a", "b")
 
 
 def test_blank_is_less_than_nothing() -> None:

@@ -19,14 +19,23 @@ _NOTHING: Final = frozenset({"", "nan", "none", "null", "n/a", "#n/a", "<na>"})
 
 _MAX_DEPTH: Final = 4
 
-_LIST: Final = re.compile(r"(?:np\.|numpy\.)?(?:array|list|tuple|set)?\(?\s*[\[({]")
+_KINDS: Final = (
+    r"(?:np\.|numpy\.|pd\.|torch\.|collections\.)?"
+    r"(?:array|list|tuple|set|frozenset|deque|dict_values|dict_keys|Index|tensor)\("
+)
+_LIST: Final = re.compile(rf"(?:{_KINDS})?\(?\s*[\[({{]")
 _STRING: Final = re.compile(
     r"""(?:np\.str_\(|numpy\.str_\()?([uU]?(?:'(?:[^'\\]|\\.)*'|"(?:[^"\\]|\\.)*"))\)?""", re.DOTALL
 )
 _EMPTY_ITEM: Final = re.compile(r"(?:None|null|nan|NaN|<NA>|NaT)\b|<NA>")
 _JOINT: Final = re.compile(r"\s*,\s*|\s+")
 _OPENINGS: Final = {"[": "]", "(": ")", "{": "}"}
-_LOOKS_LIKE_A_LIST: Final = re.compile(r"""\[[\s\[]*(?:['"{]|u['"])""")
+_LOOKS_LIKE_A_LIST: Final = re.compile(rf"""\[[\s\[]*(?:[uUbB]?['"]|\{{|{_KINDS})|{_KINDS}\s*[\[({{]""")
+_LOOKS_CUT: Final = re.compile(
+    r"""[\[{]\s*[uU]?['"](?!.*['"]\s{0,8}[\]}])(?:.*['"]\s{0,4}[,:]\s{0,4}[uU]?['"]|.{32000})""", re.DOTALL
+)
+"""The beginning of a list or object of strings, and no end of it: a second string, or more than a cell holds."""
+_SERIES: Final = re.compile(r"\n(?:Name: .{0,200}, )?(?:Length: \d+, )?dtype: \w+\Z")
 
 
 def is_blank(value: Any) -> bool:
@@ -109,6 +118,15 @@ def _listed(text: str, column: str) -> Any:
     if text[:1] == '"':
         inner = _json(text)
         return inner if isinstance(inner, str) and inner.lstrip()[:1] in ("[", "{") else None
+    if _SERIES.search(text):
+        raise RowError(
+            f"{column!r} holds what pandas prints of a column, {text[-40:]!r}; save the list itself, as JSON"
+        )
+    if text[-1] not in "])}" and _LOOKS_CUT.match(text):
+        raise RowError(
+            f"{column!r} begins like a list, {text[:40]!r}, and has no end; spreadsheets cut cells of more than 32,767 "
+            "characters. Save the whole list, as JSON"
+        )
     if not _LIST.match(text) or text[-1] not in "])}":
         return None
     value = _json(text)
@@ -119,7 +137,7 @@ def _listed(text: str, column: str) -> Any:
     found = _flat(text, column)
     if found is None:
         found = _python(text)
-    if found is None and text[-1] == "]" and _LOOKS_LIKE_A_LIST.match(text):
+    if found is None and text[-1] in "])" and _LOOKS_LIKE_A_LIST.match(text):
         raise RowError(
             f"{column!r} begins and ends like a list, {text[:40]!r} to {text[-20:]!r}, but is none that can be read; "
             "write it as JSON"
@@ -137,7 +155,7 @@ def _json(text: str) -> Any:
 def _flat(text: str, column: str) -> list[str | None] | None:
     """Strings of a flat list as Python or numpy write it, numpy with white space alone between them."""
     body = text
-    while prefix := re.match(r"(?:np\.|numpy\.)?(?:array|list|tuple|set)\(\s*(?=[\[({])", body):
+    while prefix := re.match(rf"{_KINDS}\s*(?=[\[({{])", body):
         if not (end := re.search(r"(?:,\s*dtype=[\w<>'\"]+)?\s*\)\Z", body)):
             return None
         body = body[prefix.end() : end.start()]

@@ -174,6 +174,15 @@ def test_a_row_without_id_or_group_gets_its_own_unless_the_recipe_names_the_colu
             table(tmp_path / "a.jsonl", rows, columns={column: "mine"})
 
 
+@pytest.mark.parametrize("nothing", ["nan", "NaN", "None", "null", "<NA>"])
+def test_what_programs_write_for_no_group_makes_none(tmp_path: Path, nothing: str) -> None:
+    """Rows without one would be a single group together."""
+    content = f"id,group,claim,evidence,label\n{nothing},{nothing},a,e,PASS\n{nothing},{nothing},b,e,FAIL\n"
+    first, second = table(tmp_path / "a.csv", content.encode()).examples
+    assert (first.group, second.group) == ("claim:a", "claim:b")
+    assert first.id != second.id
+
+
 def test_repeated_ids_say_how_to_go_on(tmp_path: Path) -> None:
     rows = jsonl(ROW | {"id": 1.0}, ROW | {"id": 1})
     with pytest.raises(DataError, match=r"id '1' is already that of .*columns: \{id: null\} \(--column id=\)"):

@@ -119,9 +119,11 @@ def _own(row: Mapping[str, Any], column: str | None, *, needed: bool) -> str | N
     if column is None:
         return None
     found = _column(row, column)
-    if not needed and (found is None or is_blank(row[found])):
+    if not needed and (found is None or is_nothing(row[found])):
         return None
-    return identifier({column: _cell(row, column, "id or group")}, column)
+    value = _cell(row, column, "id or group")
+    # What programs write for an empty cell would make one group of rows that have none.
+    return identifier({column: None if is_nothing(value) else value}, column)
 
 
 def _cell(row: Mapping[str, Any], column: str, what: str) -> Any:
