@@ -11,7 +11,7 @@ import pytest
 from tokenizers.processors import TemplateProcessing
 from toy import TEMPLATE, example, save_toy_model, toy_engine, toy_tokenizer
 
-from candor.adapters.trl import NEED_PROBE, model_probe, reward_funcs, weighted_reward
+from candor.adapters.trl import NEED_PROBE, in_form, label_correctness, model_probe, reward_funcs, weighted_reward
 from candor.engines.base import Sampling
 from candor.errors import DataError, RecipeError
 from candor.prompts.encoding import encode_text
@@ -114,6 +114,11 @@ def test_each_batch_is_scored_once_and_no_two_are_mixed_up() -> None:
     other = [f(PROMPTS, backwards, completion_ids=IDS, **COLUMNS) for f in functions]
     assert calls == [5, 5, 5]
     assert other[0] == [-1.0, -1.0, 2.0, 2.0, None]
+
+
+def test_whether_an_answer_is_right_and_in_form() -> None:
+    got = call([label_correctness("sandbox"), in_form("sandbox")])
+    assert got == {"correct": [1.0, 0.0, 1.0, 0.0, None], "in_form": [1.0, 1.0, 0.0, 0.0, 0.0]}
 
 
 @pytest.fixture(scope="module")

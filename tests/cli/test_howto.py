@@ -16,6 +16,7 @@ import pytest
 import yaml
 from chat_models import save_chat_model
 from chat_server import serve_chat
+from fake_run import write_run
 from places import DOCS, README
 from pytest_httpserver import HTTPServer
 from running import FakeVerifier, running
@@ -42,6 +43,12 @@ def workplace(trained_run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     (tmp_path / "claims.jsonl").write_text(blocks("verify", "jsonl")[0], encoding="utf-8")
     monkeypatch.chdir(tmp_path)
     return tmp_path
+
+
+def label_claims(workplace: Path) -> None:
+    """Give the claims of claims.jsonl a gold label."""
+    rows = [json.loads(line) | {"label": "NA"} for line in blocks("verify", "jsonl")[0].splitlines()]
+    (workplace / "claims.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
 
 
 def call(line: str) -> str:
@@ -91,8 +98,10 @@ def test_the_programs_of_verify(workplace: Path, capsys: pytest.CaptureFixture[s
     assert "Abstention(risk=0.2" in capsys.readouterr().out
 
 
-@pytest.mark.parametrize("number", range(5))
-def test_the_programs_of_python(number: int, workplace: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("number", range(6))
+def test_the_programs_of_python(
+    number: int, workplace: Path, monkeypatch: pytest.MonkeyPatch, httpserver: HTTPServer
+) -> None:
     """Each program of the page stands alone; the first trains the demo, and for fewer steps here."""
     pytest.importorskip("pandas", reason="pandas is not installed (extra 'notebook')")
     monkeypatch.setenv("NO_PROXY", "*")
@@ -103,8 +112,26 @@ def test_the_programs_of_python(number: int, workplace: Path, monkeypatch: pytes
         if "candor.Client" in program:
             service = stack.enter_context(running(FakeVerifier()))
             program = program.replace("http://127.0.0.1:8000", service.url)
+        if "ask_endpoint" in program:
+            label_claims(workplace)
+            program = program.replace("http://127.0.0.1:8000", serve_chat(httpserver).url)
         exec(compile(program, f"docs/python.md, program {number + 1}", "exec"), {})
-    assert len(blocks("python", "python")) == 5
+    assert len(blocks("python", "python")) == 6
+
+
+def test_the_program_of_the_tutorial(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("pandas", reason="pandas is not installed (extra 'notebook')")
+    for arm in ("paper", "candor"):
+        write_run(tmp_path / "runs" / "demo" / f"{arm}-seed0", count=8)
+    monkeypatch.chdir(tmp_path)
+    (program,) = blocks("tutorial", "python")
+    exec(compile(program, "docs/tutorial.md", "exec"), {})
+
+
+def test_the_program_of_the_readme(workplace: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (program,) = re.findall(r"^```python\n(.*?)^```$", README.read_text(encoding="utf-8"), flags=re.M | re.S)
+    exec(compile(program, "README.md", "exec"), {})
+    assert capsys.readouterr().out.split()[0] in ("PASS", "FAIL", "NA")
 
 
 def test_serve(workplace: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -141,8 +168,7 @@ def test_what_serve_is_asked(workplace: Path, monkeypatch: pytest.MonkeyPatch) -
 def test_endpoint(workplace: Path, monkeypatch: pytest.MonkeyPatch, httpserver: HTTPServer) -> None:
     monkeypatch.setenv("NO_PROXY", "*")
     monkeypatch.setenv("MY_KEY", "secret")
-    rows = [json.loads(line) | {"label": "NA"} for line in blocks("verify", "jsonl")[0].splitlines()]
-    (workplace / "claims.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+    label_claims(workplace)
     first, second, third = commands("endpoint")
     server = serve_chat(httpserver)
     for line in (first, third):
@@ -169,14 +195,13 @@ def test_tracking(workplace: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert "[log]" in install
 
 
-def test_trl(workplace: Path, trained_run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(("page", "number"), [("trl", 0), ("trl", 1), ("trl-confidence", 0)])
+def test_trl(page: str, number: int, workplace: Path) -> None:
+    """Every program as it is written, on a small Qwen3 where it names one that would have to be downloaded."""
     pytest.importorskip("trl", reason="TRL is not installed (extra 'bench')")
-    (program,) = blocks("trl", "python")
-    # The toy model and its prompt in place of one that would have to be downloaded.
-    program = program.replace("Qwen/Qwen3-0.6B", str(trained_run.parent / "model")).replace('"verdict"', '"sandbox"')
-    program = program.replace("max_steps=2", "max_steps=2, use_cpu=True, bf16=False, disable_tqdm=True")
-    program = program.replace("max_completion_length=32", "max_completion_length=10")
+    save_chat_model(workplace / "Qwen" / "Qwen3-0.6B", "qwen3")
+    programs = blocks(page, "python")
+    assert len(programs) == {"trl": 2, "trl-confidence": 1}[page]
     space: dict[str, Any] = {}
-    exec(compile(program, "docs/trl.md", "exec"), space)
-    logged = space["trainer"].state
-    assert logged.global_step == 2
+    exec(compile(programs[number], f"docs/{page}.md, program {number + 1}", "exec"), space)
+    assert space["trainer"].state.global_step == 2

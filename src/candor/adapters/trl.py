@@ -86,6 +86,31 @@ def weighted_reward(
     return _named(f"candor_{config.preset}", scorer.total)
 
 
+def label_correctness(template: str = "verdict", *, label_column: str = "label") -> RewardFunc:
+    """Whether the label of a completion is the gold one, as a reward function: 1 or 0, ``None`` without a gold label.
+
+    Raises:
+        PromptError: there is no such template.
+    """
+    scorer = _Scorer(RewardConfig.model_validate({"preset": "rlcr"}), template, label_column, label_column, None, None)
+    return _named("correct", scorer.term("accuracy"))
+
+
+def in_form(template: str = "verdict") -> RewardFunc:
+    """Whether a completion is exactly in the asked form, as a reward function: 1 or 0.
+
+    Raises:
+        PromptError: there is no such template.
+    """
+    asked = templates.get(template)
+
+    def clean(_: Any, completions: Sequence[Any], *__: Any) -> list[float | None]:
+        texts = map(_completion_text, completions)
+        return [float(parse(text, asked).validity is Validity.CLEAN) for text in texts]
+
+    return _named("in_form", clean)
+
+
 def model_probe(model: Any, tokenizer: Any, *, chat_template_kwargs: Mapping[str, Any] | None = None) -> Probe:
     """Read p(label) from a model as it is at each call, behind the very tokens that TRL puts in front of completions.
 
