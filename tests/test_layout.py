@@ -22,6 +22,7 @@ UNTESTED = {
 WITHOUT_MODULE = {
     "cli/test_howto.py": "the commands of the documentation",
     "contract/test_engine_contract.py": "what every engine promises",
+    "examples/test_notebooks.py": "the notebooks in examples/",
     "engines/tinker/test_faults.py": "whole trainings on a real server that fails",
     "metrics/test_coverage_simulation.py": "the simulation in benchmarks/coverage.py",
     "metrics/test_figures_properties.py": "properties that all figures share",
@@ -35,10 +36,13 @@ WITHOUT_MODULE = {
     "serve/test_serve_page.py": "the service's page in a browser",
     "serve/test_service.py": "the service under load and abuse",
     "test_allowed_skips.py": "which tests may be skipped where",
+    "test_container.py": "the container file",
     "test_doctests.py": "the examples in all docstrings",
     "test_imports.py": "the order of the package",
     "test_layout.py": "the order of the tests",
     "test_package.py": "what importing candor hands out",
+    "test_release.py": "tools/release.py",
+    "test_site.py": "the documentation as a site, and what else lies beside the package",
 }
 """Test files about the package as a whole, or about something that several modules do together."""
 

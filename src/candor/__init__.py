@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
     from candor.api.compare import compare
+    from candor.api.endpoint import ask_endpoint
     from candor.api.predictions import Predictions, read_predictions
     from candor.api.recipe import load_recipe
     from candor.api.results import Results
@@ -34,6 +35,7 @@ _PLACES: Final = {
     "Run": "candor.api.run",
     "Verdict": "candor.verifier",
     "Verifier": "candor.verifier",
+    "ask_endpoint": "candor.api.endpoint",
     "compare": "candor.api.compare",
     "load_recipe": "candor.api.recipe",
     "open_run": "candor.api.run",
@@ -52,6 +54,7 @@ __all__ = [
     "Verdict",
     "Verifier",
     "__version__",
+    "ask_endpoint",
     "compare",
     "load_recipe",
     "open_run",
