@@ -11,10 +11,11 @@ PIP := pip install --quiet --disable-pip-version-check --no-compile
 # with the tests that lie beside its last, so that what a module's tests share is mostly made once.
 test test-all test-tinker: export OMP_NUM_THREADS ?= 1
 TEST_OPTIONS ?=
+SITE := NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
 PYTEST := $(BIN)/python -m pytest -n logical --maxprocesses 16 --dist worksteal $(TEST_OPTIONS)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-all test-tinker check bench experiments more-experiments base-model real warm-start clean
+.PHONY: help setup demo test test-all test-tinker check docs release bench experiments more-experiments base-model real warm-start clean
 
 help:  ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 18
@@ -56,11 +57,19 @@ $(TINKER)/.ready: pyproject.toml constraints.txt tests/engines/tinker/requiremen
 	  wait $$newest
 	touch $(TINKER)/.ready
 
-check: $(READY)  ## lint, strict types, imports follow the data flow
+check: $(READY)  ## lint, strict types, imports follow the data flow, the site builds without a warning
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/python -m pytest -q tests/test_imports.py
+	$(SITE)
+
+docs: $(READY)  ## build the documentation as a site into build/site
+	$(SITE)
+	@echo "open build/site/index.html"
+
+release: $(READY)  ## build what is uploaded to the package index into dist/, and check it; the upload itself is yours
+	$(BIN)/python tools/release.py
 
 bench: $(READY)  ## measure what docs/performance.md claims, quickly; see benchmarks/ for the full runs
 	$(BIN)/python benchmarks/step.py --quick

@@ -35,13 +35,7 @@ Body = TypeVar("Body", bound=BaseModel)
 
 
 class Client:
-    """A connection to a service.
-
-    >>> with Client("http://127.0.0.1:8000") as client:  # doctest: +SKIP
-    ...     answer = client.verify("Owls are fish.", ["Owls are birds of prey."])
-    ...     print(answer.label, answer.confidence, answer.accepted)
-    FAIL 0.93 True
-    """
+    """A connection to a service, best used in a ``with`` block, which closes it."""
 
     def __init__(self, url: str, *, token: str | None = None, timeout: float = TIMEOUT, retries: int = RETRIES) -> None:
         """Say where the service is; nothing is sent yet.
