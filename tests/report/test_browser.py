@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 from pathlib import Path
+from xml.etree import ElementTree
 
 import pytest
 from chromium import Tab
 from fake_run import HOSTILE, predictions, write_run
 from playwright.sync_api import Page
 
+from candor.predictions.file import read_predictions, write_predictions
+from candor.report.glossary import TERMS
 from candor.report.page import build_page
 from candor.report.predictions import CONFIDENT
+from candor.report.style import PAPER
 from candor.types import Label
 
 COUNT = 40
@@ -36,12 +40,17 @@ def count(page: Page, name: str) -> int:
     return int(text(page, f"count-{name}") or "")
 
 
+def show_all(page: Page) -> None:
+    page.locator("[name=filter][value=all]").check(force=True)
+
+
 def test_hostile_text_is_shown_and_never_becomes_markup(tab: Tab, hostile: Path) -> None:
     page = tab.open(hostile)
     assert page.evaluate("typeof window.hacked") == "undefined"
     assert page.locator("img, iframe, object, embed, link").count() == 0
     assert page.evaluate("document.scripts.length") == 2
     assert page.locator("h1").text_content() == HOSTILE
+    show_all(page)
     assert page.locator("#answers .claim").first.text_content() == HOSTILE
     page.evaluate("document.querySelectorAll('details').forEach((one) => { one.open = true })")
     assert page.evaluate("typeof window.hacked") == "undefined"
@@ -87,23 +96,27 @@ def test_filters_count_what_the_predictions_say(tab: Tab, plain: Path) -> None:
 def test_the_predictions_can_be_used_with_the_keyboard_alone(tab: Tab, plain: Path) -> None:
     page = tab.open(plain)
     page.locator("[name=filter]").first.focus()
+    assert page.locator("[name=filter]:checked").input_value() == "differ"
+    page.keyboard.press("ArrowRight")
     page.keyboard.press("ArrowRight")
     assert page.locator("[name=filter]:checked").input_value() == "became_right"
     expected = count(page, "became_right")
-    assert (text(page, "answers-status") or "").startswith(f"{expected} prediction")
+    assert (text(page, "answers-status") or "").startswith(f"{expected} claim")
 
     page.keyboard.press("ArrowLeft")
     answers = page.locator("#answers > li")
-    assert answers.count() == 25
+    assert answers.count() == 8
     page.locator("#more").focus()
     page.keyboard.press("Enter")
-    assert answers.count() == 50
-    assert page.evaluate("[...document.querySelectorAll('#answers > li')].indexOf(document.activeElement)") == 25
+    assert answers.count() == 16
+    assert page.evaluate("[...document.querySelectorAll('#answers > li')].indexOf(document.activeElement)") == 8
 
 
 def test_search_and_dataset_narrow_the_list(tab: Tab, plain: Path) -> None:
     page = tab.open(plain)
+    show_all(page)
     page.locator("#predictions-search").press_sequentially("PERSON 7 river")
+    page.locator("#more").click()
     shown = page.locator("#answers .claim").all_text_contents()
     # Persons 7, 17, 27 and 37 of three datasets: every word has to occur, in any case.
     assert len(shown) == 12
@@ -120,6 +133,113 @@ def test_no_width_makes_the_page_scroll_sideways(tab: Tab, plain: Path, width: i
     assert page.evaluate("document.documentElement.scrollWidth") <= width
 
 
+def test_a_word_is_explained_on_hover_and_on_focus_until_escape(tab: Tab, plain: Path) -> None:
+    page = tab.open(plain)
+    tip = page.locator("#tip")
+    assert not tip.is_visible()
+    page.locator(".tiles .term").first.hover()
+    assert tip.text_content() == TERMS["NA recall"]
+    page.mouse.move(0, 0)
+    assert not tip.is_visible()
+    page.locator("#results th[scope=row] button").first.focus()
+    assert tip.text_content() == TERMS["NA recall"]
+    assert page.evaluate("document.activeElement.getAttribute('aria-describedby')") == "tip"
+    page.keyboard.press("Escape")
+    assert not tip.is_visible()
+
+
+def test_a_row_shows_the_rest_of_its_figures_on_demand(tab: Tab, plain: Path) -> None:
+    page = tab.open(plain, width=390)
+    interval = page.locator("#results .compact td small.ends").first
+    assert not interval.is_visible()
+    row = page.locator("#results th[scope=row] button").first
+    row.focus()
+    page.keyboard.press("Enter")
+    assert row.get_attribute("aria-expanded") == "true"
+    assert interval.is_visible()
+    page.keyboard.press("Enter")
+    assert not interval.is_visible()
+    page.get_by_role("button", name="All intervals and tests").first.click()
+    assert interval.is_visible()
+    second = page.locator("#results .compact").first.locator("tbody").nth(1)
+    assert not second.locator("tr").nth(1).is_visible()
+    second.locator("button.fold").click()
+    assert second.locator("tr").nth(1).is_visible()
+
+
+def test_a_table_is_sorted_by_a_column_and_back(tab: Tab, plain: Path) -> None:
+    page = tab.open(plain)
+    body = page.locator("#results .compact").first.locator("tbody").first
+    column = page.locator("#results thead .sort", has_text="Base").first
+
+    def values() -> list[float]:
+        cells = body.locator("tr:not(.title) td:nth-child(2)")
+        found = cells.evaluate_all(
+            "(cells) => cells.map((cell) => cell.dataset.value).filter((one) => one !== undefined)"
+        )
+        return [float(one) for one in found]
+
+    before = values()
+    column.click()
+    assert values() == sorted(before, reverse=True) != before
+    column.click()
+    assert values() == sorted(before)
+    column.click()
+    assert values() == before
+    # The name of the dataset stays on top.
+    assert "title" in (body.locator("tr").first.get_attribute("class") or "")
+
+
+def test_a_figure_is_saved_as_svg_and_a_table_as_latex(tab: Tab, plain: Path, tmp_path: Path) -> None:
+    page = tab.open(plain, dark=True)
+    with page.expect_download() as saving:
+        page.get_by_role("button", name="Save as SVG: Reliability on wiki").click()
+    assert saving.value.suggested_filename == "reliability-wiki.svg"
+    saving.value.save_as(tmp_path / "figure.svg")
+    svg = (tmp_path / "figure.svg").read_text(encoding="utf-8")
+    ElementTree.fromstring(svg)
+    assert "var(" not in svg
+    # In the colours of paper, whatever the reader's.
+    assert PAPER["series1"] in svg
+    assert "data-tip" not in svg
+    with page.expect_download() as saving:
+        page.locator("#results .tools").first.get_by_role("button", name="Save .tex").click()
+    saving.value.save_as(tmp_path / "table.tex")
+    tex = (tmp_path / "table.tex").read_text(encoding="utf-8")
+    assert saving.value.suggested_filename == "results.tex"
+    assert tex.startswith("% ")
+    assert r"NA recall, \%" in tex
+    assert tab.messages == []
+
+
+def test_the_values_of_a_figure_are_told_by_the_arrow_keys(tab: Tab, plain: Path) -> None:
+    page = tab.open(plain)
+    figure = page.locator("#effects figure").first
+    figure.focus()
+    page.keyboard.press("ArrowRight")
+    assert page.locator("#tip").text_content() == "wiki (trained on): +35 points (+31 to +39)"
+    page.keyboard.press("ArrowRight")
+    assert (page.locator("#tip").text_content() or "").startswith("revision: ")
+
+
+def test_the_answers_of_all_arms_stand_side_by_side_and_open_on_those_that_differ(tab: Tab, tmp_path: Path) -> None:
+    for arm in ("alpha", "beta"):
+        write_run(tmp_path / "both" / arm, count=COUNT, datasets=("wiki",), leave_out=("train",))
+    other = tmp_path / "both" / "beta" / "predictions" / "trained" / "wiki.jsonl"
+    header = read_predictions(other).header
+    write_predictions(other, header, predictions("wiki", stage="base", count=COUNT, hostile=False))
+    page = tab.open(build_page([tmp_path / "both"], tmp_path / "report.html"))
+    pairs = [predictions("wiki", stage=stage, count=COUNT, hostile=False) for stage in ("trained", "base")]
+    differing = sum(one.label != other.label for one, other in zip(*pairs, strict=True))
+    assert count(page, "differ") == differing > 0
+    names = page.locator("#answers > li").first.locator("dt").all_text_contents()
+    assert names == ["gold", "base", "alpha", "beta"]
+    page.locator("#predictions-of").select_option("beta")
+    assert count(page, "became_right") == 0
+    page.locator("#predictions-of").select_option("alpha")
+    assert count(page, "became_right") > 0
+
+
 def test_dark_and_light_follow_the_reader(tab: Tab, plain: Path) -> None:
     grounds = []
     for dark in (False, True):
@@ -133,6 +253,8 @@ def test_dark_and_light_follow_the_reader(tab: Tab, plain: Path) -> None:
 
 def test_every_figure_has_its_name_in_the_accessibility_tree(tab: Tab, plain: Path) -> None:
     page = tab.open(plain)
+    # What is folded away is in the tree once it is open.
+    page.evaluate("document.querySelectorAll('details').forEach((one) => { one.open = true })")
     protocol = page.context.new_cdp_session(page)
     protocol.send("Accessibility.enable")
     nodes = protocol.send("Accessibility.getFullAXTree")["nodes"]

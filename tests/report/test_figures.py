@@ -59,8 +59,8 @@ def test_training_curves_of_one_arm_and_what_is_missing() -> None:
     names = [drawing.name for drawing in overview.drawings]
     assert names[:5] == [
         "training-accuracy-of-sampled-answers",
-        "training-cumulative-reward",
         "training-mean-reward",
+        "training-cumulative-reward",
         "training-groups-without-variance",
         "training-answers-out-of-form",
     ]

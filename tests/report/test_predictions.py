@@ -28,15 +28,15 @@ def prediction(name: str, label: int | None, *, confidence: float = 0.5, claim: 
     )
 
 
-def of(base: list[Prediction], trained: list[Prediction]) -> SavedRun:
-    return SavedRun(name="r", folder=Path(), results={}, predictions={"base": {"d": base}, "trained": {"d": trained}})
+def of(base: list[Prediction], trained: list[Prediction], name: str = "r") -> SavedRun:
+    return SavedRun(name=name, folder=Path(), results={}, predictions={"base": {"d": base}, "trained": {"d": trained}})
 
 
 def test_predictions_are_paired_by_id_in_file_order() -> None:
     data = browsable([of([prediction("a", 0), prediction("b", 1)], [prediction("b", 0), prediction("c", 0)])])
     assert data["total"] == data["kept"] == 1
     assert data["examples"] == [{"id": "b", "dataset": "d", "claim": "c", "evidence": ["e"], "gold": "PASS"}]
-    assert data["runs"] == [{"name": "r", "rows": [[0, ["FAIL", 0.5, None], ["PASS", 0.5, None]]]}]
+    assert data["runs"] == [{"name": "r", "arm": "r", "rows": [[0, ["FAIL", 0.5, None], ["PASS", 0.5, None]]]}]
 
 
 def test_when_not_all_fit_those_that_changed_or_are_confidently_wrong_stay() -> None:
@@ -57,6 +57,18 @@ def test_runs_share_the_text_of_their_examples() -> None:
     data = browsable([one, one])
     assert len(data["examples"]) == 1
     assert [run["rows"][0][0] for run in data["runs"]] == [0, 0]
+
+
+def test_when_not_all_fit_those_where_trained_models_differ_stay_with_every_answer() -> None:
+    base = [prediction(str(n), 1, claim="x" * 500) for n in range(20)]
+    alike = [prediction(str(n), 1) for n in range(20)]
+    other = [prediction(str(n), 2 if n == 18 else 1) for n in range(20)]
+    data = browsable([of(base, alike, "a/seed-0"), of(base, other, "b/seed-0")], max_bytes=2500)
+    assert [run["arm"] for run in data["runs"]] == ["a", "b"]
+    for run in data["runs"]:
+        kept = [data["examples"][row[0]]["id"] for row in run["rows"]]
+        assert "18" in kept
+        assert "17" not in kept
 
 
 def test_of_a_long_output_the_end_is_kept_where_the_verdict_stands() -> None:

@@ -14,7 +14,7 @@ from candor.errors import DataError, RunError
 from candor.report.arms import Arm
 from candor.report.predictions import browsable
 from candor.report.runs import compared_run, find_runs, load_run
-from candor.report.sections import finding_rows, warnings
+from candor.report.sections import hypotheses, warnings
 
 
 def test_a_run_is_read_with_all_its_parts(tmp_path: Path) -> None:
@@ -78,8 +78,10 @@ def test_results_of_the_schema_before_are_read_in_todays_words(tmp_path: Path) -
         run = load_run(write_run(tmp_path / str(schema), values=in_old_words(now, schema)))
         outcomes = [(finding["hypothesis"], finding["outcome"]) for finding in run.results["findings"]]
         assert outcomes == [(finding["hypothesis"], finding["outcome"]) for finding in now["findings"]]
-        old, new = (finding_rows([Arm("a", (replace(run, results=one),))]) for one in (run.results, now))
-        assert [card.badge for row in old for card in row] == [card.badge for row in new for card in row] != []
+        old, new = (hypotheses([Arm("a", (replace(run, results=one),))]) for one in (run.results, now))
+        assert (
+            [card.badge for one in old for card in one.cards] == [card.badge for one in new for card in one.cards] != []
+        )
 
 
 def test_compared_files_make_a_run_with_findings(tmp_path: Path) -> None:

@@ -28,22 +28,6 @@ def decided(*outcomes: str) -> list[SavedRun]:
     return [run(f"a/{seed}", {"findings": [finding(outcome)]}) for seed, outcome in enumerate(outcomes)]
 
 
-def test_the_summary_says_what_was_before_and_after() -> None:
-    (sentence,) = sections.summary([Arm("a", (run(),))])
-    assert sentence.startswith(
-        "Trained on wiki, the model says NA to 74.0 % of the claims that lack evidence (39.0 % before), judges "
-    )
-    (sentence,) = sections.summary([Arm("a", (run("a/0"), run("a/1", results(shift=0.1))))])
-    assert "79.0 % of the claims that lack evidence (39.0 % before)" in sentence
-    assert sentence.endswith(" (means of 2 seeds).")
-
-
-def test_arms_are_named_in_the_summary_where_there_are_several() -> None:
-    found = sections.summary([Arm("a", (run(),)), Arm("wiki", (run(),)), Arm("c", (run(values={}),))])
-    # One that is called what it was trained on needs no name; one without results says nothing.
-    assert [sentence.partition(" ")[0] for sentence in found] == ["a:", "Trained"]
-
-
 @pytest.mark.parametrize(
     ("outcomes", "badge", "tone"),
     [
@@ -62,28 +46,34 @@ def test_arms_are_named_in_the_summary_where_there_are_several() -> None:
     ],
 )
 def test_a_hypothesis_holds_in_so_many_seeds(outcomes: tuple[str, ...], badge: str, tone: str) -> None:
-    ((card,),) = sections.finding_rows([Arm("a", tuple(decided(*outcomes)))])
+    (found,) = sections.hypotheses([Arm("a", tuple(decided(*outcomes)))])
+    (card,) = found.cards
     assert (card.title, card.badge, card.tone) == ("Hypothesis 1", badge, tone)
     assert card.evidence[0].startswith("wiki: n = 3: met")
 
 
 def test_numbers_of_an_older_schema_stand_as_they_are() -> None:
     old = [{"dataset": "", "text": "wiki: +3 points", "outcome": "holds"}]
-    ((card,),) = sections.finding_rows([Arm("a", (run("a", {"findings": [finding("holds", numbers=old)]}),))])
+    (found,) = sections.hypotheses([Arm("a", (run("a", {"findings": [finding("holds", numbers=old)]}),))])
+    (card,) = found.cards
     assert card.evidence == ("wiki: +3 points",)
 
 
-def test_findings_of_one_arm_stand_side_by_side_and_of_several_hypothesis_by_hypothesis() -> None:
+def test_every_hypothesis_has_the_findings_of_all_arms_side_by_side() -> None:
     values = {"findings": [finding("holds"), finding("does_not_hold", hypothesis=2, title="Hypothesis 2")]}
-    assert [[card.title for card in row] for row in sections.finding_rows([Arm("a", (run("a", values),))])] == [
-        ["Hypothesis 1", "Hypothesis 2"]
+    (first, second) = sections.hypotheses([Arm("a", (run("a", values),))])
+    assert [(card.title, card.arm) for card in (*first.cards, *second.cards)] == [
+        ("Hypothesis 1", ""),
+        ("Hypothesis 2", ""),
     ]
     both = [Arm("a", (run("a", values),)), Arm("b", (run("b", {"findings": [finding("undecided")]}),))]
-    assert [[card.title for card in row] for row in sections.finding_rows(both)] == [
-        ["Hypothesis 1: a", "Hypothesis 1: b"],
-        ["Hypothesis 2: a"],
+    found = sections.hypotheses(both)
+    assert [one.title for one in found] == ["Hypothesis 1", "Hypothesis 2"]
+    assert [[(card.title, card.arm) for card in one.cards] for one in found] == [
+        [("Hypothesis 1: a", "a"), ("Hypothesis 1: b", "b")],
+        [("Hypothesis 2: a", "a")],
     ]
-    assert sections.finding_rows([Arm("a", (run("a", {}),))]) == []
+    assert sections.hypotheses([Arm("a", (run("a", {}),))]) == []
 
 
 def test_a_warning_that_a_finding_lists_is_not_said_twice() -> None:

@@ -13,6 +13,7 @@ from candor.comparison.stages import Both
 from candor.errors import PredictionError
 from candor.metrics.bootstrap import RESAMPLES
 from candor.metrics.paired import pair_metrics
+from candor.metrics.power import SIGNIFICANCE, fewest_resamples
 from candor.metrics.significance import holm
 from candor.metrics.views import stated_view
 from candor.types import Prediction
@@ -69,6 +70,16 @@ class ModelPair:
     n: int
 
 
+def resamples_for(models: int, wanted: int = RESAMPLES) -> int:
+    """So many resamples that a p can stay significant among the tests of every pair of models; at least ``wanted``.
+
+    >>> resamples_for(3), resamples_for(10) > 30_000
+    (10000, True)
+    """
+    pairs = models * (models - 1) // 2
+    return max(wanted, fewest_resamples(max(1, pairs * len(COMPARED)), SIGNIFICANCE))
+
+
 def compare_models(
     models: Mapping[str, Sequence[Answers]], *, resamples: int = RESAMPLES, seed: int = 0
 ) -> list[ModelPair]:
@@ -80,7 +91,7 @@ def compare_models(
 
     Args:
         models: the answers of each run of each model, by the model's name; a model without a run is left out.
-        resamples: of the bootstrap, at least 1.
+        resamples: of the bootstrap, at least 1; :func:`resamples_for` says how many the correction needs.
         seed: of the bootstrap.
 
     Returns:

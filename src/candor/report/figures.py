@@ -41,12 +41,14 @@ class _Panel:
     ylabel: str
     percent: bool = False
     cumulative: bool = False
+    own_axes: bool = False
+    """Whether every arm has axes of its own: rewards of different arms are not on one scale."""
 
 
 _PANELS = (
     _Panel("accuracy", "Accuracy of sampled answers", "share right", percent=True),
-    _Panel("reward", "Cumulative reward", "sum of means", cumulative=True),
-    _Panel("reward", "Mean reward", "reward"),
+    _Panel("reward", "Mean reward", "reward", own_axes=True),
+    _Panel("reward", "Cumulative reward", "sum of means", cumulative=True, own_axes=True),
     _Panel("zero_variance", "Groups without variance", "share", percent=True),
     _Panel("invalid", "Answers out of form", "share", percent=True),
     _Panel("validation_score", "Validation score", ""),
@@ -113,12 +115,12 @@ def calibration_figures(arms: Sequence[Arm]) -> list[FigureGroup]:
         name = wording.slug(dataset)
         drawings = []
         for part, suffix, place in _parts(arms):
-            curves = _curves(part, dataset, _reliability, named=len(arms) > 1)
+            curves = _curves(part, dataset, reliability_points, named=len(arms) > 1)
             if curves:
                 title = f"Reliability on {dataset}{place}"
                 drawings.append(plots.reliability(f"reliability-{name}{suffix}", title, curves))
         for part, suffix, place in _parts(arms):
-            curves = _curves(part, dataset, _risk_coverage, named=len(arms) > 1)
+            curves = _curves(part, dataset, risk_coverage_points, named=len(arms) > 1)
             if curves:
                 title = f"Risk and coverage on {dataset}{place}"
                 drawings.append(plots.risk_coverage(f"risk-coverage-{name}{suffix}", title, curves))
@@ -198,6 +200,15 @@ def _parts(arms: Sequence[Arm]) -> list[tuple[Sequence[Arm], str, str]]:
     return [(part, f"-{number}", f", {number} of {count}") for number, part in enumerate(parts, start=1)]
 
 
+def _apart(arms: Sequence[Arm]) -> list[tuple[Sequence[Arm], str, str]]:
+    """Each arm in a panel of its own, in the form of :func:`_parts`."""
+    return [([arm], f"-{wording.slug(arm.name)}", f": {arm.name}") for arm in arms]
+
+
+def _roles(arms: Sequence[Arm]) -> dict[str, str]:
+    return {arm.name: role_of(place) for place, arm in enumerate(arms)}
+
+
 def _curves(
     arms: Sequence[Arm], dataset: str, read: Callable[[Mapping[str, Any]], Points], *, named: bool
 ) -> list[Series]:
@@ -226,7 +237,8 @@ def _curves(
     return series
 
 
-def _reliability(curves: Mapping[str, Any]) -> Points:
+def reliability_points(curves: Mapping[str, Any]) -> Points:
+    """The reliability curve of one model's ``curves`` in results."""
     bins = curves.get("reliability", [])
     return (
         [item["confidence"] for item in bins],
@@ -237,7 +249,8 @@ def _reliability(curves: Mapping[str, Any]) -> Points:
     )
 
 
-def _risk_coverage(curves: Mapping[str, Any]) -> Points:
+def risk_coverage_points(curves: Mapping[str, Any]) -> Points:
+    """The risk-coverage curve of one model's ``curves`` in results, thinned."""
     found = curves.get("risk_coverage", {})
     coverage, risk = plots.thinned(found.get("coverage", []), found.get("risk", []))
     # Results of an older version have no band.
@@ -278,8 +291,12 @@ def _overview(arms: Sequence[Arm]) -> FigureGroup:
     drawings, missing = [], []
     for panel in _PANELS:
         drawn = False
-        for part, suffix, place in _parts(arms):
-            curves = _arm_curves(part, panel.key, cumulative=panel.cumulative, named=not single, seeds=not suffix)
+        apart = panel.own_axes and not single
+        for part, suffix, place in _apart(arms) if apart else _parts(arms):
+            seeds = apart or not suffix
+            curves = _arm_curves(
+                part, panel.key, cumulative=panel.cumulative, named=not single, seeds=seeds, roles=_roles(arms)
+            )
             if curves and single and panel.key == "accuracy":
                 curves += _label_curves(arms[0], panel.key)
             if curves:
@@ -315,12 +332,18 @@ def _label_curves(arm: Arm, key: str) -> list[Series]:
 
 
 def _arm_curves(
-    arms: Sequence[Arm], key: str, *, named: bool, cumulative: bool = False, seeds: bool = True
+    arms: Sequence[Arm],
+    key: str,
+    *,
+    named: bool,
+    cumulative: bool = False,
+    seeds: bool = True,
+    roles: Mapping[str, str] | None = None,
 ) -> list[Series]:
     """The mean over seeds of each arm, smoothed, over each seed's own values, faint, unless ``seeds`` is false."""
     faint, means = [], []
     for place, arm in enumerate(arms):
-        role = role_of(place)
+        role = roles[arm.name] if roles and len(arms) == 1 else role_of(place)
         for run in arm.runs:
             steps, values = _logged(run, key)
             if values and seeds and not cumulative:

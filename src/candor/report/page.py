@@ -2,28 +2,24 @@
 
 from __future__ import annotations
 
-import base64
-import hashlib
 import os
 from collections.abc import Mapping, Sequence
-from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
-from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
-from candor import __version__
 from candor.errors import RunError
 from candor.files import write_text
-from candor.report import confidence_tables, formats, sections, tables
+from candor.report import against, confidence_tables, formats, sections, tables, tiles
 from candor.report.arms import Arm, arms_of, comparisons, datasets_of
 from candor.report.class_shares import class_shares_table
 from candor.report.figures import ARMS_A_PANEL, Figures, training_warnings
-from candor.report.predictions import CONFIDENT, MAX_OUTPUT, MAX_TEXT, browsable, script_json
+from candor.report.predictions import browsable, predictions_note, script_json
+from candor.report.rendering import dot, environment, frame
 from candor.report.runs import SavedRun, find_runs
 from candor.report.seeds import seeds_table
-from candor.report.style import DARK, PAPER, inline_svg, role_of, save
+from candor.report.style import inline_svg, role_of, save
 from candor.run_folder import RunFolder
 
 MAX_BYTES = 3_000_000
@@ -34,6 +30,7 @@ FORM_BYTES = 10_000
 """Set aside for what predictions are browsed with."""
 
 FILTERS = (
+    ("differ", "Answers differ"),
     ("all", "All"),
     ("became_right", "Became right"),
     ("became_wrong", "Became wrong"),
@@ -116,21 +113,19 @@ def render_page(runs: Sequence[SavedRun], drawn: Figures, *, title: str) -> str:
     single = len(runs) == 1
     drawn = drawn.within(MAX_FIGURE_BYTES)
     inlined = {drawing.name: Markup(inline_svg(drawing)) for drawing in drawn.drawings}
-    script = _asset("page.js")
     level = f"{items[0]['settings']['level']:.0%}" if items else ""
     many_seeds = any(len(arm.runs) > 1 for arm in arms)
     results = _results(arms) if items else None
+    between, not_compared = against.arms_against_each_other(arms)
     context: dict[str, Any] = {
-        "title": title,
-        "version": __version__,
-        "css": Markup(stylesheet()),
-        "script": Markup(script),
-        "script_hash": base64.b64encode(hashlib.sha256(script.encode()).digest()).decode(),
+        **frame(title, sections.facts(runs, arms)),
         "single": single,
         "many_seeds": many_seeds,
-        "facts": sections.facts(runs, arms),
-        "summary": sections.summary(arms),
-        "findings": sections.finding_rows(arms),
+        "tiles": tiles.tiles(arms) if items else [],
+        "tiles_note": tiles.where(arms),
+        "against": between,
+        "against_notes": not_compared,
+        "findings": sections.hypotheses(arms),
         "warnings": sections.warnings(runs),
         "inlined": inlined,
         "results_title": "Base against trained" if len(arms) == 1 else "Base and arms side by side",
@@ -161,12 +156,14 @@ def render_page(runs: Sequence[SavedRun], drawn: Figures, *, title: str) -> str:
         "provenance": sections.provenance(runs),
     }
     context["sections"] = _sections(context)
-    template = _environment().get_template("page.html.j2")
+    template = environment().get_template("page.html.j2")
 
     def page(predictions: Mapping[str, Any]) -> str:
         shown = {
             "predictions": predictions,
-            "predictions_note": _predictions_note(predictions),
+            "predictions_note": predictions_note(
+                predictions, "those where training changed the answer or left it confidently wrong, or arms differ"
+            ),
             "predictions_json": Markup(script_json(predictions)),
             "prediction_datasets": list(dict.fromkeys(item["dataset"] for item in predictions["examples"])),
         }
@@ -176,50 +173,13 @@ def render_page(runs: Sequence[SavedRun], drawn: Figures, *, title: str) -> str:
     return page(browsable(runs, max_bytes=MAX_BYTES - FORM_BYTES - len(bare.encode())))
 
 
-def _environment() -> Environment:
-    environment = Environment(
-        loader=PackageLoader("candor.report", "assets"),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.filters["track"] = _track
-    return environment
-
-
-def _track(marks: Sequence[tuple[str, float]]) -> Markup:
-    """Where the models stand between 0 and 1: a line over their range, a dot each, a bar for Bayes."""
-    if not marks:
-        return Markup("")
-    values = [value for role, value in marks if role != "bayes"]
-    shapes = ['<line class="axis" x1="0" x2="100%" y1="50%" y2="50%"/>']
-    if values:
-        ends = f'x1="{min(values):.1%}" x2="{max(values):.1%}"'
-        shapes.append(f'<line class="range" {ends} y1="50%" y2="50%"/>')
-    shapes += [_mark(role, f"{value:.1%}") for role, value in marks]
-    return Markup(f"<svg>{''.join(shapes)}</svg>")
-
-
-def _mark(role: str, x: str) -> str:
-    """The mark of a model at ``x``: hollow for base, filled for an arm, a bar for Bayes."""
-    style = f'style="color: var(--fig-{role})"'
-    if role == "bayes":
-        return f'<line class="bar" {style} x1="{x}" x2="{x}" y1="15%" y2="85%"/>'
-    return f'<circle class="{"hollow" if role == "base" else "filled"}" {style} cx="{x}" cy="50%" r="4.5"/>'
-
-
 def _key(arms: Sequence[Arm], table: tables.Table) -> list[tuple[str, Markup]]:
     """Names of the marks beside the rows of the main table."""
-    roles = {role for group in table.groups for row in group.rows for role, _ in row.marks}
+    roles = {mark.role for group in table.groups for row in group.rows for mark in row.marks}
     names = {"base": "base"} | {
         role_of(place): arm.name if len(arms) > 1 else "trained" for place, arm in enumerate(arms)
     }
-    return [
-        (name, Markup(f'<svg aria-hidden="true">{_mark(role, "50%")}</svg>'))
-        for role, name in (names | {"bayes": "Bayes limit"}).items()
-        if role in roles
-    ]
+    return [(name, dot(role)) for role, name in (names | {"bayes": "Bayes limit"}).items() if role in roles]
 
 
 def _results(arms: Sequence[Arm]) -> tables.Table:
@@ -245,22 +205,9 @@ def _sections(context: Mapping[str, Any]) -> list[tuple[str, str]]:
         ("audit", "Data audit", True),
         ("predictions", "Predictions", True),
         ("provenance", "How it was made", True),
+        ("glossary", "Words", True),
     ]
     return [(name, title) for name, title, shown in sections_ if shown]
-
-
-def _predictions_note(predictions: Mapping[str, Any]) -> str:
-    total, kept = predictions["total"], predictions["kept"]
-    size = (
-        f"All {total:,} predictions."
-        if kept == total
-        else f"{kept:,} of {total:,} predictions, as many as fit into this file: first those where training changed "
-        "the answer or left it confidently wrong."
-    )
-    return (
-        f"{size} Confidently wrong means wrong with a stated confidence of {CONFIDENT:g} or more. "
-        f"Texts longer than {MAX_TEXT:,} characters are cut; of outputs the last {MAX_OUTPUT} are kept."
-    )
 
 
 def _title(runs: Sequence[SavedRun]) -> str:
@@ -268,16 +215,3 @@ def _title(runs: Sequence[SavedRun]) -> str:
     if len(runs) == 1:
         return str(runs[0].results.get("run", {}).get("name") or runs[0].name)
     return Path(os.path.commonpath([run.folder.resolve() for run in runs])).name
-
-
-def stylesheet() -> str:
-    """The page's style sheet, colours filled in; the page of a served model wears it too."""
-    text = _asset("page.css")
-    for name, colours in (("paper", PAPER), ("dark", DARK)):
-        variables = " ".join(f"--fig-{role}: {colour};" for role, colour in colours.items())
-        text = text.replace(f"{{{{ {name}_variables }}}}", variables)
-    return text
-
-
-def _asset(name: str) -> str:
-    return files("candor.report").joinpath("assets", name).read_text(encoding="utf-8")

@@ -12,7 +12,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, MaxNLocator
 
-from candor.report.style import MARKERS, PANEL_INCHES, PAPER, Drawing, finish, style
+from candor.report.style import MARKERS, PANEL_INCHES, PAPER, Drawing, Point, finish, style
 
 MAX_POINTS = 200
 """Of a curve: more cannot be told apart in a panel, and would only make the page heavy."""
@@ -22,7 +22,10 @@ LEGEND_ROWS = 3
 """That fit above a panel of the usual height; more make it higher."""
 LEGEND_ROW_INCHES = 0.21
 
-Point = tuple[float, float]
+TOLD_POINTS = 17
+"""Of a curve whose values a page shows."""
+
+Ends = tuple[float, float]
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +60,7 @@ class Effect:
     name: str
     role: str
     value: float
-    interval: Point | None
+    interval: Ends | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,7 +92,8 @@ def reliability(name: str, title: str, curves: Sequence[Series]) -> Drawing:
         _legend(figure, axes)
     described = "; ".join(f"{curve.name}: {_pairs(curve)}" for curve in curves if curve.name)
     description = f"Share of right answers by stated confidence; larger dots stand for more answers. {described}."
-    return finish(name, title, description, figure)
+    points = [Point(x, y, text) for curve in curves for x, y, text in _told(curve, "{y:.0%} right at {x:.2f}")]
+    return finish(name, title, description, figure, [(axes, points)])
 
 
 def risk_coverage(name: str, title: str, curves: Sequence[Series]) -> Drawing:
@@ -107,7 +111,8 @@ def risk_coverage(name: str, title: str, curves: Sequence[Series]) -> Drawing:
     described = "; ".join(
         f"{curve.name}: {curve.y[-1]:.0%} wrong at full coverage" for curve in curves if curve.name and curve.y
     )
-    return finish(name, title, f"Risk against coverage. {described}.", figure)
+    points = [Point(x, y, text) for curve in curves for x, y, text in _told(curve, "{y:.1%} wrong of {x:.0%} kept")]
+    return finish(name, title, f"Risk against coverage. {described}.", figure, [(axes, points)])
 
 
 def confidence_distribution(name: str, title: str, histograms: Sequence[Histogram]) -> Drawing:
@@ -135,7 +140,8 @@ def confidence_distribution(name: str, title: str, histograms: Sequence[Histogra
         f"{_mean(item, item.right)} when right and {_mean(item, item.wrong)} when wrong"
         for item in histograms
     )
-    return finish(name, title, f"Stated confidence of right and wrong answers. {described}.", figure)
+    points = [(axes, _told_bars(histogram)) for axes, histogram in zip(columns, histograms, strict=True)]
+    return finish(name, title, f"Stated confidence of right and wrong answers. {described}.", figure, points)
 
 
 def forest(name: str, title: str, effects: Sequence[Effect], *, xlabel: str, percent: bool) -> Drawing:
@@ -158,7 +164,12 @@ def forest(name: str, title: str, effects: Sequence[Effect], *, xlabel: str, per
         scale = 100 if percent else 1
         axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: _signed(value * scale)))
     described = "; ".join(f"{effect.name} {_effect(effect, percent)}" for effect in effects)
-    return finish(name, title, f"Difference trained minus base with its interval. {described}.", figure)
+    points = [
+        Point(effect.value, row, f"{effect.name}: {_effect(effect, percent)}") for row, effect in enumerate(effects)
+    ]
+    return finish(
+        name, title, f"Difference trained minus base with its interval. {described}.", figure, [(axes, points)]
+    )
 
 
 def training(
@@ -193,7 +204,8 @@ def training(
         for curve in curves
         if curve.y and not curve.faint
     )
-    return finish(name, title, f"{title} over training. {described}.", figure)
+    points = [Point(x, y, text) for curve in curves for x, y, text in _told(curve, "{y:.3g} at step {x:.0f}")]
+    return finish(name, title, f"{title} over training. {described}.", figure, [(axes, points)])
 
 
 def smoothed(values: Sequence[float], window: int) -> list[float]:
@@ -283,7 +295,7 @@ def _percent(axis: Any) -> None:
     axis.set_major_formatter(FuncFormatter(lambda value, _: f"{100 * value:.0f}%"))
 
 
-def _bins(edges: Sequence[float]) -> list[Point]:
+def _bins(edges: Sequence[float]) -> list[Ends]:
     return list(itertools.pairwise(edges))
 
 
@@ -302,6 +314,33 @@ def _signed(value: float) -> str:
 
 def _number(value: float) -> str:
     return f"{value:.3g}".replace("-", "−")
+
+
+def _told(curve: Series, form: str) -> list[tuple[float, float, str]]:
+    """Points of a curve with their values in words; not those of single seeds, which have no name of their own."""
+    if curve.faint:
+        return []
+    x, y = thinned(curve.x, curve.y, TOLD_POINTS)
+    counts = curve.counts if len(curve.counts) == len(x) else [None] * len(x)
+    found = []
+    for at, value, count in zip(x, y, counts, strict=True):
+        text = form.format(x=at, y=value).replace("-", "−")
+        told = f" ({count:,} answers)" if count is not None else ""
+        found.append((at, value, f"{curve.name}: {text}{told}" if curve.name else f"{text}{told}"))
+    return found
+
+
+def _told_bars(histogram: Histogram) -> list[Point]:
+    bars = zip(_bins(histogram.edges), histogram.right, histogram.wrong, strict=True)
+    return [
+        Point(
+            (low + high) / 2,
+            right / 2 if right else -wrong / 2,
+            f"{histogram.name}, {low:.2f} to {high:.2f}: {right:.0f} right, {wrong:.0f} wrong",
+        )
+        for (low, high), right, wrong in bars
+        if right or wrong
+    ]
 
 
 def _pairs(curve: Series) -> str:

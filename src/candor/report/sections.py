@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from candor.report import wording
-from candor.report.arms import Arm, Comparison, comparisons, datasets_of, overall
+from candor.report.arms import Arm, Comparison, comparisons
 from candor.report.runs import SavedRun
 from candor.report.tables import Cell, Group, Row, Table
 
@@ -31,6 +31,7 @@ class FindingCard:
 
     Attributes:
         title: the hypothesis, with the arm's name when there are several.
+        hypothesis, arm: the two apart; the arm is empty when there is one.
         badge: the finding in two or three words.
         tone: ``good``, ``bad`` or nothing where the runs cannot say.
         texts, against: sentences; with several seeds those that differ in numbers alone stand once.
@@ -38,6 +39,8 @@ class FindingCard:
     """
 
     title: str
+    hypothesis: str
+    arm: str
     badge: str
     tone: str
     texts: tuple[str, ...]
@@ -45,15 +48,17 @@ class FindingCard:
     against: tuple[str, ...]
 
 
-def summary(arms: Sequence[Arm]) -> list[str]:
-    """One sentence per arm: what the trained model does where it was trained, against the base model."""
-    return [sentence for arm in arms if (sentence := _summary(arm, named=len(arms) > 1))]
+@dataclass(frozen=True, slots=True)
+class Hypothesis:
+    """What every arm found of one hypothesis."""
+
+    title: str
+    cards: tuple[FindingCard, ...]
 
 
-def finding_rows(arms: Sequence[Arm]) -> list[list[FindingCard]]:
-    """The findings to be set side by side: of one arm all, of several arms those on each hypothesis."""
-    rows = _finding_cards(arms)
-    return rows if len(arms) > 1 else [[card for cards in rows for card in cards]] if rows else []
+def hypotheses(arms: Sequence[Arm]) -> list[Hypothesis]:
+    """The hypotheses that the runs say something of, each with the findings of all arms side by side."""
+    return [Hypothesis(cards[0].hypothesis, tuple(cards)) for cards in _finding_cards(arms) if cards]
 
 
 def _finding_cards(arms: Sequence[Arm]) -> list[list[FindingCard]]:
@@ -275,32 +280,6 @@ def _all_warnings(run: SavedRun) -> Iterator[str]:
     yield from run.audit.get("warnings") or ()
 
 
-def _summary(arm: Arm, *, named: bool) -> str:
-    datasets = arm.trained_on or tuple(datasets_of([arm])[:1])
-    parts = []
-    for dataset in datasets:
-        clauses = []
-        for metric, phrase in (
-            ("na_recall", "says NA to {} % of the claims that lack evidence"),
-            ("accuracy", "judges {} % of all claims rightly"),
-            ("auroc", "states a confidence with an AUROC of {}"),
-        ):
-            base, trained = overall([arm], dataset, "base", metric), arm.spread(dataset, "trained", metric)
-            if base is not None and trained is not None:
-                before, after = wording.number(metric, base.mean), wording.number(metric, trained.mean)
-                unit = " %" if wording.info(metric).percent else ""
-                clauses.append(f"{phrase.format(after)} ({before}{unit} before)")
-        if clauses:
-            parts.append(f"{f'on {dataset} it ' if len(datasets) > 1 else ''}{wording.listed(clauses)}")
-    if not parts:
-        return ""
-    trained_on = wording.listed(arm.trained_on)
-    who = f"Trained on {trained_on}, the model" if trained_on else f"On {datasets[0]}, the trained model"
-    name = f"{arm.name}: " if named and arm.name != trained_on else ""
-    seeds = f" (means of {len(arm.runs)} seeds)" if len(arm.runs) > 1 else ""
-    return f"{name}{who}{': ' if len(parts) > 1 else ' '}{'; '.join(parts)}{seeds}."
-
-
 def _card(found: Sequence[tuple[str, Mapping[str, Any]]], arm: str) -> FindingCard:
     outcomes = [finding["outcome"] for _, finding in found]
     hits, of = outcomes.count("holds"), len(outcomes)
@@ -315,6 +294,8 @@ def _card(found: Sequence[tuple[str, Mapping[str, Any]]], arm: str) -> FindingCa
     texts = said_alike([(name, finding["text"]) for name, finding in found], of=of)
     return FindingCard(
         title=f"{first['title']}: {arm}" if arm else first["title"],
+        hypothesis=first["title"],
+        arm=arm,
         badge=badge,
         tone=tone,
         texts=tuple(_with_arrows(line) for text in texts for line in text.splitlines()),

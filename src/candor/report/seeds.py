@@ -30,7 +30,7 @@ def seeds_table(arms: Sequence[Arm]) -> Table | None:
     shown = [arm for arm in arms if len(arm.runs) > 1]
     groups = []
     for dataset in datasets_of(shown):
-        found = {arm.name: _crossed(arm, dataset) for arm in shown}
+        found = {arm.name: crossed(arm, dataset) for arm in shown}
         names = dict.fromkeys(name for figures in found.values() for name in figures)
         if names:
             rows = tuple(_row(name, [found[arm.name] for arm in shown]) for name in names)
@@ -44,7 +44,8 @@ def seeds_table(arms: Sequence[Arm]) -> Table | None:
     return Table("seeds", caption, ("Metric", *(arm.name for arm in shown)), tuple(groups))
 
 
-def _crossed(arm: Arm, dataset: str) -> Mapping[str, Crossed]:
+def crossed(arm: Arm, dataset: str) -> Mapping[str, Crossed]:
+    """Trained minus base over an arm's seeds; empty where fewer than two of them have their predictions."""
     sides = [Both(*(run.predictions.get(side, {}).get(dataset, ()) for side in SIDES)) for run in arm.runs]
     complete = [both for both in sides if both.base and both.trained]
     return crossed_differences(complete) if len(complete) > 1 else {}
@@ -70,4 +71,5 @@ def _cell(metric: str, found: Crossed, p: float | None) -> Cell:
         "\n".join(filter(None, notes)),
         tone=wording.tone(metric, found.value) if significant else "",
         strong=significant,
+        value=found.value,
     )

@@ -9,12 +9,13 @@ from __future__ import annotations
 import contextlib
 import io
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from html import escape
 from pathlib import Path
 
 import matplotlib as mpl
+from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.figure import Figure
@@ -111,6 +112,15 @@ _RC = {
 
 
 @dataclass(frozen=True, slots=True)
+class Point:
+    """A place with what stands there: ``x`` and ``y`` of axes before, of the SVG after :func:`finish`."""
+
+    x: float
+    y: float
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
 class Drawing:
     """A figure with the words that stand for it.
 
@@ -120,6 +130,7 @@ class Drawing:
         description: what a reader who cannot see it should know.
         figure: the matplotlib figure, laid out.
         svg: a stand-alone SVG document in the colours of paper; equal figures give equal text.
+        points: places of the drawing, in the units of the SVG, that a page shows the values of.
     """
 
     name: str
@@ -127,6 +138,7 @@ class Drawing:
     description: str
     figure: Figure
     svg: str
+    points: tuple[Point, ...] = ()
 
 
 def role_of(place: int) -> str:
@@ -142,14 +154,27 @@ def style() -> Iterator[None]:
         yield
 
 
-def finish(name: str, title: str, description: str, figure: Figure) -> Drawing:
-    """Lay a figure out and render it."""
+def finish(
+    name: str,
+    title: str,
+    description: str,
+    figure: Figure,
+    points: Sequence[tuple[Axes, Sequence[Point]]] = (),
+) -> Drawing:
+    """Lay a figure out and render it; ``points`` are the values of each of its axes."""
     buffer = io.StringIO()
     with style():
         FigureCanvasSVG(figure).print_svg(buffer, metadata={"Date": None, "Creator": None})
     # Laid out once: the PNG is then the same drawing, at half the cost.
     figure.set_layout_engine("none")
-    return Drawing(name, title, description, figure, buffer.getvalue())
+    placed = tuple(_placed(figure, axes, point) for axes, found in points for point in found)
+    return Drawing(name, title, description, figure, buffer.getvalue(), placed)
+
+
+def _placed(figure: Figure, axes: Axes, point: Point) -> Point:
+    """A point of the axes in the units of the SVG, 72 to the inch and down from the top."""
+    x, y = axes.transData.transform((point.x, point.y)) * (72 / figure.dpi)
+    return Point(float(x), float(72 * figure.get_figheight() - y), point.text)
 
 
 def inline_svg(drawing: Drawing) -> str:
@@ -164,12 +189,17 @@ def inline_svg(drawing: Drawing) -> str:
     svg = re.sub(r"<[^>]+>", lambda tag: _themed(tag[0], drawing.name), svg)
     svg = re.sub(r">\s*\n\s*<", "><", svg)
     view_box = re.search(r'viewBox="([^"]+)"', svg)
-    body = svg[svg.index(">") + 1 :]
+    body = svg[svg.index(">") + 1 : svg.rindex("</svg>")]
+    points = "".join(
+        f'<circle cx="{point.x:.1f}" cy="{point.y:.1f}" r="7" data-tip="{escape(point.text)}"/>'
+        for point in drawing.points
+    )
     return (
         f'<svg role="img" viewBox="{view_box[1] if view_box else ""}" '
         f'aria-labelledby="{drawing.name}-title {drawing.name}-desc">'
         f'<title id="{drawing.name}-title">{escape(drawing.title)}</title>'
         f'<desc id="{drawing.name}-desc">{escape(drawing.description)}</desc>{body}'
+        f'{f"""<g class="hits">{points}</g>""" if points else ""}</svg>'
     )
 
 

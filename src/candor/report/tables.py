@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from candor.metrics.names import METRICS
@@ -51,12 +51,29 @@ class Cell:
         note: what stands under it, smaller (its interval).
         tone: ``better``, ``worse`` or nothing.
         strong: whether it is emphasised (significant).
+        value: the number itself, by which a table is sorted.
     """
 
     text: str
     note: str = ""
     tone: str = ""
     strong: bool = False
+    value: float | None = field(default=None, compare=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Mark:
+    """Where a model stands between 0 and 1, to be drawn beside its row.
+
+    Attributes:
+        role: its colour.
+        value: the figure, in [0, 1].
+        ends: of its interval, or the lowest and the highest of the seeds.
+    """
+
+    role: str
+    value: float
+    ends: tuple[float, float] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,12 +83,12 @@ class Row:
     Attributes:
         header: the row's name.
         cells: its cells.
-        marks: where the models stand between 0 and 1, by colour role, to be drawn beside the row; may be empty.
+        marks: where the models stand between 0 and 1; may be empty.
     """
 
     header: str
     cells: tuple[Cell, ...]
-    marks: tuple[tuple[str, float], ...] = ()
+    marks: tuple[Mark, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,13 +140,12 @@ def arms_table(arms: Sequence[Arm], metrics: Sequence[str] = HEADLINE) -> Table:
             bayes = overall(arms, dataset, "bayes", metric)
             shared = [_shared_cell(arms, dataset, side, metric) for side in ("base", "bayes")]
             cells = [shared[0], *trained, *(shared[1:] if has_bayes else [])]
-            spreads = [
-                ("base", base),
-                *((role_of(place), arm.spread(dataset, "trained", metric)) for place, arm in enumerate(arms)),
-                ("bayes", bayes),
-            ]
-            marks = _marks([(role, spread.mean) for role, spread in spreads if spread is not None])
-            rows.append(Row(wording.title(metric), tuple(cells), marks))
+            marks = [_mark("base", base, [item for arm in arms for item in arm.on(dataset)], "base", metric)]
+            for place, arm in enumerate(arms):
+                spread = arm.spread(dataset, "trained", metric)
+                marks.append(_mark(role_of(place), spread, arm.on(dataset), "trained", metric))
+            marks.append(_mark("bayes", bayes, (), "bayes", metric))
+            rows.append(Row(wording.title(metric), tuple(cells), _marks(marks)))
         groups.append(Group(dataset, tuple(rows)))
     columns = ("Metric", "Base", *(arm.name for arm in arms), *(["Bayes"] if has_bayes else []))
     many = any(len(arm.runs) > 1 for arm in arms)
@@ -223,7 +239,7 @@ def spread_cell(metric: str, spread: Spread | None) -> Cell:
     if spread is None:
         return Cell(wording.NOTHING)
     low, high = wording.number(metric, spread.low), wording.number(metric, spread.high)
-    return Cell(wording.number(metric, spread.mean), "" if low == high else f"{low} to {high}")
+    return Cell(wording.number(metric, spread.mean), "" if low == high else f"{low} to {high}", value=spread.mean)
 
 
 def figure_cell(metric: str, found: Mapping[str, Any]) -> Cell:
@@ -231,7 +247,7 @@ def figure_cell(metric: str, found: Mapping[str, Any]) -> Cell:
     note = wording.interval(metric, found.get("interval")) or (found.get("reason") or "" if value is None else "")
     if found.get("at_least") is not None:
         note = f"at least {wording.number(metric, found['at_least'])}"
-    return Cell(wording.number(metric, value), note)
+    return Cell(wording.number(metric, value), note, value=value)
 
 
 def _comparison_row(item: Comparison, metric: str, *, has_bayes: bool) -> Row:
@@ -245,14 +261,22 @@ def _comparison_row(item: Comparison, metric: str, *, has_bayes: bool) -> Row:
             wording.interval(metric, change.get("interval"), sign=True),
             tone=wording.tone(metric, change.get("value")) if significant else "",
             strong=significant,
+            value=change.get("value"),
         ),
-        Cell(wording.p_value(tested_p(item, metric)), _least(item, metric), strong=significant),
+        Cell(
+            wording.p_value(tested_p(item, metric)),
+            _least(item, metric),
+            strong=significant,
+            value=tested_p(item, metric),
+        ),
     ]
     if has_bayes:
-        cells.append(Cell(wording.number(metric, figure(item, "bayes", metric).get("value"))))
-    values = {side: figure(item, side, metric).get("value") for side in ("base", "trained", "bayes")}
+        bayes = figure(item, "bayes", metric).get("value")
+        cells.append(Cell(wording.number(metric, bayes), value=bayes))
     roles = {"base": "base", "trained": role_of(0), "bayes": "bayes"}
-    return Row(wording.title(metric), tuple(cells), _marks([(roles[side], value) for side, value in values.items()]))
+    spreads = {side: Spread.of([figure(item, side, metric).get("value")]) for side in roles}
+    marks = [_mark(role, spreads[side], [item], side, metric) for side, role in roles.items()]
+    return Row(wording.title(metric), tuple(cells), _marks(marks))
 
 
 def _least(item: Comparison, metric: str) -> str:
@@ -261,9 +285,18 @@ def _least(item: Comparison, metric: str) -> str:
     return "" if found is None else f"sees {wording.number(metric, found)}"
 
 
-def _marks(values: Sequence[tuple[str, float | None]]) -> tuple[tuple[str, float], ...]:
-    known = [(role, value) for role, value in values if value is not None]
-    return tuple(known) if all(0 <= value <= 1 for _, value in known) else ()
+def _mark(role: str, spread: Spread | None, items: Sequence[Comparison], side: str, metric: str) -> Mark | None:
+    """A model's mark: with its interval where there is one run, else from the lowest to the highest of the seeds."""
+    if spread is None:
+        return None
+    found = figure(items[0], side, metric).get("interval") if items and spread.low == spread.high else None
+    ends = (spread.low, spread.high) if spread.low < spread.high else None if found is None else (found[0], found[1])
+    return Mark(role, spread.mean, None if role == "bayes" else ends)
+
+
+def _marks(marks: Sequence[Mark | None]) -> tuple[Mark, ...]:
+    known = [mark for mark in marks if mark is not None]
+    return tuple(known) if all(0 <= mark.value <= 1 for mark in known) else ()
 
 
 def _shared_cell(arms: Sequence[Arm], dataset: str, side: str, metric: str) -> Cell:
@@ -290,7 +323,7 @@ def _arm_cell(arm: Arm, dataset: str, metric: str) -> Cell:
         notes.append(_one_verdict(items, metric) if of == 1 else f"significant in {hits} of {of}")
     always = of > 0 and hits == of
     tone = wording.tone(metric, change.mean) if always else ""
-    return Cell(cell.text, "\n".join(filter(None, notes)), tone=tone, strong=always)
+    return Cell(cell.text, "\n".join(filter(None, notes)), tone=tone, strong=always, value=cell.value)
 
 
 def _one_verdict(items: Sequence[Comparison], metric: str) -> str:

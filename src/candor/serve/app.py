@@ -18,7 +18,7 @@ from starlette.types import Receive
 
 import candor
 from candor.errors import CandorError, QueueFullError
-from candor.report.page import stylesheet
+from candor.report.rendering import stylesheet
 from candor.serve.batcher import Batcher, Question
 from candor.serve.guard import CLIENT_GONE, Guard, json_response
 from candor.serve.metrics import Metrics
