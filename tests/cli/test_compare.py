@@ -53,6 +53,19 @@ def test_several_datasets_in_one_command(tmp_path: Path, capsys: pytest.CaptureF
     assert "\nb\nw (trained on)\n" in printed
 
 
+def test_models_are_compared_of_which_none_is_the_base(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    one, other = write_pair(tmp_path, RISE)
+    out, page = tmp_path / "out.json", tmp_path / "board.html"
+    assert _run(one, other, "--names", "small,large", FEW, "--json", out, "--html", page) == 0
+    printed = capsys.readouterr().out
+    assert printed.startswith("wiki, 800 claims\n")
+    assert "large minus small on wiki" in printed
+    assert json.loads(out.read_text())["kind"] == "models"
+    assert "<title>board</title>" in page.read_text()
+    assert _run(one, other, "--names", "a,b", "--trained-on", "wiki", "--arms", "x") == 2
+    assert "none is the base; leave out --arms, --trained-on" in " ".join(capsys.readouterr().err.split())
+
+
 def test_wrong_use_is_said(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     files = write_pair(tmp_path, RISE)
     assert _run(*files, "--in-domain", "--trained-on", "wiki") == 2

@@ -38,6 +38,10 @@ def compare(
         str,
         typer.Option("--arms", metavar="NAMES", help="Several trained models: their names, each with as many files."),
     ] = "",
+    names: Annotated[
+        str,
+        typer.Option("--names", metavar="NAMES", help="Models against each other, none the base: each with its files."),
+    ] = "",
     validation: Annotated[
         list[str] | None,
         typer.Option(
@@ -81,6 +85,8 @@ def compare(
 
     candor compare wiki-b.jsonl wiki-t.jsonl news-b.jsonl news-t.jsonl --trained-on wiki --json out.json
 
+    candor compare small.jsonl large.jsonl hosted.jsonl --names small,large,hosted --html leaderboard.html
+
     candor compare fever_base_results.json.gz fever_only_on_fever_results.json.gz --paper-conventions
     """
     from candor.comparison.several import arrange_files, as_one, compare_arms
@@ -88,6 +94,19 @@ def compare(
     from candor.report.class_shares import class_shares_table
     from candor.report.formats import TerminalTable, findings_text, terminal_table
 
+    if names:
+        only_pairs = {
+            "--arms": arms,
+            "--trained-on": trained_on,
+            "--in-domain": in_domain is not None,
+            "--validation": validation,
+            "--paper-conventions": paper_conventions,
+        }
+        given = [option for option, value in only_pairs.items() if value]
+        if given:
+            raise RecipeError(f"--names compares models of which none is the base; leave out {', '.join(given)}")
+        _leaderboard(files, _names(names), _names(datasets), _names(allow), resamples, seed, json_file, html_file)
+        return
     if trained_on and in_domain is not None:
         raise RecipeError("--trained-on tells it of every dataset; leave out --in-domain and --out-of-domain")
     arranged = arrange_files(
@@ -126,6 +145,38 @@ def compare(
         if reweighted is not None:
             console.print(TerminalTable(reweighted), Text(reweighted.caption, style="dim"))
         console.print(findings_text(found["findings"]))
+
+
+def _leaderboard(
+    files: list[Path],
+    names: list[str],
+    datasets: list[str],
+    allow: list[str],
+    resamples: int,
+    seed: int,
+    json_file: Path | None,
+    html_file: Path | None,
+) -> None:
+    """Several models on the same claims."""
+    from candor.comparison.leaderboard import as_results, compare_model_files
+    from candor.files import write_json
+    from candor.report.formats import TerminalTable
+    from candor.report.leaderboard import differences_table, models_table, write_leaderboard
+
+    boards = compare_model_files(files, names, datasets=datasets, allow=allow, resamples=resamples, seed=seed)
+    if json_file:
+        write_json(json_file, as_results(boards, seed=seed))
+    if html_file:
+        write_leaderboard(boards, html_file, title=html_file.stem)
+    console = Console()
+    board = models_table(boards)
+    console.print(TerminalTable(board))
+    console.print(Text(board.caption, style="dim"))
+    console.print(Text("\nAgainst each other", style="bold underline"))
+    console.print(TerminalTable(differences_table(boards)))
+    for found in boards:
+        for warning in found.warnings:
+            console.print(Text(f"{found.dataset}: {warning}"))
 
 
 def _names(text: str) -> list[str]:

@@ -21,6 +21,9 @@ _NOWHERE = Path()
 WIDE = 104
 """Columns of a terminal from which on every figure shows its interval, not the difference alone."""
 
+MOST_NOTED = 6
+"""Columns of a table whose figures all have room for their intervals."""
+
 _STYLES = {"better": "green", "worse": "red", "": ""}
 
 
@@ -33,7 +36,7 @@ class TerminalTable:
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
         """Render with as many intervals as fit."""
-        wide = options.max_width >= WIDE
+        wide = options.max_width >= WIDE and len(self.table.columns) <= MOST_NOTED
         # Where there is no column of p-values, the figure itself carries the star.
         starred = {"p", "p (Holm)"} & set(self.table.columns) or set(self.table.columns)
         for group in self.table.groups:
