@@ -16,8 +16,8 @@ from candor.engines.base import Sampling
 from candor.errors import DataError, RecipeError
 from candor.prompts.encoding import encode_text
 from candor.prompts.probe import LABEL_PROBE
-from candor.recipe.reward import PRESETS, RewardConfig
-from candor.training.rewards import TERMS, score
+from candor.recipe.reward import PRESETS, TERMS, RewardConfig
+from candor.training.rewards import score
 
 COMPLETIONS = ["LABEL=PASS\nCONF=0.80", "LABEL=NA\nCONF=0.30", "so LABEL=FAIL\nCONF=0.90", "no idea", "LABEL=NA"]
 COLUMNS: dict[str, Any] = {

@@ -23,6 +23,8 @@ from running import FakeVerifier, running
 from typer.testing import CliRunner
 
 from candor.cli.main import app
+from candor.extensions import load_extension
+from candor.recipe.recipe import load_run_recipe
 from candor.run_folder import RunFolder
 from candor.verifier import Verifier
 
@@ -80,6 +82,33 @@ def test_the_readme_on_a_thinking_chat_model(tmp_path: Path, monkeypatch: pytest
     said = call("candor verify --run runs/mine --claim x --evidence y --json")
     verdict = json.loads(said[said.index("{") :])
     assert 0 <= verdict["valid_mass"] <= 1
+
+
+def test_extend(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Prompt, dataset, reward and metric of one's own, from the page's own text to the report."""
+    monkeypatch.chdir(tmp_path)
+    load_extension.cache_clear()
+    for language in ("python", "text", "yaml"):
+        first, _, rest = blocks("extend", language)[0].partition("\n")
+        Path(first.removeprefix("# ")).write_text(rest)
+    rows = [f"Claim {n},Evidence {n},{('true', 'false', 'nei')[n % 3]}" for n in range(60)]
+    Path("mine.csv").write_text("\n".join(["q,e,l", *rows]).replace("true", "supports").replace("false", "refutes"))
+    small = ["-o", "train.steps=2", "-o", "evaluation.resamples=2000", "-q"]
+    for line in commands("extend"):
+        arguments = shlex.split(line)[1:]
+        result = CliRunner().invoke(app, arguments + (small if arguments[0] == "run" else []))
+        assert result.exit_code == 0, (line, result.output, result.exception)
+    run = RunFolder(Path("runs/extended"))
+    page = run.report.read_text()
+    for name in ("my_module:na_share", "my_module:quiet", "my_prompt"):
+        assert name in page
+    manifest = json.loads(run.manifest.read_text())
+    assert {one["kind"] for one in manifest["outside"]} == {"reward", "metric", "dataset"}
+    assert manifest["prompt"]["template"] == "my_prompt"
+    logged = [json.loads(line) for line in run.metrics.read_text().splitlines()]
+    assert any("reward_quiet" in row for row in logged)
+    Path("my_prompt.txt").unlink()  # the run has the words itself
+    assert load_run_recipe(run.recipe).prompt.words().instructions.startswith("Does the evidence")
 
 
 def test_verify(workplace: Path, monkeypatch: pytest.MonkeyPatch) -> None:

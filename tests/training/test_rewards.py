@@ -12,10 +12,9 @@ from hypothesis.extra.numpy import arrays
 from pydantic import ValidationError
 
 from candor.means import Means
-from candor.recipe.reward import PRESETS, RewardConfig, Score
+from candor.recipe.reward import PRESETS, TERMS, RewardConfig, Score
 from candor.training.rewards import (
     LOG_CLIP,
-    TERMS,
     accuracy_term,
     add_reward_means,
     alignment_term,

@@ -24,8 +24,8 @@ from candor.prompts.answers import parse
 from candor.prompts.encoding import encode_text
 from candor.prompts.probe import LABEL_PROBE, label_probs, probe_site
 from candor.recipe.engine import EngineConfig
-from candor.recipe.reward import PRESETS, RewardConfig
-from candor.training.rewards import TERMS, Rewards, score
+from candor.recipe.reward import PRESETS, TERMS, RewardConfig
+from candor.training.rewards import Rewards, score
 from candor.types import LABELS, NO_LABEL, Validity
 
 RewardFunc: TypeAlias = Callable[..., "list[float | None]"]

@@ -17,6 +17,7 @@ from rich.console import Console
 import candor
 from candor.cli import compare, predict, verify
 from candor.cli import data as data_commands
+from candor.cli.check import check
 from candor.cli.init import init
 from candor.cli.models import models
 from candor.cli.power import power
@@ -50,6 +51,7 @@ app.command("audit")(data_commands.audit_command)
 app.command()(power)
 app.command("models")(models)
 app.command("init")(init)
+app.command("check")(check)
 
 Overrides = Annotated[
     list[str] | None,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Final
@@ -10,6 +10,7 @@ from typing import Final
 from candor.comparison.assemble import assemble
 from candor.comparison.candor_rules import CANDOR
 from candor.comparison.class_shares import under_shares
+from candor.comparison.own_metrics import own_metrics
 from candor.comparison.pairing import load_side, match_sides
 from candor.comparison.stages import Both, Draws, Fits
 from candor.comparison.study_rules import STUDY
@@ -40,6 +41,7 @@ def compare_files(
     resamples: int = RESAMPLES,
     seed: int = 0,
     class_shares: Mapping[str, float] | None = None,
+    own: Sequence[str] = (),
 ) -> schema.Comparison:
     """Compare two prediction files, of candor's or of the study's format, plain or gzipped.
 
@@ -59,6 +61,7 @@ def compare_files(
             conventions at least 1.
         seed: the same seed and files give the same results.
         class_shares: shares of ``PASS``, ``FAIL`` and ``NA`` as users meet them, to give figures under them, too.
+        own: figures of one's own, see :func:`~candor.comparison.own_metrics.own_metrics`.
 
     Returns:
         results as documented in ``docs/results.md``.
@@ -96,7 +99,7 @@ def compare_files(
         threshold = fit_threshold(views, sides, threshold_answers, risk=risk, confidence=risk_confidence)
         fits = replace(fits, threshold=threshold)
     recorded = sides.base.header["dataset"] or sides.trained.header["dataset"]
-    return assemble(
+    results = assemble(
         rules,
         sides,
         matched,
@@ -109,3 +112,6 @@ def compare_files(
         dataset=dataset or recorded or Path(trained).name.split(".")[0],
         role=role,
     )
+    if own:
+        results["own"] = own_metrics(own, views.paired, resamples=draws.resamples, seed=draws.seed)
+    return results

@@ -39,7 +39,7 @@ def compare_run(folder: Path) -> schema.RunResults:
             "trained_on": recipe.trained_on(),
             "unlabelled": recipe.unlabelled(),
             "model": recipe.model.name,
-            "template": recipe.prompt.template,
+            "template": recipe.prompt.words().name,
             "reward": recipe.reward.preset,
             "objective": recipe.objective.preset,
             "before": "warm start" if recipe.warm_start else "base model",
@@ -100,4 +100,5 @@ def _compare(run: RunFolder, recipe: Recipe, source: str, threshold: ThresholdAn
         resamples=recipe.evaluation.resamples,
         seed=recipe.seeds[0],
         class_shares=recipe.evaluation.class_shares,
+        own=recipe.evaluation.metrics,
     )

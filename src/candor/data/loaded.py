@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol, TypeAlias, TypeVar
@@ -137,6 +138,39 @@ class Loading:
                     continue
                 self._places[example.id] = (file, line)
                 yield example
+
+    def rows(self, place: str, rows: Iterable[Any], parse: Callable[[Any], Example | None]) -> Iterator[Example]:
+        """Yield the examples of rows that come from no file, numbered from 1.
+
+        Args:
+            place: where they come from, in messages and notes.
+            rows: of whatever form ``parse`` takes.
+            parse: from a row to an example, or ``None`` for rows that the recipe leaves out by choice.
+
+        Raises:
+            DataError: there is no row, or a bad one.
+        """
+        count = 0
+        told = hashlib.sha256()
+
+        def counted() -> Iterator[tuple[int, Any]]:
+            nonlocal count
+            for count, row in enumerate(rows, start=1):
+                told.update(repr(sorted(row.items()) if isinstance(row, dict) else row).encode())
+                yield count, row
+
+        for number, example in self.bad_rows.parse(place, counted(), parse):
+            if example is None:
+                continue
+            if example.id in self._places:
+                earlier = ":".join(map(str, self._places[example.id]))
+                self.bad_rows.reject(place, number, f"id {example.id!r} is already that of {earlier}")
+                continue
+            self._places[example.id] = (place, number)
+            yield example
+        if count == 0:
+            raise DataError("holds no row", file=place)
+        self._files.append(DataFile(place, told.hexdigest(), count))
 
     def lookup(self, path: DataPath, parse: Callable[[Any], tuple[str, T]], layout: str = "jsonl") -> dict[str, T]:
         """What a file beside the examples holds, by the names that ``parse`` gives; raises as :meth:`read` does."""

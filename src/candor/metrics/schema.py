@@ -299,6 +299,24 @@ class Finding(TypedDict):
     against: list[str]
 
 
+class OwnFigure(TypedDict):
+    """A figure of one's own; ``value`` is ``None`` where it is undefined."""
+
+    value: float | None
+    interval: Interval | None
+
+
+class OwnMetric(TypedDict):
+    """What a function from outside says of both sides and of their difference, and which function it was."""
+
+    spec: str
+    sha256: str | None
+    resamples: int
+    base: OwnFigure
+    trained: OwnFigure
+    difference: OwnFigure
+
+
 class Comparison(TypedDict):
     """Base against trained on one dataset; with ``findings`` where ``candor compare --json`` writes it alone."""
 
@@ -327,6 +345,7 @@ class Comparison(TypedDict):
     allowed: list[str]
     warnings: list[str]
     findings: NotRequired[list[Finding]]
+    own: NotRequired[dict[str, OwnMetric]]
 
 
 class RunResults(TypedDict):

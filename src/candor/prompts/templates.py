@@ -53,6 +53,10 @@ class Template:
         """Whether it asks for reasoning before the answer."""
         return "{reasoning}" in self.answer
 
+    def words(self) -> dict[str, str]:
+        """Every part but the name, as JSON holds it."""
+        return {part.name: getattr(self, part.name) for part in fields(Template) if part.name != "name"}
+
     @property
     def sha256(self) -> str:
         """Hex SHA-256 over every part of the template but its name, and over chat settings that are not the usual."""
@@ -116,8 +120,7 @@ def in_chat(template: Template, settings: ChatSettings) -> Template:
     """The template with chat settings; the hash is another where these are not the usual ones."""
     if settings == template.chat:
         return template
-    words = {part.name: getattr(template, part.name) for part in fields(Template)}
-    return FramedTemplate(**words, settings=settings)
+    return FramedTemplate(template.name, **template.words(), settings=settings)
 
 
 def one_line(text: str) -> str:

@@ -218,6 +218,31 @@ class TableSource(TableForm):
     groups: str | None = Field(default=None, description="what the groups are groups of; shared with sources alike")
 
 
+class HfSource(TableForm):
+    """A dataset of the Hugging Face hub by its id, or a folder that ``datasets`` saved, read with ``datasets``.
+
+    Labels that a dataset keeps as numbers with names (``ClassLabel``) are read by their names.
+    """
+
+    kind: Literal["hf"]
+    path: str = Field(min_length=1, description="an id on the hub, such as OWNER/NAME, or a folder")
+    name: str | None = Field(default=None, description="configuration of the dataset")
+    parts: Annotated[tuple[str, ...], Field(strict=False, min_length=1)] | None = Field(
+        default=None, description="its own splits to read; default: all"
+    )
+    revision: str | None = Field(default=None, description="commit or tag on the hub")
+    groups: str | None = Field(default=None, description="what the groups are groups of; shared with sources alike")
+
+
+class FunctionSource(TableForm):
+    """Rows that a function of one's own returns: mappings with claim, evidence and label, as a table's rows."""
+
+    kind: Literal["function"]
+    load: str = Field(min_length=1, description="module:function, or the name of an entry point in candor.datasets")
+    options: dict[str, Any] = Field(default_factory=dict, description="arguments of the function")
+    groups: str | None = Field(default=None, description="what the groups are groups of; shared with sources alike")
+
+
 SourceConfig: TypeAlias = Annotated[
     SandboxSource
     | FeverSource
@@ -230,7 +255,9 @@ SourceConfig: TypeAlias = Annotated[
     | AveritecSource
     | FeverSymmetricSource
     | StudySource
-    | TableSource,
+    | TableSource
+    | HfSource
+    | FunctionSource,
     Field(discriminator="kind"),
 ]
 

@@ -19,7 +19,6 @@ from pydantic import Field, ValidationError, field_validator, model_validator
 
 from candor.config import FILE_NAME, Config, explain
 from candor.errors import PredictionError, RecipeError
-from candor.prompts import templates
 from candor.prompts.chat import LONGEST_THOUGHT_END
 from candor.prompts.grammar import AnswerGrammar
 from candor.recipe.data import DataConfig
@@ -59,6 +58,9 @@ class EvaluationConfig(Config):
     threshold_confidence: float = Field(default=0.9, gt=0, lt=1, description="confidence of that guarantee")
     class_shares: dict[str, float] | None = Field(
         default=None, description="shares of PASS, FAIL and NA as users meet them, to give figures under them, too"
+    )
+    metrics: list[str] = Field(
+        default_factory=list, description="figures of one's own: module:function, or entry points in candor.metrics"
     )
 
     @field_validator("resamples")
@@ -154,20 +156,14 @@ class Recipe(Config):
             )
         if self.objective.kind == "sampled" and self.sampling.reasoning_tokens:
             raise ValueError("sampling.reasoning_tokens: no effect with objective.kind=sampled; use max_new_tokens")
-        if self.objective.kind == "supervised" and (
-            self.sampling.reasoning_tokens or templates.get(self.prompt.template).reasons
-        ):
+        if self.objective.kind == "supervised" and (self.sampling.reasoning_tokens or self.prompt.words().reasons):
             raise ValueError(
                 "objective.kind: supervised shows answers right behind the prompt; leave out sampling.reasoning_tokens "
                 "and take a prompt.template that asks for no reasoning, such as verdict"
             )
-        if (
-            self.objective.kind == "enumerated"
-            and templates.get(self.prompt.template).reasons
-            and not self.sampling.reasoning_tokens
-        ):
+        if self.objective.kind == "enumerated" and self.prompt.words().reasons and not self.sampling.reasoning_tokens:
             raise ValueError(
-                f"prompt.template: {self.prompt.template} asks for reasoning first, and the enumerated verdicts stand "
+                f"prompt.template: {self.prompt.words().name} asks for reasoning first, and enumerated verdicts stand "
                 "right behind the prompt; set sampling.reasoning_tokens above 0, or prompt.template: verdict"
             )
         if self.engine.kind == "tinker" and self.sampling.temperature != 1.0:

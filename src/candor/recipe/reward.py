@@ -10,10 +10,14 @@ from typing import Any, Final, Literal, TypeAlias
 from pydantic import Field, model_validator
 
 from candor.config import Config
+from candor.extensions import short_name
 from candor.recipe.preset import DEFAULT_PRESET, fill_from_preset
 
 Score: TypeAlias = Literal["brier", "logarithmic", "spherical", "absolute"]
 """How a stated confidence is scored."""
+
+TERMS: Final = ("accuracy", "shaping", "calibration", "alignment", "false_na", "consistency", "format")
+"""Names of candor's own terms, as logged."""
 
 PRESETS: Final[dict[str, dict[str, Any]]] = {
     # The study's values.
@@ -91,6 +95,21 @@ PRESETS |= {
 }
 
 
+class OwnTerm(Config):
+    """A term of one's own: a function of answers, named ``module:function`` or as an installed package offers it."""
+
+    term: str = Field(min_length=1, description="module:function, or the name of an entry point in candor.rewards")
+    weight: float = Field(default=1.0, ge=-100, le=100, description="times what the function returns")
+    part: Literal["label", "confidence"] = Field(
+        default="label", description="with credit: split, which tokens earn it: the label's, or the confidence's"
+    )
+
+    @property
+    def name(self) -> str:
+        """Under which it is logged and shown: the function's, or the entry point's."""
+        return short_name(self.term)
+
+
 class RewardConfig(Config):
     """Values of the terms. ``preset`` fills in what is not given; the resolved recipe spells out everything."""
 
@@ -111,11 +130,20 @@ class RewardConfig(Config):
     consistency: float = Field(ge=0, le=100, description="cost of a label that is not the likeliest by the probe")
     format: float = Field(ge=0, le=100, description="cost of an answer that is not in the asked form")
     warmup_steps: int = Field(ge=0, description="steps over which calibration and alignment ramp up from 0")
+    own: list[OwnTerm] = Field(default_factory=list, description="terms of one's own, beside these")
 
     @model_validator(mode="before")
     @classmethod
     def _fill_from_preset(cls, values: Any) -> Any:
         return fill_from_preset(values, PRESETS)
+
+    @model_validator(mode="after")
+    def _own_terms_have_names(self) -> RewardConfig:
+        names = [own.name for own in self.own]
+        taken = [name for name in names if name in TERMS or names.count(name) > 1]
+        if taken:
+            raise ValueError(f"own: {taken[0]!r} is the name of another term; call the function otherwise")
+        return self
 
     @model_validator(mode="after")
     def _right_is_best(self) -> RewardConfig:

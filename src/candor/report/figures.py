@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Final
 
+from candor.recipe.reward import OwnTerm
 from candor.report import plots, wording
 from candor.report.arms import Arm, Comparison, Spread, datasets_of, difference
 from candor.report.plots import Effect, Histogram, Series
@@ -313,7 +314,7 @@ def _overview(arms: Sequence[Arm]) -> FigureGroup:
 
 def _by_label(arm: Arm, prefix: str, title: str) -> FigureGroup:
     drawings, missing = [], []
-    for term, name in TERMS.items():
+    for term, name in (TERMS | _own_terms(arm)).items():
         curves = _label_curves(arm, f"reward_{term}") or _arm_curves([arm], f"reward_{term}", named=False)
         if curves:
             drawings.append(plots.training(f"{prefix}term-{wording.slug(term)}", name, curves, ylabel="mean reward"))
@@ -321,6 +322,12 @@ def _by_label(arm: Arm, prefix: str, title: str) -> FigureGroup:
             missing.append(name.lower())
     note = (f"Not in the training log: {wording.listed(missing)}.",) if missing else ()
     return FigureGroup(title, tuple(drawings), note, folded=bool(prefix))
+
+
+def _own_terms(arm: Arm) -> dict[str, str]:
+    """Terms that the recipes have beside candor's, by the name under which they are logged."""
+    own = [OwnTerm.model_validate(term) for run in arm.runs for term in run.recipe.get("reward", {}).get("own", [])]
+    return {term.name: f"{term.name} ({term.term})" for term in own}
 
 
 def _label_curves(arm: Arm, key: str) -> list[Series]:

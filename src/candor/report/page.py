@@ -15,6 +15,7 @@ from candor.report import against, confidence_tables, formats, sections, tables,
 from candor.report.arms import Arm, arms_of, comparisons, datasets_of
 from candor.report.class_shares import class_shares_table
 from candor.report.figures import ARMS_A_PANEL, Figures, training_warnings
+from candor.report.own_metrics import own_metrics_table
 from candor.report.predictions import browsable, predictions_note, script_json
 from candor.report.rendering import dot, environment, frame
 from candor.report.runs import SavedRun, find_runs
@@ -98,8 +99,8 @@ def write_tables(runs: Sequence[SavedRun], folder: Path | str) -> list[Path]:
         return []
     paths = [folder / "figures.csv"]
     write_text(paths[0], formats.csv_text(arms))
-    over_seeds = seeds_table(arms)
-    for table in [_results(arms), *([over_seeds] if over_seeds else []), *_transfer(arms)]:
+    further = [table for table in (seeds_table(arms), own_metrics_table(arms)) if table is not None]
+    for table in [_results(arms), *further, *_transfer(arms)]:
         for ending, text in (("md", formats.markdown(table)), ("tex", formats.latex(table))):
             paths.append(folder / f"{table.name}.{ending}")
             write_text(paths[-1], text)
@@ -135,6 +136,7 @@ def render_page(runs: Sequence[SavedRun], drawn: Figures, *, title: str) -> str:
         "class_shares": class_shares_table(
             [("" if single else run.name, one) for run in runs for one in comparisons(run)]
         ),
+        "own_metrics": own_metrics_table(arms),
         "all_figures": tables.all_figures_table(items) if single else None,
         "tests": tables.tests_table(items) if single else None,
         "confusion": tables.confusion_tables(items) if single else [],

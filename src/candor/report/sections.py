@@ -152,9 +152,16 @@ def facts(runs: Sequence[SavedRun], arms: Sequence[Arm]) -> list[tuple[str, str]
         ("Seed" if len(seeds) == 1 else "Seeds", wording.listed(seeds)),
         ("Prompt", wording.listed(prompts)),
         ("Examples", ", ".join(dict.fromkeys(rows))),
+        ("From outside", wording.listed(_unique(_outside(run) for run in runs))),
         ("Runs", str(len(runs)) if len(runs) > 1 else ""),
     ]
     return [(name, value) for name, value in found if value]
+
+
+def _outside(run: SavedRun) -> str:
+    """Functions of somebody else's that the run used, with the beginning of their source's hash."""
+    found = [f"{one['kind']} {one['spec']} ({str(one['sha256'])[:12]})" for one in run.manifest.get("outside", [])]
+    return ", ".join(found)
 
 
 def _unlabelled(run: SavedRun) -> Sequence[str]:

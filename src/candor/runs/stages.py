@@ -30,6 +30,7 @@ from candor.run_folder import AnsweredBy, RunFolder
 from candor.runs.grid import SHARED_BY_ARMS, Member
 from candor.runs.kept import Kept
 from candor.runs.manifest import environment, made_with
+from candor.runs.outside import check_outside, outside
 from candor.runs.prompt_lengths import meter_of_recipe
 from candor.runs.run_engine import RunEngine, Weights
 from candor.runs.trackers import Trackers
@@ -114,6 +115,7 @@ class Stages:
         with self._folder.working() if parallel.is_main() else contextlib.nullcontext():
             try:
                 self._kept.check()
+                check_outside(self._folder, self._recipe)
                 for name in self._recipe.stages if only is None else only:
                     self._stop_if_asked()
                     stages[name]()
@@ -150,6 +152,7 @@ class Stages:
                     **environment(),
                     "seed": self._seed,
                     "prompt": {"template": self._template.name, "sha256": self._template.sha256},
+                    "outside": outside(self._recipe),
                     "data": notes,
                 },
             )

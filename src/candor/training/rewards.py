@@ -18,8 +18,10 @@ from typing import Final, Literal, TypeAlias, assert_never
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from candor.errors import RecipeError
+from candor.extensions import load_extension
 from candor.means import Means
-from candor.recipe.reward import RewardConfig, Score
+from candor.recipe.reward import OwnTerm, RewardConfig, Score
 from candor.types import LABELS, NO_LABEL, Label
 
 Array: TypeAlias = NDArray[np.float64]
@@ -30,9 +32,6 @@ LOG_CLIP: Final = 0.001
 """Confidences are kept this far from 0 and 1 where their logarithm is taken, as in Rewarding Doubt's own code."""
 
 _HUNDREDTHS: Final = np.linspace(0.0, 1.0, 101)
-
-TERMS: Final = ("accuracy", "shaping", "calibration", "alignment", "false_na", "consistency", "format")
-"""Names of the terms, as logged."""
 
 
 def warmup(step: int, warmup_steps: int) -> float:
@@ -217,10 +216,15 @@ class Rewards:
     """Terms of some answers, each with the broadcast shape of the arguments of :func:`score`.
 
     Attributes:
-        terms: from the term's name to its values, in the order of :data:`TERMS`.
+        terms: from the term's name to its values, in the order of :data:`~candor.recipe.reward.TERMS`, then those of
+            the recipe's own.
+        own_label: names of own terms that the label decides.
+        own_confidence: names of own terms that the confidence decides.
     """
 
     terms: dict[str, Array]
+    own_label: tuple[str, ...] = ()
+    own_confidence: tuple[str, ...] = ()
 
     @property
     def total(self) -> Array:
@@ -229,13 +233,13 @@ class Rewards:
 
     @property
     def label_part(self) -> Array:
-        """What the label decides: accuracy, shaping, false NA, consistency."""
-        return self._sum("accuracy", "shaping", "false_na", "consistency")
+        """What the label decides: accuracy, shaping, false NA, consistency, and own terms of that part."""
+        return self._sum("accuracy", "shaping", "false_na", "consistency", *self.own_label)
 
     @property
     def confidence_part(self) -> Array:
-        """What the confidence decides, given the label: calibration and alignment."""
-        return self._sum("calibration", "alignment")
+        """What the confidence decides, given the label: calibration, alignment, and own terms of that part."""
+        return self._sum("calibration", "alignment", *self.own_confidence)
 
     def _sum(self, *names: str) -> Array:
         return _floats(np.sum([self.terms[name] for name in names], axis=0))
@@ -266,6 +270,9 @@ def score(
 
     Returns:
         All terms, broadcast to one shape.
+
+    Raises:
+        RecipeError: an own term cannot be found, fails, or returns anything but one finite number for each answer.
     """
     ramp = warmup(step, config.warmup_steps)
     terms = {
@@ -281,8 +288,55 @@ def score(
         "consistency": consistency_term(label, probs, weight=config.consistency),
         "format": format_term(clean, weight=config.format),
     }
+    answers = {
+        "label": label,
+        "confidence": confidence,
+        "clean": clean,
+        "gold": gold,
+        "has_evidence": has_evidence,
+    }
+    for own in config.own:
+        terms[own.name] = own.weight * own_term(own, answers, probs)
     broadcast = np.broadcast_arrays(*terms.values())
-    return Rewards({name: np.array(values) for name, values in zip(terms, broadcast, strict=True)})
+    return Rewards(
+        {name: np.array(values) for name, values in zip(terms, broadcast, strict=True)},
+        own_label=tuple(own.name for own in config.own if own.part == "label"),
+        own_confidence=tuple(own.name for own in config.own if own.part == "confidence"),
+    )
+
+
+def own_term(own: OwnTerm, answers: Mapping[str, ArrayLike], probs: ArrayLike) -> Array:
+    """What a function from outside says of answers, which it is given as N of them, whatever their shape here.
+
+    Args:
+        own: names the function.
+        answers: ``label``, ``confidence``, ``clean``, ``gold``, ``has_evidence``, as for :func:`score`.
+        probs: probed p(label), label axis last.
+
+    Raises:
+        RecipeError: it cannot be found, fails, or returns anything but one finite number for each answer.
+    """
+    found = load_extension("reward", own.term)
+    if own.part == "label" and "confidence" in found.takes:
+        # With split credit the label's tokens earn it before a confidence is stated.
+        raise RecipeError(f"reward.own: {own.term} takes the confidence, so that decides it; set part: confidence")
+    probs = np.asarray(probs, dtype=np.float64)
+    shape = np.broadcast_shapes(*(np.shape(values) for values in answers.values()), probs.shape[:-1])
+    flat: dict[str, NDArray[np.generic]] = {
+        name: np.broadcast_to(np.asarray(values), shape).reshape(-1) for name, values in answers.items()
+    }
+    flat["probs"] = np.broadcast_to(probs, (*shape, probs.shape[-1])).reshape(-1, probs.shape[-1])
+    try:
+        values = _floats(found.call(**flat))
+    except Exception as error:  # whatever somebody else's function raises
+        raise RecipeError(f"reward.own: {own.term} failed: {error!r}; try it with `candor check {own.term}`") from error
+    count = flat["label"].size
+    if values.shape != (count,) or not np.isfinite(values).all():
+        raise RecipeError(
+            f"reward.own: {own.term} must return one finite number for each of {count} answers; it returned shape "
+            f"{values.shape}, {int((~np.isfinite(values)).sum())} of them not finite; see `candor check {own.term}`"
+        )
+    return values.reshape(shape)
 
 
 def add_reward_means(means: Means, terms: Mapping[str, Array], correct: Array, gold: NDArray[np.int64]) -> None:

@@ -9,7 +9,6 @@ from typing import Any, Final
 
 from huggingface_hub import EvalResult, ModelCard, ModelCardData
 
-from candor.prompts import templates
 from candor.recipe.recipe import Recipe, to_yaml
 from candor.run_folder import SIDES
 from candor.types import Example, Label
@@ -58,7 +57,7 @@ def model_card(recipe: Recipe, results: Mapping[str, Any] | None, about: Mapping
         recipe=recipe,
         recipe_yaml=to_yaml(recipe),
         about=about,
-        prompt=templates.get(about["template"]).render(_SAMPLE),
+        prompt=recipe.prompt.words().render(_SAMPLE),
         titles=list(METRICS.values()),
         figures=[_cells(one) for one in comparisons],
         counts=[f"{name} ({_count(n)})" for name, n in train.items() if name in recipe.trained_on()],

@@ -93,6 +93,7 @@ def _about(folder: Path, recipe: Recipe, *, merged: bool) -> dict[str, Any]:
         "max_length": recipe.model.max_length,
         "template": template.name,
         "template_sha256": template.sha256,
+        "template_words": None if isinstance(recipe.prompt.template, str) else template.words(),
         "chat": template.chat.as_json(),
         "abstention": None if abstention is None else abstention.as_json(),
         "created_by": f"candor {candor.__version__}",

@@ -194,9 +194,9 @@ class Verifier:
             device=device,
         )
         engine = load_engine(model, EngineConfig(), seed=0, adapter=adapter or False, reporter=reporter)
-        template = templates.in_chat(
-            templates.get(about["template"]), ChatSettings.from_json(about.get("chat", ChatSettings().as_json()))
-        )
+        own = about.get("template_words")
+        words = templates.get(about["template"]) if own is None else templates.Template(about["template"], **own)
+        template = templates.in_chat(words, ChatSettings.from_json(about.get("chat", ChatSettings().as_json())))
         if template.sha256 != about["template_sha256"]:
             raise ModelError(
                 f"{folder}: trained with another wording of the template {template.name!r} than this version of "

@@ -17,7 +17,9 @@ from candor.data.sources import (
     climatefever,
     fever,
     fever_symmetric,
+    function,
     healthver,
+    hf,
     scifact,
     scitab,
     study,
@@ -40,6 +42,8 @@ _LOADERS: Final[Mapping[type[Any], Callable[[str, Any, Path, BadRows], LoadedSou
     sources.FeverSymmetricSource: fever_symmetric.load,
     sources.StudySource: study.load,
     sources.TableSource: table.load,
+    sources.HfSource: hf.load,
+    sources.FunctionSource: function.load,
 }
 """What loads a source that needs no seed."""
 
