@@ -19,6 +19,21 @@ Score: TypeAlias = Literal["brier", "logarithmic", "spherical", "absolute"]
 TERMS: Final = ("accuracy", "shaping", "calibration", "alignment", "false_na", "consistency", "format")
 """Names of candor's own terms, as logged."""
 
+_NOTHING: Final = {
+    "correct": 0.0,
+    "wrong": 0.0,
+    "wrong_na": None,
+    "shaping": 0.0,
+    "calibration": 0.0,
+    "calibration_score": "brier",
+    "alignment": 0.0,
+    "alignment_form": "absolute",
+    "false_na": 0.0,
+    "consistency": 0.0,
+    "format": 0.0,
+    "warmup_steps": 0,
+}
+
 PRESETS: Final[dict[str, dict[str, Any]]] = {
     # The study's values.
     "paper": {
@@ -66,23 +81,7 @@ PRESETS: Final[dict[str, dict[str, Any]]] = {
         "format": 1.0,
         "warmup_steps": 0,
     },
-}
-_NOTHING: Final = {
-    "correct": 0.0,
-    "wrong": 0.0,
-    "wrong_na": None,
-    "shaping": 0.0,
-    "calibration": 0.0,
-    "calibration_score": "brier",
-    "alignment": 0.0,
-    "alignment_form": "absolute",
-    "false_na": 0.0,
-    "consistency": 0.0,
-    "format": 0.0,
-    "warmup_steps": 0,
-}
-# Others' rewards, each for the objective of the same name.
-PRESETS |= {
+    # Others' rewards, each for the objective of the same name.
     # A Brier score of the confidence and nothing else (ConfTuner, arXiv 2508.18847).
     "conftuner": {**_NOTHING, "calibration": 1.0},
     # Correctness for the label, a distance for the confidence (DCPO, arXiv 2603.09117).

@@ -63,7 +63,7 @@ def _named(rows: Any, column: str) -> Iterable[dict[str, Any]]:
     feature = (getattr(rows, "features", None) or {}).get(column)
     names = getattr(feature, "names", None)
     if not names:
-        return iter(rows)
+        return (row for row in rows)
 
     def named() -> Iterator[dict[str, Any]]:
         for row in rows:
