@@ -87,10 +87,13 @@ def test_the_loss_is_the_mean_of_the_answers_and_its_parts_add_up() -> None:
     logprobs[2, 0, 3] = 0.0  # padding
     scores = TokenScores(logprobs / 2, logprobs, torch.ones(3, 1, 4, dtype=torch.bool))
     start, end = np.full((3, 1), 2), np.full((3, 1), 3)
-    objective = SupervisedObjective(start, end, np.ones((3, 1)), teach_labels=True)
+    objective = SupervisedObjective(start, end, np.ones((3, 1)), label_weight=1.0)
     whole = objective(scores, slice(0, 3))
     assert whole.loss.item() == pytest.approx((10 + 26 + 30) / 3)
     assert whole.means.values() == {"loss_label": (3 + 7 + 11) / 3, "loss_form": pytest.approx((7 + 19 + 19) / 3)}
+    heavier = SupervisedObjective(start, end, np.ones((3, 1)), label_weight=10.0)(scores, slice(0, 3))
+    assert heavier.loss.item() == pytest.approx(whole.loss.item() + 9 * (3 + 7 + 11) / 3)
+    assert heavier.means.values() == whole.means.values()
     part = TokenScores(logprobs[1:] / 2, logprobs[1:], scores.mask_P_C_T[1:])
     first = TokenScores(logprobs[:1] / 2, logprobs[:1], scores.mask_P_C_T[:1])
     parts = objective(first, slice(0, 1)).loss + objective(part, slice(1, 3)).loss
@@ -124,7 +127,7 @@ def test_where_labels_are_not_taught_the_tokens_behind_them_alone_count() -> Non
     logprobs = -torch.arange(1.0, 17.0).view(2, 2, 4)
     scores = TokenScores(logprobs, logprobs, torch.ones(2, 2, 4, dtype=torch.bool))
     weight = np.array([[0.75, 0.25], [1.0, 0.0]])
-    objective = SupervisedObjective(np.full((2, 2), 2), np.full((2, 2), 3), weight, teach_labels=False)
+    objective = SupervisedObjective(np.full((2, 2), 2), np.full((2, 2), 3), weight, label_weight=None)
     found = objective(scores, slice(0, 2))
     assert found.loss.item() == pytest.approx((0.75 * 4 + 0.25 * 8 + 12) / 2)
     assert found.means.values()["loss_label"] == pytest.approx((0.75 * 3 + 0.25 * 7 + 11) / 2)

@@ -172,14 +172,23 @@ class _Supervised(Config):
     kind: Literal["supervised"] = Field(description="cross-entropy on the tokens of an answer with the gold label")
 
 
-class SupervisedConstant(_Supervised):
+class _ShownGold(_Supervised):
+    label_weight: float = Field(
+        default=1.0,
+        ge=0,
+        le=1000,
+        description="weight of the tokens that tell the label; those of form and confidence count 1",
+    )
+
+
+class SupervisedConstant(_ShownGold):
     """Every answer that is shown states the same confidence."""
 
     taught_confidence: Literal["constant"] = Field(description="the same in every answer")
     constant_confidence: float = Field(ge=0, le=1, description="that confidence; answers state two decimals of it")
 
 
-class SupervisedDrawn(_Supervised):
+class SupervisedDrawn(_ShownGold):
     """Every answer that is shown states one of the 101 confidences, drawn anew each time.
 
     It teaches the form and no confidence in particular: each is left about as likely as any other, so that a training
@@ -189,7 +198,7 @@ class SupervisedDrawn(_Supervised):
     taught_confidence: Literal["drawn"] = Field(description="any of the 101, drawn anew each time")
 
 
-class SupervisedCrossFitted(_Supervised):
+class SupervisedCrossFitted(_ShownGold):
     """Every answer states what models that have not seen its group say for the probability of its label."""
 
     taught_confidence: Literal["cross_fitted"] = Field(

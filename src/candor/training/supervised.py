@@ -56,7 +56,8 @@ def supervised_step(run: Prepared, config: SupervisedConfig, batch: PromptBatch,
     else:
         confidence_P = taught_confidences(config, batch, run.cross_fitted, derive_seed(run.seed, "taught", step))
         shown_P = [[Shown(k, c, 1.0)] for k, c in zip(batch.gold_P.tolist(), confidence_P.tolist(), strict=True)]
-    objective = SupervisedObjective.of(shown_P, run.grammar, teach_labels=not isinstance(config, SupervisedAgreement))
+    label_weight = None if isinstance(config, SupervisedAgreement) else config.label_weight
+    objective = SupervisedObjective.of(shown_P, run.grammar, label_weight=label_weight)
     answers_P_C = [[run.grammar.answers[each.answer] for each in shown] for shown in shown_P]
     return Step(Batch(batch.prompts_P, answers_P_C), objective, rollouts_P_G, Means())
 
@@ -140,17 +141,18 @@ class SupervisedObjective:
         label_start_P_C: index of the first token of each answer that tells its label.
         label_end_P_C: index of the first token behind it.
         weight_P_C: how much each answer counts; 0 where a prompt has fewer than others.
-        teach_labels: whether an answer's tokens up to the end of its label count, too, and not those behind it alone.
+        label_weight: how much the tokens that tell the label count, where all others count 1; ``None``: only those
+            behind the label count.
     """
 
     label_start_P_C: NDArray[np.int64]
     label_end_P_C: NDArray[np.int64]
     weight_P_C: NDArray[np.float64]
-    teach_labels: bool
+    label_weight: float | None
 
     @classmethod
     def of(
-        cls, shown_P: Sequence[Sequence[Shown]], grammar: AnswerGrammar, *, teach_labels: bool
+        cls, shown_P: Sequence[Sequence[Shown]], grammar: AnswerGrammar, *, label_weight: float | None
     ) -> SupervisedObjective:
         """From the answers that are shown."""
         most = max(map(len, shown_P))
@@ -161,7 +163,7 @@ class SupervisedObjective:
                 start_P_C[p, c] = grammar.label_start[each.answer]
                 end_P_C[p, c] = grammar.label_end[each.answer]
                 weight_P_C[p, c] = each.weight
-        return cls(start_P_C, end_P_C, weight_P_C, teach_labels)
+        return cls(start_P_C, end_P_C, weight_P_C, label_weight)
 
     def __call__(self, scores: TokenScores, part: slice) -> ObjectiveResult:
         """Loss of the prompts ``part``: the sum over an answer's tokens, as a mean over the batch's prompts."""
@@ -176,7 +178,10 @@ class SupervisedObjective:
         is_behind_P_C_T = place_T >= end_P_C[..., None]
         label_P_C = (logprobs_P_C_T * is_label_P_C_T).sum(-1)
         answer_P_C = logprobs_P_C_T.sum(-1)
-        learnt_P_C = answer_P_C if self.teach_labels else (logprobs_P_C_T * is_behind_P_C_T).sum(-1)
+        if self.label_weight is None:
+            learnt_P_C = (logprobs_P_C_T * is_behind_P_C_T).sum(-1)
+        else:
+            learnt_P_C = answer_P_C + (self.label_weight - 1.0) * label_P_C
         weight = weight_P_C.to(learnt_P_C)
         means = Means()
         counted = weight_P_C.cpu().numpy()
