@@ -15,6 +15,7 @@ UNTESTED = {
     "engines/base.py": "the contract of an engine; tests/contract holds every engine to it",
     "engines/forward.py": "the protocol of a forward path; both paths are tested against each other",
     "metrics/schema.py": "the shape of results; metrics/check_results.py holds them to it",
+    "metrics/seeds_schema.py": "the same of several seeds",
     "serve/settings.py": "the bounds of a service with their defaults; what keeps to them is tested",
 }
 """Modules that hold no behaviour of their own."""

@@ -9,10 +9,11 @@ import numpy as np
 import pytest
 from answer_files import FAIL, NA, PASS, prediction
 
-from candor.comparison.seeds import crossed_differences
+from candor.comparison.seeds import add_crossed, crossed_differences, crossed_over_arms
 from candor.comparison.stages import Both
 from candor.errors import PredictionError
 from candor.metrics.paired import pair_metrics
+from candor.metrics.significance import holm
 from candor.metrics.views import stated_view
 from candor.types import LABELS, Prediction
 
@@ -73,6 +74,35 @@ def test_a_figure_that_is_undefined_for_a_seed_is_left_out() -> None:
     found = crossed_differences([Both(base, silent), Both(base, answers(2))])
     assert {"auroc", "brier", "log_score"}.isdisjoint(found)
     assert "accuracy" in found
+
+
+def test_p_is_corrected_over_the_arms() -> None:
+    base = answers(0)
+    arms = {
+        name: [Both(base, answers(seed, skill=skill)) for seed in (1, 2)] for name, skill in (("a", 0.75), ("b", 0.6))
+    }
+    found = crossed_over_arms(arms | {"alone": arms["a"][:1]})
+    assert found["alone"] == {}
+    for name in ("na_recall", "brier"):
+        p_values = {arm: crossed_differences(seeds)[name].p for arm, seeds in arms.items()}
+        assert {arm: found[arm][name]["p"] for arm in arms} == p_values
+        assert {arm: found[arm][name]["p_holm"] for arm in arms} == holm(p_values)
+    assert found["a"]["accuracy"]["p_holm"] == min(1.0, 2 * (found["a"]["accuracy"]["p"] or 1.0))
+
+
+def test_every_dataset_of_every_arm_gains_what_its_seeds_share() -> None:
+    base, trained = answers(0), [answers(1), answers(2)]
+    both = [{"wiki": Both(base, one)} for one in trained]
+    results: Any = {
+        arm: {"comparisons": [{"dataset": name} for name in names]}
+        for arm, names in (("a", ["wiki", "news"]), ("b", ["wiki"]))
+    }
+    add_crossed(results, {"a": both, "b": both[:1]})
+    wiki, news = results["a"]["comparisons"]
+    assert wiki["crossed"]["accuracy"]["seeds"] == 2
+    assert wiki["crossed"]["accuracy"]["p_holm"] == wiki["crossed"]["accuracy"]["p"]
+    assert news["crossed"] == {}
+    assert results["b"]["comparisons"][0]["crossed"] == {}
 
 
 def test_without_an_effect_in_the_population_few_test_sets_show_one() -> None:

@@ -42,6 +42,11 @@ def test_seeds_have_their_own_folders_and_are_reported_on_together(model: Path, 
     assert (out / "report.html").is_file()
     together = read_results(RunFolder(out).seed_results(""))
     assert together["kind"] == "seeds"
+    crossed = together["comparisons"][0]["crossed"]
+    mean = together["comparisons"][0]["differences"]["accuracy"]["mean"]
+    assert crossed["accuracy"]["value"] == pytest.approx(mean)
+    assert crossed["accuracy"]["seeds"] == 2
+    assert crossed["accuracy"]["p_holm"] == crossed["accuracy"]["p"]
     # The same again does nothing.
     adapters = {folder: (folder / "adapter" / "adapter_model.safetensors").stat().st_mtime_ns for folder in folders}
     assert run_experiment(recipe, out, reporter=QUIET) == folders

@@ -8,7 +8,7 @@ from typing import Any, cast
 
 from candor.comparison.findings import findings_on
 from candor.files import read_json, write_json
-from candor.metrics import schema
+from candor.metrics import schema, seeds_schema
 from candor.metrics.check_results import check_results
 from candor.metrics.old_results import in_current_words
 
@@ -38,7 +38,7 @@ def run_results(
     }
 
 
-def write_results(path: Path | str, results: schema.Comparison | schema.RunResults | schema.SeedResults) -> None:
+def write_results(path: Path | str, results: schema.Comparison | schema.RunResults | seeds_schema.SeedResults) -> None:
     """Write results as JSON, whole or not at all.
 
     Raises:
@@ -48,7 +48,7 @@ def write_results(path: Path | str, results: schema.Comparison | schema.RunResul
     write_json(path, results)
 
 
-def read_results(path: Path | str) -> schema.Comparison | schema.RunResults | schema.SeedResults:
+def read_results(path: Path | str) -> schema.Comparison | schema.RunResults | seeds_schema.SeedResults:
     """Read and check what :func:`write_results` wrote, of this schema or one before.
 
     Raises:
@@ -59,4 +59,4 @@ def read_results(path: Path | str) -> schema.Comparison | schema.RunResults | sc
     if isinstance(results, Mapping):
         results = in_current_words(results)
     check_results(results)
-    return cast("schema.Comparison | schema.RunResults | schema.SeedResults", results)
+    return cast("schema.Comparison | schema.RunResults | seeds_schema.SeedResults", results)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import Final, TypeAlias
 
@@ -10,10 +11,11 @@ from numpy.typing import NDArray
 
 from candor.comparison.stages import Both
 from candor.errors import PredictionError
+from candor.metrics import seeds_schema
 from candor.metrics.calibration import LOG_SCORE_CLIP
 from candor.metrics.seeds import Crossed, crossed_interval
 from candor.metrics.shares import group_sums
-from candor.metrics.significance import placements
+from candor.metrics.significance import holm, placements
 from candor.metrics.views import View, stated_view
 from candor.types import LABELS, Label, Prediction
 
@@ -49,6 +51,65 @@ def crossed_differences(seeds: Sequence[Both[Sequence[Prediction]]]) -> dict[str
             sums_S_G = np.array([group_sums(part_N, group_N) for _, part_N in known])
             found[name] = crossed_interval([value for value, _ in known], sums_S_G)
     return found
+
+
+def crossed_over_arms(
+    arms: Mapping[str, Sequence[Both[Sequence[Prediction]]]],
+) -> dict[str, dict[str, seeds_schema.CrossedFigure]]:
+    """:func:`crossed_differences` of every arm on one dataset; the p of each figure share a Holm correction over arms.
+
+    Args:
+        arms: for each arm both models' answers of each of its seeds; an arm with fewer than two has no figures.
+
+    Raises:
+        PredictionError: the seeds of an arm differ in their gold labels.
+    """
+    found = {arm: crossed_differences(seeds) if len(seeds) > 1 else {} for arm, seeds in arms.items()}
+    corrected = {}
+    for name in _FIGURES:
+        p_values = {arm: figures[name].p for arm, figures in found.items() if name in figures}
+        corrected[name] = holm({arm: p for arm, p in p_values.items() if math.isfinite(p)})
+    return {
+        arm: {name: _as_json(figure, corrected[name].get(arm)) for name, figure in figures.items()}
+        for arm, figures in found.items()
+    }
+
+
+def add_crossed(
+    results: Mapping[str, seeds_schema.SeedResults],
+    answers: Mapping[str, Sequence[Mapping[str, Both[Sequence[Prediction]]]]],
+) -> None:
+    """Put :func:`crossed_over_arms` into the results of each arm's seeds, dataset by dataset.
+
+    Args:
+        results: of each arm, as :func:`candor.metrics.seeds.combine_seeds` makes them; gain ``crossed``.
+        answers: for each arm, one mapping for each seed: by dataset, both models' answers.
+    """
+    datasets = dict.fromkeys(one["dataset"] for arm in results.values() for one in arm["comparisons"])
+    for dataset in datasets:
+        seeds = {arm: [one[dataset] for one in answers[arm] if dataset in one] for arm in results}
+        crossed = crossed_over_arms(seeds)
+        for arm, found in results.items():
+            for comparison in found["comparisons"]:
+                if comparison["dataset"] == dataset:
+                    comparison["crossed"] = crossed[arm]
+
+
+def _as_json(figure: Crossed, p_holm: float | None) -> seeds_schema.CrossedFigure:
+    p, *errors = (
+        value if math.isfinite(value) else None for value in (figure.p, figure.seed_error, figure.example_error)
+    )
+    return {
+        "value": figure.value,
+        "interval": figure.interval,
+        "p": p,
+        "p_holm": p_holm,
+        "seed_error": errors[0],
+        "example_error": errors[1],
+        "seeds": figure.seeds,
+        "groups": figure.groups,
+        "reason": figure.reason,
+    }
 
 
 def _views(seeds: Sequence[Both[Sequence[Prediction]]]) -> list[Both[View]]:

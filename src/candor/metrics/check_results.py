@@ -6,13 +6,13 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from candor.errors import PredictionError
-from candor.metrics import schema
+from candor.metrics import schema, seeds_schema
 
 _KINDS: Final[dict[str, Any]] = {
     "comparison": schema.Comparison,
     "run": schema.RunResults,
     "arms": schema.ArmsResults,
-    "seeds": schema.SeedResults,
+    "seeds": seeds_schema.SeedResults,
 }
 
 

@@ -18,10 +18,7 @@ Role = Literal["in_domain", "out_of_domain"]
 
 
 class Figure(TypedDict):
-    """One value with its uncertainty: ``interval`` is [low, high] at the level in ``settings``.
-
-    Coverages at a risk have ``at_least`` in place of an interval: a lower bound that holds at that level or more.
-    """
+    """One value; ``interval`` is [low, high] at the level in ``settings``, ``at_least`` a lower bound in its place."""
 
     value: float | None
     interval: Interval | None
@@ -212,10 +209,7 @@ class Calibration(TypedDict):
 
 
 class Reweighted(TypedDict):
-    """Figures if gold labels came in ``shares``: of both sides, and trained minus base on the same rows, without a p.
-
-    Where a label that has a share has no example, there are no figures and ``reason`` says so.
-    """
+    """Figures if gold labels came in ``shares``; none, with a ``reason``, where a label with a share does not occur."""
 
     shares: dict[str, float]
     base: dict[str, Figure]
@@ -369,34 +363,3 @@ class ArmsResults(TypedDict):
     kind: Literal["arms"]
     arms: list[RunResults]
     findings: list[Finding]
-
-
-class SeedFigure(TypedDict):
-    """One figure over several seeds; ``interval`` is Student's over the seeds, ``sd`` has n - 1."""
-
-    values: list[float | None]
-    mean: float | None
-    sd: float | None
-    interval: Interval | None
-    p: float | None
-    n: int
-    reason: str | None
-
-
-class SeedComparison(TypedDict):
-    """One dataset over several seeds; ``p`` of a difference is Student's against 0, and ``None`` for the rest."""
-
-    dataset: str
-    role: Role | None
-    metrics: dict[Literal["base", "trained", "bayes"], dict[str, SeedFigure]]
-    differences: dict[str, SeedFigure]
-
-
-class SeedResults(TypedDict):
-    """Several runs of one recipe that differ in their seed alone."""
-
-    schema: int
-    kind: Literal["seeds"]
-    runs: list[dict[str, Any]]
-    comparisons: list[SeedComparison]
-    warnings: list[str]

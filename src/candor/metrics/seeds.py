@@ -12,7 +12,7 @@ from numpy.typing import ArrayLike, NDArray
 from scipy import stats
 
 from candor.errors import RunError
-from candor.metrics import schema
+from candor.metrics import schema, seeds_schema
 from candor.metrics.bootstrap import LEVEL
 from candor.metrics.shares import NO_GROUPS, degrees_of_freedom
 
@@ -22,16 +22,18 @@ _ALIKE: Final = 1e-12
 _ONE_SEED: Final = "one seed shows no spread"
 
 
-def seed_figure(values: Sequence[float | None], *, tested: bool) -> schema.SeedFigure:
-    """Mean, standard deviation and Student's interval of one figure over seeds.
+def seed_figure(values: Sequence[float | None]) -> seeds_schema.SeedFigure:
+    """Mean, standard deviation and Student's interval of one figure over seeds: of new seeds on the same examples.
+
+    There is no p: seeds that share their examples agree on what is chance in them, so a test over seeds alone finds
+    effects where there are none. :func:`crossed_interval` tests for new seeds and new examples.
 
     Args:
         values: one per seed, ``None`` where it is undefined; such seeds are left out and n tells.
-        tested: whether to test the mean against 0.
     """
     known = np.array([value for value in values if value is not None], dtype=np.float64)
     n = known.size
-    figure: schema.SeedFigure = {
+    figure: seeds_schema.SeedFigure = {
         "values": list(values),
         "mean": float(known.mean()) if n else None,
         "sd": math.sqrt(_variance(known)) if n > 1 else None,
@@ -46,10 +48,6 @@ def seed_figure(values: Sequence[float | None], *, tested: bool) -> schema.SeedF
     mean, error = float(known.mean()), math.sqrt(_variance(known) / n)
     reach = float(stats.t.ppf((1 + LEVEL) / 2, n - 1)) * error
     figure["interval"] = (mean - reach, mean + reach)
-    if tested and error > 0:
-        figure["p"] = float(2 * stats.t.sf(abs(mean) / error, n - 1))
-    elif tested:
-        figure["reason"] = "all seeds agree exactly: no spread to test against"
     return figure
 
 
@@ -131,7 +129,7 @@ def _variance(values_S: NDArray[np.float64]) -> float:
     return float(values_S.var(ddof=1))
 
 
-def combine_seeds(runs: Sequence[schema.RunResults]) -> schema.SeedResults:
+def combine_seeds(runs: Sequence[schema.RunResults]) -> seeds_schema.SeedResults:
     """Put runs of one recipe with different seeds together.
 
     Datasets and figures that not every run has are taken over the runs that have them; a warning says so.
@@ -153,17 +151,17 @@ def combine_seeds(runs: Sequence[schema.RunResults]) -> schema.SeedResults:
         for dataset, found in by_dataset.items()
         if len(found) < len(runs)
     ]
-    comparisons: list[schema.SeedComparison] = []
+    comparisons: list[seeds_schema.SeedComparison] = []
     for dataset, found in by_dataset.items():
         comparisons.append(
             {
                 "dataset": dataset,
                 "role": found[0]["role"],
                 "metrics": {
-                    side: _figures([one["metrics"].get(side, {}) for one in found], tested=False)
+                    side: _figures([one["metrics"].get(side, {}) for one in found])
                     for side in ("base", "trained", "bayes")
                 },
-                "differences": _figures([one["differences"] for one in found], tested=True),
+                "differences": _figures([one["differences"] for one in found]),
             }
         )
     return {
@@ -175,9 +173,6 @@ def combine_seeds(runs: Sequence[schema.RunResults]) -> schema.SeedResults:
     }
 
 
-def _figures(parts: Sequence[Mapping[str, Any]], *, tested: bool) -> dict[str, schema.SeedFigure]:
+def _figures(parts: Sequence[Mapping[str, Any]]) -> dict[str, seeds_schema.SeedFigure]:
     names = dict.fromkeys(name for part in parts for name in part)
-    return {
-        name: seed_figure([part[name]["value"] if name in part else None for part in parts], tested=tested)
-        for name in names
-    }
+    return {name: seed_figure([part[name]["value"] if name in part else None for part in parts]) for name in names}

@@ -77,6 +77,7 @@ def _load(folder: RunFolder, name: str | None) -> SavedRun:
     folder.seal.check(path for path in folder.path.rglob("*") if path.is_file())
     recipe_text = folder.recipe.read_text(encoding="utf-8") if folder.is_run else ""
     steps = folder.metrics
+    recipe = _recipe(folder.recipe, recipe_text)
     results = in_current_words(_object(folder.results))
     if results:
         check_results(results)
@@ -84,12 +85,16 @@ def _load(folder: RunFolder, name: str | None) -> SavedRun:
         name=folder.path.resolve().name if name is None else name,
         folder=folder.path,
         results=results,
-        recipe=_recipe(folder.recipe, recipe_text),
+        recipe=recipe,
         recipe_text=recipe_text,
         manifest=_object(folder.manifest),
         audit=_object(folder.audit),
         steps=[_row(row, steps) for row in read_jsonl(steps)] if steps.is_file() else [],
-        predictions={side: _predictions(folder.test_predictions(side)) for side in SIDES},
+        predictions={
+            # Where training went on from a warm start, results compare with that, and so does the page.
+            "base": _predictions(folder.test_predictions("warm" if recipe.get("warm_start") else "base")),
+            "trained": _predictions(folder.test_predictions("trained")),
+        },
     )
 
 

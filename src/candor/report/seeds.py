@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 
-from candor.comparison.seeds import crossed_differences
+from candor.comparison.seeds import crossed_differences, crossed_over_arms
 from candor.comparison.stages import Both
 from candor.metrics.power import SIGNIFICANCE
 from candor.metrics.seeds import Crossed
-from candor.metrics.significance import holm
+from candor.metrics.seeds_schema import CrossedFigure
 from candor.report import wording
 from candor.report.arms import Arm, datasets_of
 from candor.report.tables import Cell, Group, Row, Table
 from candor.run_folder import SIDES
+from candor.types import Prediction
 
 
 def seeds_table(arms: Sequence[Arm]) -> Table | None:
@@ -30,10 +30,13 @@ def seeds_table(arms: Sequence[Arm]) -> Table | None:
     shown = [arm for arm in arms if len(arm.runs) > 1]
     groups = []
     for dataset in datasets_of(shown):
-        found = {arm.name: crossed(arm, dataset) for arm in shown}
+        found = crossed_over_arms({arm.name: _answers(arm, dataset) for arm in shown})
         names = dict.fromkeys(name for figures in found.values() for name in figures)
         if names:
-            rows = tuple(_row(name, [found[arm.name] for arm in shown]) for name in names)
+            rows = tuple(
+                Row(wording.title(name), tuple(_cell(name, found[arm.name].get(name)) for arm in shown))
+                for name in names
+            )
             groups.append(Group(dataset, rows))
     if not groups:
         return None
@@ -46,30 +49,28 @@ def seeds_table(arms: Sequence[Arm]) -> Table | None:
 
 def crossed(arm: Arm, dataset: str) -> Mapping[str, Crossed]:
     """Trained minus base over an arm's seeds; empty where fewer than two of them have their predictions."""
-    sides = [Both(*(run.predictions.get(side, {}).get(dataset, ()) for side in SIDES)) for run in arm.runs]
-    complete = [both for both in sides if both.base and both.trained]
+    complete = _answers(arm, dataset)
     return crossed_differences(complete) if len(complete) > 1 else {}
 
 
-def _row(metric: str, figures: Sequence[Mapping[str, Crossed]]) -> Row:
-    known = {str(place): one[metric].p for place, one in enumerate(figures) if metric in one}
-    corrected = holm({place: p for place, p in known.items() if math.isfinite(p)})
-    cells = [
-        _cell(metric, one[metric], corrected.get(str(place))) if metric in one else Cell(wording.NOTHING)
-        for place, one in enumerate(figures)
-    ]
-    return Row(wording.title(metric), tuple(cells))
+def _answers(arm: Arm, dataset: str) -> list[Both[Sequence[Prediction]]]:
+    """Both models' answers of each seed that has them."""
+    sides = [Both(*(run.predictions.get(side, {}).get(dataset, ()) for side in SIDES)) for run in arm.runs]
+    return [both for both in sides if both.base and both.trained]
 
 
-def _cell(metric: str, found: Crossed, p: float | None) -> Cell:
+def _cell(metric: str, found: CrossedFigure | None) -> Cell:
+    if found is None:
+        return Cell(wording.NOTHING)
+    p = found["p_holm"]
     significant = p is not None and p < SIGNIFICANCE
-    notes = [wording.interval(metric, found.interval, sign=True) or found.reason or ""]
+    notes = [wording.interval(metric, found["interval"], sign=True) or found["reason"] or ""]
     if p is not None:
         notes.append(f"p {wording.p_value(p)}")
     return Cell(
-        wording.signed(metric, found.value),
+        wording.signed(metric, found["value"]),
         "\n".join(filter(None, notes)),
-        tone=wording.tone(metric, found.value) if significant else "",
+        tone=wording.tone(metric, found["value"]) if significant else "",
         strong=significant,
-        value=found.value,
+        value=found["value"],
     )

@@ -16,10 +16,14 @@ from pathlib import Path
 from typing import Any, cast
 
 from candor.comparison.results import read_results, write_results
+from candor.comparison.run import side_before
+from candor.comparison.seeds import add_crossed
+from candor.comparison.stages import Both
 from candor.engines import parallel
 from candor.errors import RunError
 from candor.metrics.schema import RunResults
 from candor.metrics.seeds import combine_seeds
+from candor.predictions.file import read_predictions
 from candor.progress import Reporter
 from candor.recipe.recipe import Recipe
 from candor.report.page import report_run
@@ -29,6 +33,7 @@ from candor.runs.stages import Stages
 from candor.runs.trackers import check_trackers
 from candor.runs.workers import Job, run_jobs
 from candor.training.loop import ShouldStop
+from candor.types import Prediction
 
 
 def run_experiment(
@@ -102,8 +107,32 @@ def _report_together(group: Sequence[Member], out: Path, reporter: Reporter) -> 
 
 def report_seeds(group: Sequence[Member], out: Path) -> None:
     """Write ``seeds-ARM.json`` for every arm that was compared at several seeds."""
-    for arm in dict.fromkeys(member.arm for member in group):
-        paths = [member.folder.results for member in group if member.arm == arm]
-        if len(paths) > 1 and all(path.is_file() for path in paths):
-            results = combine_seeds([cast("RunResults", read_results(path)) for path in paths])
-            write_results(RunFolder(out).seed_results(arm), results)
+    arms: dict[str, list[Member]] = {}
+    for member in group:
+        arms.setdefault(member.arm, []).append(member)
+    compared = {
+        arm: found
+        for arm, found in arms.items()
+        if len(found) > 1 and all(member.folder.results.is_file() for member in found)
+    }
+    results = {
+        arm: combine_seeds([cast("RunResults", read_results(member.folder.results)) for member in found])
+        for arm, found in compared.items()
+    }
+    add_crossed(results, {arm: [_test_answers(member) for member in found] for arm, found in compared.items()})
+    for arm, together in results.items():
+        write_results(RunFolder(out).seed_results(arm), together)
+
+
+def _test_answers(member: Member) -> dict[str, Both[Sequence[Prediction]]]:
+    """Both models' answers to each test set that has them."""
+    folder, before = member.folder, side_before(member.recipe)
+    paths = {
+        source: Both(folder.predictions(before, "test", source), folder.predictions("trained", "test", source))
+        for source in member.recipe.data.test
+    }
+    return {
+        source: Both(*(read_predictions(path).predictions for path in both))
+        for source, both in paths.items()
+        if all(path.is_file() for path in both)
+    }
