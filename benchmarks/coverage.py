@@ -17,6 +17,7 @@ import math
 from collections import defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from functools import cache
 
 import numpy as np
 from numpy.typing import NDArray
@@ -120,6 +121,7 @@ class Truth:
     differences: dict[str, float]
 
     @classmethod
+    @cache
     def of(cls, skills: tuple[float, float]) -> Truth:
         """Of models of these skills; alike ones do not differ."""
         first, second = answers(np.random.default_rng(99), 400_000, 1, skills)
@@ -130,10 +132,10 @@ class Truth:
 
 
 def settings(repetitions: int) -> Iterator[tuple[str, int, int, int]]:
-    """Name, rows, largest group, and number of draws."""
+    """Name, rows, largest group, and number of draws: more where answers are few."""
     for n, most in SETTINGS:
         most = min(most, 5) if n == 100 else most
-        yield f"{n}{'' if most == 1 else f', 1-{most}'}", n, most, repetitions
+        yield f"{n}{'' if most == 1 else f', 1-{most}'}", n, most, repetitions if n == 100 else repetitions // 2
 
 
 def count_pair(pair: Pair, truth: Truth, setting: str, held: Rates, bounds: Rates) -> None:
@@ -149,12 +151,14 @@ def count_pair(pair: Pair, truth: Truth, setting: str, held: Rates, bounds: Rate
         count(held, f"BCa difference of {name}", setting, difference.interval_bca, expected_difference)
 
 
-def simulate_comparisons(repetitions: int, resamples: int, held: Rates, bounds: Rates, alarms: Rates) -> None:
+def simulate_comparisons(
+    repetitions: int, resamples: int, part: int, held: Rates, bounds: Rates, alarms: Rates
+) -> None:
     """Intervals where the models differ and where they do not; p where they do not."""
     for skills in SKILLS:
         truth, alike = Truth.of(skills), skills[0] == skills[1]
         for setting, n, most, times in settings(repetitions if alike else round(UNLIKE * repetitions)):
-            draw = np.random.default_rng([n, most, round(100 * skills[1])])
+            draw = np.random.default_rng([n, most, round(100 * skills[1]), part])
             for number in range(times):
                 first, second = answers(draw, n, most, skills)
                 pair = pair_metrics(first, second, resamples=resamples, seed=number)
@@ -169,15 +173,21 @@ def simulate_comparisons(repetitions: int, resamples: int, held: Rates, bounds: 
                         alarms.add(f"test {name}", setting, test["p"] < LEVEL_P)
 
 
-def simulate_curves(repetitions: int, held: Rates, alarms: Rates) -> None:
+@cache
+def large_view() -> View:
+    """Answers of one model, so many that chance does not count."""
+    return answers(np.random.default_rng(98), 400_000, 1, (0.7,))[0]
+
+
+def simulate_curves(repetitions: int, part: int, held: Rates, alarms: Rates) -> None:
     """Bands, skill and gaps by label of one model; the calibration test and the band of ECE for calibrated answers."""
-    large = answers(np.random.default_rng(98), 400_000, 1, (0.7,))[0]
+    large = large_view()
     risk = float(1 - large.correct[large.confidence_N >= 0.7].mean())
     skills = {name: figure["value"] for name, figure in skill_scores(large).items()}
     gaps = {label: found["gap"]["value"] for label, found in label_calibration(large).items()}
     middle = large.take((large.confidence_N > 10 / 15) & (large.confidence_N <= 11 / 15)).correct.mean()
     for setting, n, most, times in settings(repetitions):
-        draw = np.random.default_rng([n, most, 1])
+        draw = np.random.default_rng([n, most, 1, part])
         for number in range(times):
             view = answers(draw, n, most, (0.7,))[0]
             line = risk_coverage(view)
@@ -204,14 +214,20 @@ def count_calibrated(view: View, setting: str, number: int, held: Rates, alarms:
         held.add("rms_calibration_error if 0", setting, low == 0.0)
 
 
-def simulate_shares(repetitions: int, resamples: int, held: Rates) -> None:
-    """Figures of one model, and differences, under other class shares."""
+@cache
+def values_under_shares() -> list[dict[str, float]]:
+    """Figures of each model on rows that are kept so often that gold labels have other shares."""
     large = answers(np.random.default_rng(97), 400_000, 1, SKILLS[1])
     weight_N = np.array(list(CLASS_SHARES.values()))[large[0].gold_N] / np.array([0.3, 0.3, 0.4])[large[0].gold_N]
     kept_N = np.random.default_rng(96).random(weight_N.size) < weight_N / weight_N.max()
-    values = [exact_figures(view.take(kept_N), None) for view in large]
+    return [exact_figures(view.take(kept_N), None) for view in large]
+
+
+def simulate_shares(repetitions: int, resamples: int, part: int, held: Rates) -> None:
+    """Figures of one model, and differences, under other class shares."""
+    values = values_under_shares()
     for setting, n, most, times in settings(repetitions):
-        draw = np.random.default_rng([n, most, 3])
+        draw = np.random.default_rng([n, most, 3, part])
         for number in range(times):
             sides = answers(draw, n, most, SKILLS[1])
             first, _, differences = reweighted_pair(*sides, CLASS_SHARES, resamples=resamples, seed=number)
@@ -222,10 +238,10 @@ def simulate_shares(repetitions: int, resamples: int, held: Rates) -> None:
                 count(held, f"difference of reweighted {name}", setting, figure.interval, truth)
 
 
-def simulate_few(repetitions: int, resamples: int, alarms: Rates) -> None:
+def simulate_few(repetitions: int, resamples: int, part: int, alarms: Rates) -> None:
     """Few NA examples among 100, two models of equal skill; p that need no resamples are drawn ten times as often."""
     for na in (2, 5, 10, 30):
-        draw = np.random.default_rng([na, 2])
+        draw = np.random.default_rng([na, 2, part])
         setting = f"{na} NA"
         for number in range(repetitions):
             differences = pair_metrics(
@@ -254,11 +270,11 @@ def count(held: Rates, name: str, setting: str, interval: tuple[float, float] | 
         held.add(name, setting, interval[0] - 1e-9 <= truth <= interval[1] + 1e-9)
 
 
-def simulate_seeds(repetitions: int, held: Rates, alarms: Rates) -> None:
+def simulate_seeds(repetitions: int, part: int, held: Rates, alarms: Rates) -> None:
     """Accuracy over seeds that share 300 examples, in groups; seeds differ by as much as the examples say, or not."""
     for seeds in (3, 5):
         for spread in (0.0, 0.02, 0.06):
-            draw = np.random.default_rng([seeds, round(100 * spread)])
+            draw = np.random.default_rng([seeds, round(100 * spread), part])
             setting = f"{seeds} seeds"
             for _ in range(2 * repetitions):
                 group = group_codes(draw, 300, 10)
@@ -281,6 +297,8 @@ def show(title: str, rates: Rates, low: float, high: float) -> None:
     """Print a table: rows by name, columns by setting; what lies outside by more than chance is starred."""
     columns = list(dict.fromkeys(setting for _, setting in rates.of))
     lines = [f"\n{title}\n", f"| | {' | '.join(columns)} |", f"| --- |{' --- |' * len(columns)}"]
+    fewest = [min(number for (_, column), number in rates.of.items() if column == setting) for setting in columns]
+    lines.append(f"| draws, at least | {' | '.join(map(str, fewest))} |")
     for name in dict.fromkeys(name for name, _ in rates.of):
         cells = []
         for setting in columns:
@@ -295,31 +313,30 @@ def show(title: str, rates: Rates, low: float, high: float) -> None:
 def main() -> None:
     """Simulate and print the tables."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument(
-        "--repetitions",
-        type=int,
-        default=500,
-        help="draws behind each p; of intervals more",
-    )
+    parser.add_argument("--rounds", type=int, default=10, help="the tables are printed after each, of all so far")
+    parser.add_argument("--repetitions", type=int, default=50, help="draws of a round behind each p; of intervals more")
     parser.add_argument("--resamples", type=int, default=500, help="of the bootstrap in each draw")
-    parser.add_argument("--quick", action="store_true", help="6 repetitions of 50 resamples")
-    arguments = parser.parse_args()
-    repetitions, resamples = (6, 50) if arguments.quick else (arguments.repetitions, arguments.resamples)
+    parser.add_argument("--quick", action="store_true", help="one round of 6 repetitions of 50 resamples")
+    asked = parser.parse_args()
+    rounds, repetitions, resamples = (asked.rounds, asked.repetitions, asked.resamples)
+    if asked.quick:
+        rounds, repetitions, resamples = 1, 6, 50
 
     held, bounds, alarms, few, seeds_held, seeds_alarms = (Rates() for _ in range(6))
-    print(f"{repetitions} draws, {resamples} resamples; * is outside by more than chance (two standard errors).")
-    simulate_seeds(repetitions, seeds_held, seeds_alarms)
-    show("Seeds on one test set: share of intervals that hold the truth", seeds_held, *WITHIN)
-    show("Seeds on one test set: share of p below .05", seeds_alarms, 0.03, 0.07)
-    simulate_few(repetitions, resamples, few)
-    show("Share of p below .05 where nothing differs, few NA examples of 100", few, 0.0, 0.05)
-    simulate_comparisons(repetitions, resamples, held, bounds, alarms)
-    simulate_curves(repetitions, held, alarms)
-    simulate_shares(round(UNLIKE * repetitions), resamples, held)
-    assert set(METRICS) >= {name for name, _ in held.of} & set(METRICS)
-    show("Share of 95 % intervals that hold the truth (rows, rows of a group)", held, *WITHIN)
-    show("Share of bounds on one side that lie on it", bounds, 0.95, 1.0)
-    show("Share of p below .05 where nothing differs", alarms, 0.03, 0.07)
+    for part in range(rounds):
+        simulate_seeds(repetitions, part, seeds_held, seeds_alarms)
+        simulate_few(repetitions, resamples, part, few)
+        simulate_curves(repetitions, part, held, alarms)
+        simulate_shares(round(UNLIKE * repetitions), resamples, part, held)
+        simulate_comparisons(repetitions, resamples, part, held, bounds, alarms)
+        assert set(METRICS) >= {name for name, _ in held.of} & set(METRICS)
+        print(f"\n{part + 1} of {rounds} rounds; * is outside by more than chance (two standard errors).")
+        show("Share of 95 % intervals that hold the truth (rows, rows of a group)", held, *WITHIN)
+        show("Share of bounds on one side that lie on it", bounds, 0.95, 1.0)
+        show("Share of p below .05 where nothing differs", alarms, 0.03, 0.07)
+        show("Share of p below .05 where nothing differs, few NA examples of 100", few, 0.0, 0.05)
+        show("Seeds on one test set: share of intervals that hold the truth", seeds_held, *WITHIN)
+        show("Seeds on one test set: share of p below .05", seeds_alarms, 0.03, 0.07)
 
 
 if __name__ == "__main__":

@@ -7,7 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from answer_files import HEADER, NA, PASS, Same, kept, write_pair
+from answer_files import FAIL, HEADER, NA, PASS, Same, kept, write_pair
 
 from candor.cli.main import main
 from candor.metrics.check_results import check_results
@@ -64,6 +64,51 @@ def test_models_are_compared_of_which_none_is_the_base(tmp_path: Path, capsys: p
     assert "<title>board</title>" in page.read_text()
     assert _run(one, other, "--names", "a,b", "--trained-on", "wiki", "--arms", "x") == 2
     assert "none is the base; leave out --arms, --trained-on" in " ".join(capsys.readouterr().err.split())
+
+
+def test_figures_under_stated_class_shares_and_what_a_reader_must_know(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Base answers every NA example PASS: of half NA examples it is half right, of a tenth nine times of ten."""
+    answers = [*(Same(300, label, label, label) for label in (PASS, FAIL)), Same(300, NA, PASS, NA)]
+    files = write_pair(tmp_path, answers)
+    out, page = tmp_path / "out.json", tmp_path / "page.html"
+    shares = ("--class-shares", "pass=.45, FAIL=.45, NA=.1")
+    assert _run(*files, "--in-domain", FEW, *shares, "--json", out, "--html", page) == 0
+    found = json.loads(out.read_text())
+    check_results(found)
+    assert found["reweighted"]["shares"] == {"PASS": 0.45, "FAIL": 0.45, "NA": 0.1}
+    assert found["reweighted"]["base"]["accuracy"]["value"] == pytest.approx(0.9)
+    assert found["reweighted"]["differences"]["accuracy"]["value"] == pytest.approx(0.1)
+    assert found["metrics"]["base"]["accuracy"]["value"] == pytest.approx(2 / 3)
+    printed = capsys.readouterr().out
+    assert "wiki (trained on): 45 % PASS, 45 % FAIL and 10 % NA" in printed
+    # The terminal is narrow: what it has no room for is not explained.
+    assert '"sees" names' not in " ".join(printed.split())
+    assert "Under other class shares" in page.read_text()
+    assert _run(*files, "--in-domain", FEW, "--json", out) == 0
+    assert json.loads(out.read_text())["reweighted"] is None
+    capsys.readouterr()
+    silent = [*answers, Same(5, PASS, None, PASS)]
+    assert _run(*write_pair(tmp_path, silent), "--in-domain", FEW) == 0
+    printed = " ".join(capsys.readouterr().out.split())
+    assert "Warnings base: 5 of 905 answers hold no label; each counts as wrong." in printed
+
+
+@pytest.mark.parametrize(
+    ("shares", "words"),
+    [
+        ("PASS=.5,FAIL=.5", "needs PASS, FAIL, NA, each at least 0, 1 in all"),
+        ("PASS=.5,FAIL=.5,NA", "needs a number for each label"),
+        ("PASS=.5,FAIL=.5,PASS=.5", "a label stands twice"),
+        ("PASS=nan,FAIL=.5,NA=.5", "needs PASS, FAIL, NA, each at least 0, 1 in all"),
+    ],
+)
+def test_class_shares_that_are_none_are_refused(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], shares: str, words: str
+) -> None:
+    assert _run(*write_pair(tmp_path, RISE), FEW, "--class-shares", shares) != 0
+    assert words in " ".join(capsys.readouterr().err.split())
 
 
 def test_wrong_use_is_said(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -257,7 +257,7 @@ def test_the_studys_format_is_read_from_the_answers(tmp_path: Path) -> None:
     assert base["invalid_rate"]["value"] == pytest.approx(2 / 5)
     assert base["brier"]["n"] == 2  # rows 2 and 4; 0.5 of row 5 is the study's stand-in
     assert base["confidence_mean"]["value"] == pytest.approx(0.8)
-    assert any("1 answers that hold no label have one in the file" in text for text in results["warnings"])
+    assert any("the file gives a label to 1 answers that hold none" in text for text in results["warnings"])
     assert any("Neither file says which prompt" in text for text in results["warnings"])
     assert (results["base"]["format"], results["base"]["model"], results["dataset"]) == ("study", "m", "y")
 

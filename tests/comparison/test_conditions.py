@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import pytest
@@ -107,10 +108,27 @@ def test_the_confidence_has_a_condition_for_each_figure_that_is_there(item: Any)
 def test_how_many_answers_would_decide_goes_with_the_square_of_the_distance(item: Any) -> None:
     item["metrics"]["trained"]["auroc"] |= {"value": 0.56, "interval": (0.44, 0.68), "n": 100}
     (auroc,) = (number for number in confidence_conditions(item) if "AUROC" in number["condition"])
-    assert auroc["needed"] == 400  # .12 reach to .06 distance
-    item["metrics"]["trained"]["auroc"] |= {"value": 0.5}
+    # .12 reach to .06 distance; 1.96 standard errors, and .84 more to reach it in four repetitions of five.
+    assert auroc["needed"] == math.ceil(400 * ((1.959964 + 0.841621) / 1.959964) ** 2)
+    item["metrics"]["trained"]["auroc"] |= {"interval": None}
     (auroc,) = (number for number in confidence_conditions(item) if "AUROC" in number["condition"])
     assert auroc["needed"] is None
+
+
+@pytest.mark.parametrize(
+    ("difference", "interval", "needed"),
+    [
+        (-0.004, (-0.036, 0.028), 1817),  # refuted below two points: .032 reach to .024 distance
+        (0.0, (-0.033, 0.033), 2782),  # the margin itself
+        (0.015, (-0.017, 0.047), 700),  # above 0, as planned, before below two points: .032 to .005
+        (0.05, (-0.01, 0.11), 700),
+    ],
+)
+def test_a_rise_is_decided_to_either_side(item: Any, difference: float, interval: Any, needed: int) -> None:
+    changed(item, "na_recall", 0.0, difference=difference, interval=interval, p=0.2, n=500, enough=True, needed=700)
+    number = rise_condition(item, 0.0, "all")
+    assert number is not None
+    assert (number["outcome"], number["needed"]) == ("undecided", needed)
 
 
 def test_the_form_and_recalibration_are_looked_up(item: Any) -> None:

@@ -183,7 +183,17 @@ def test_a_hypothesis_on_several_datasets_is_what_it_is_on_the_worst(tmp_path: P
         "does_not_hold",
     ]
     text = findings_on([rise, few, none])[1]["text"]
-    assert text.startswith("Does not hold (met on wiki of 3 datasets).\nwiki: NA recall 0.0 -> 100.0 %")
+    assert text.startswith("Does not hold (met on wiki of 3 datasets).\nwiki: holds. NA recall 0.0 -> 100.0 %")
+    assert "\nnews: undecided. NA recall" in text
+    assert "\nlaw: does not hold. NA recall" in text
+
+
+def test_what_a_shortcut_explains_is_not_said_to_be_met(tmp_path: Path) -> None:
+    rise = compared(tmp_path, [*kept(), Same(300, NA, PASS, NA, evidence=False)], dataset="wiki")
+    none = compared(tmp_path, [*kept(), Same(300, NA, PASS, PASS)], dataset="law")
+    text = first(rise, none)["text"]
+    assert text.startswith("Does not hold (met on none of 2 datasets, by a shortcut on wiki).\n")
+    assert "\nwiki: holds, but a shortcut explains it. NA recall" in text
 
 
 def test_without_a_dataset_for_it_a_hypothesis_is_undecided(tmp_path: Path) -> None:
@@ -229,10 +239,15 @@ def test_confidence_must_beat_the_base_rate_and_rank() -> None:
     finding = findings_on([item])[2]
     assert finding["outcome"] == "does_not_hold"
     assert "recalibrated (platt)" in finding["text"]
-    item["recalibration"] = []
+    for fit in item["recalibration"][1:]:
+        fit |= {"trained_minus": {}, "reason": "needs 20 right"}
     finding = findings_on([item])[2]
     assert finding["outcome"] == "holds"
     assert any(sentence.startswith("wiki: Too few validation answers") for sentence in finding["against"])
+    item["recalibration"] = []
+    finding = findings_on([item])[2]
+    assert finding["outcome"] == "holds"
+    assert any(sentence.startswith("wiki: There are no validation answers") for sentence in finding["against"])
 
 
 PUBLISHED = {

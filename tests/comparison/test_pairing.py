@@ -62,7 +62,7 @@ def test_of_the_studys_file_only_rows_with_a_gold_label_can_be_judged(tmp_path: 
     assert len(loaded.rows) == 3
     assert loaded.header["source"] == "eval.py"
     assert loaded.notes == (
-        "trained: 1 answers that hold no label have one in the file (x.json); each counts as wrong here.",
+        "trained: the file gives a label to 1 answers that hold none (x.json); it is not taken.",
         "trained: 1 answers state another label than the file says (x.json); the answer's text counts.",
     )
     matched = match_sides(loaded, loaded)

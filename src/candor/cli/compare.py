@@ -92,7 +92,9 @@ def compare(
     from candor.comparison.several import arrange_files, as_one, compare_arms
     from candor.files import write_json
     from candor.report.class_shares import class_shares_table
-    from candor.report.formats import TerminalTable, findings_text, terminal_table
+    from candor.report.formats import TerminalTable, findings_text, terminal_table, warnings_text
+    from candor.report.runs import SavedRun
+    from candor.report.sections import warnings
 
     if names:
         only_pairs = {
@@ -129,6 +131,7 @@ def compare(
     )
     if json_file:
         write_json(json_file, as_one(results))
+    runs = [SavedRun(str(found["run"]["name"]), files[0].parent, found) for found in results]
     if html_file:
         from candor.report.page import write_page
         from candor.report.runs import compared_run
@@ -145,6 +148,7 @@ def compare(
         if reweighted is not None:
             console.print(TerminalTable(reweighted), Text(reweighted.caption, style="dim"))
         console.print(findings_text(found["findings"]))
+    console.print(warnings_text(warnings(runs)))
 
 
 def _leaderboard(

@@ -7,11 +7,14 @@ on the other side; everything between is undecided.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 from typing import Any, Final
+
+from scipy import special
 
 from candor.comparison.share_tests import ACCURACY_LOSS, RECALL_LOSS
 from candor.metrics import schema
+from candor.metrics.bootstrap import LEVEL
+from candor.metrics.power import POWER
 from candor.run_folder import SIDES
 
 NO_RISE: Final = 0.02
@@ -35,6 +38,10 @@ _ON: Final[dict[str, str]] = {
     "with_evidence": " on the examples that show evidence",
     "probe": " by the label probe",
 }
+
+_PLANNED: Final = 1 + float(special.ndtri(POWER) / special.ndtri((1 + LEVEL) / 2))
+"""An end of an interval lies beyond a margin in half of the repetitions if it does so on average; this much further, in
+four of five."""
 
 _SKILLS: Final[dict[schema.SkillName, str]] = {"brier": "Brier skill", "log": "log skill"}
 
@@ -128,7 +135,7 @@ def _share_number(
         "margin": test["margin"],
         "p": p,
         "n": test["n"],
-        "needed": test["needed"] if outcome == "undecided" else None,
+        "needed": _examples_to_decide(test, refuted_below) if outcome == "undecided" else None,
         "text": _share_text(test),
     }
 
@@ -175,17 +182,38 @@ def _figure_number(
         "margin": margin,
         "p": None,
         "n": figure["n"],
-        "needed": _rows_to_decide(figure["n"], value, interval, margin) if outcome == "undecided" else None,
+        "needed": _answers_to_decide(figure, margin, refuted_below) if outcome == "undecided" else None,
         "text": text,
     }
 
 
-def _rows_to_decide(n: int, value: float | None, interval: Sequence[float] | None, margin: float) -> int | None:
-    """About how many answers would bring the interval's end to the margin, if the figure stays as it is."""
-    if value is None or interval is None or value == margin:
+def _examples_to_decide(test: schema.ShareTest, refuted_below: float) -> int | None:
+    """About how many examples would decide, to the one side or the other, if the difference stays as it is."""
+    value, interval, margin = test["difference"], test["interval"], test["margin"]
+    if value is None or interval is None or refuted_below <= margin:
+        return test["needed"]
+    ways = [
+        *([test["needed"]] if value > margin and test["needed"] is not None else []),
+        *([_rows(test["n"], interval[1] - value, refuted_below - value)] if value < refuted_below else []),
+    ]
+    return min(ways, default=None)
+
+
+def _answers_to_decide(figure: Any, margin: float, refuted_below: float) -> int | None:
+    """The same of a figure that is no share: about how many answers would decide."""
+    value, interval = figure["value"], figure["interval"]
+    if value is None or interval is None:
         return None
-    reach = value - interval[0] if value > margin else interval[1] - value
-    return math.ceil(n * (reach / abs(value - margin)) ** 2)
+    ways = [
+        *([_rows(figure["n"], value - interval[0], value - margin)] if value > margin else []),
+        *([_rows(figure["n"], interval[1] - value, refuted_below - value)] if value < refuted_below else []),
+    ]
+    return min(ways, default=None)
+
+
+def _rows(n: int, reach: float, distance: float) -> int:
+    """Rows with which an interval reaches less far than ``distance``, in four repetitions of five."""
+    return math.ceil(n * (_PLANNED * reach / distance) ** 2)
 
 
 def _negated(difference: schema.Difference) -> dict[str, Any]:

@@ -112,10 +112,15 @@ def _finding(hypothesis: int, title: str, judged: Sequence[_Judged], *, nothing:
         text = f"{_HEADS[outcome]}. {judged[0].text}"
     else:
         head = _HEADS[outcome]
-        if outcome not in ("holds", "holds_by_shortcut"):
-            met = [one.dataset for one in judged if one.outcome in ("holds", "holds_by_shortcut")]
-            head += f" (met on {', '.join(met) if met else 'none'} of {len(judged)} datasets)"
-        text = "\n".join([f"{head}.", *(f"{one.dataset}: {one.text}" for one in judged)])
+        if outcome != "holds":
+            met, explained = (
+                ", ".join(one.dataset for one in judged if one.outcome == name)
+                for name in ("holds", "holds_by_shortcut")
+            )
+            head += f" (met on {met or 'none'} of {len(judged)} datasets"
+            head += f", by a shortcut on {explained})" if explained else ")"
+        lines = [f"{one.dataset}: {_HEADS[one.outcome].lower()}. {one.text}" for one in judged]
+        text = "\n".join([f"{head}.", *lines])
     return {
         "hypothesis": hypothesis,
         "title": title,
@@ -161,7 +166,8 @@ def _judge_confidence(results: schema.Comparison) -> _Judged:
     sentences = [_sentence(number) for number in numbers if number["outcome"] == outcome]
     against = []
     if not is_recalibrated(results):
-        against.append("Too few validation answers to say whether recalibrating the base model does as well.")
+        few = "Too few" if results["recalibration"] else "There are no"
+        against.append(f"{few} validation answers to say whether recalibrating the base model does as well.")
     missing = results["rows"]["without_confidence"]["trained"]
     if missing > OUT_OF_FORM * results["rows"]["used"]:
         against.append(f"{missing} of {results['rows']['used']} answers of trained have no confidence.")

@@ -113,8 +113,7 @@ def _study_side(file: study_file.StudyFile, path: Path, which: str) -> Side:
     notes = []
     if unlabelled:
         notes.append(
-            f"{which}: {unlabelled} answers that hold no label have one in the file ({path.name}); "
-            "each counts as wrong here."
+            f"{which}: the file gives a label to {unlabelled} answers that hold none ({path.name}); it is not taken."
         )
     if others:
         notes.append(

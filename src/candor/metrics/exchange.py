@@ -59,13 +59,13 @@ def _group_tables(view: View) -> Floats:
     width = len(LABELS) * ANSWER_COLUMNS
     place_N = member_N * width + view.gold_N * ANSWER_COLUMNS + view.column
     counts = np.bincount(place_N, minlength=(int(member_N.max(initial=-1)) + 1) * width)
-    table_G_12: Floats = counts.reshape(-1, width).astype(np.float64)
-    return table_G_12
+    tables: Floats = counts.reshape(-1, width).astype(np.float64)
+    return tables
 
 
 def _bundled(change_G_12: Floats, draw: np.random.Generator) -> Floats:
     """Groups that a swap changes; where they are very many, in bundles that are swapped whole."""
-    change_T_12: Floats = change_G_12[(change_G_12 != 0).any(axis=1)]
+    change_T_12 = change_G_12[(change_G_12 != 0).any(axis=1)]
     if change_T_12.shape[0] <= MOST_BUNDLES:
         return change_T_12
     bundle_T = draw.permutation(change_T_12.shape[0]) % MOST_BUNDLES

@@ -14,7 +14,7 @@ from rich.text import Text
 
 from candor.report.arms import Arm, comparisons, difference, figure
 from candor.report.runs import SavedRun
-from candor.report.tables import HEADLINE, Cell, Table, comparison_table
+from candor.report.tables import HEADLINE, LEAST_SEEN, Cell, Table, comparison_table
 
 _NOWHERE = Path()
 
@@ -64,7 +64,24 @@ def terminal_table(results: Mapping[str, Any], metrics: Sequence[str] = HEADLINE
         metrics: rows, by name; those that the results lack are left out.
     """
     table = comparison_table(comparisons(SavedRun(name="", folder=_NOWHERE, results=results)), metrics)
-    return Group(TerminalTable(table), Text(f"{table.caption} (*: significant.)", style="dim"))
+    return Group(TerminalTable(table), _Caption(f"{table.caption} (*: significant.)"))
+
+
+class _Caption:
+    """A caption for a terminal of any width: a narrow table does not show the least difference that would be seen."""
+
+    def __init__(self, text: str) -> None:
+        self._text = text
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        wide = options.max_width >= WIDE
+        yield Text(self._text if wide else self._text.replace(f" {LEAST_SEEN}", ""), style="dim")
+
+
+def warnings_text(warnings: Sequence[str]) -> Group:
+    """What a reader of the tables must know, for a terminal; nothing where there is nothing to say."""
+    lines = [Text("Warnings", style="bold"), *(Text(f"  {sentence}") for sentence in warnings), Text("")]
+    return Group(*(lines if warnings else []))
 
 
 def findings_text(findings: Sequence[Mapping[str, Any]]) -> Group:

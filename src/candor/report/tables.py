@@ -38,6 +38,10 @@ HEADLINE = (
     "invalid_rate",
 )
 """Metrics of the main table; every other stands in the table of all figures."""
+LEAST_SEEN = (
+    'Where one is not, "sees" names the least true difference that would have been significant four times of five.'
+)
+"""Ends the caption of a table that has room for it."""
 TRANSFER = ("na_recall", "accuracy", "auroc", "brier")
 """Metrics with a transfer matrix."""
 
@@ -351,6 +355,5 @@ def _caption(items: Sequence[Comparison]) -> str:
     return (
         f"In brackets or below, the {settings['level']:.0%} interval. Differences are trained minus base on the same "
         f"examples ({settings['resamples']:,} paired resamples); those significant at {settings['significance']:g} "
-        f'{corrected} are bold. Where one is not, "sees" names the least true difference that would have been '
-        "significant four times of five."
+        f"{corrected} are bold. {LEAST_SEEN}"
     )
