@@ -103,6 +103,7 @@ def compare(
             "--in-domain": in_domain is not None,
             "--validation": validation,
             "--paper-conventions": paper_conventions,
+            "--class-shares": class_shares,
         }
         given = [option for option, value in only_pairs.items() if value]
         if given:
