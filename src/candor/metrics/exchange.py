@@ -58,9 +58,8 @@ def _group_tables(view: View) -> Floats:
     member_N = np.unique(view.group_N, return_inverse=True)[1]
     width = len(LABELS) * ANSWER_COLUMNS
     place_N = member_N * width + view.gold_N * ANSWER_COLUMNS + view.column
-    counts = np.bincount(place_N, minlength=(int(member_N.max(initial=-1)) + 1) * width)
-    tables: Floats = counts.reshape(-1, width).astype(np.float64)
-    return tables
+    counts: Floats = np.bincount(place_N, minlength=(int(member_N.max(initial=-1)) + 1) * width).astype(np.float64)
+    return counts.reshape(-1, width)
 
 
 def _bundled(change_G_12: Floats, draw: np.random.Generator) -> Floats:
