@@ -14,7 +14,7 @@ from candor.types import LABELS
 
 Floats = NDArray[np.float64]
 
-_AT_ONCE: Final = 2**22
+_AT_ONCE: Final = 2**20
 """Swaps that are drawn at a time."""
 
 
