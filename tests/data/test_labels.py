@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from candor.data.labels import KNOWN_LABELS, label_key, own_labels, read_label
+from candor.data.labels import KNOWN_LABELS, known_label, label_key, own_labels, read_label
 from candor.data.rows import RowError
 from candor.errors import DataError
 from candor.types import Label
@@ -107,6 +107,13 @@ def test_own_labels_go_before_the_known_ones() -> None:
     assert read_label("MOSTLY \u00a0TRUE", "label", own) is Label.PASS
     assert read_label("Spam", "label", own) is None
     assert read_label("NEI", "label", own) is Label.NA
+
+
+def test_without_labels_of_ones_own_the_known_ones_are_all_there_are() -> None:
+    assert known_label("Supports", "label") is Label.PASS
+    for value in ("yes", "maybe", "", None, 1):
+        with pytest.raises(RowError, match="'verdict'"):
+            known_label(value, "verdict")
 
 
 @pytest.mark.parametrize("form", ["NFC", "NFD", "NFKC", "NFKD"])

@@ -1,4 +1,4 @@
-"""Labels as tables spell them: known names, and what is said of those that could mean two things."""
+"""Labels as files spell them: known names, and what is said of those that could mean two things."""
 
 from __future__ import annotations
 
@@ -92,6 +92,21 @@ def read_label(value: Any, column: str, own: Mapping[str, Label | None]) -> Labe
         ``None`` where ``own`` says that such rows are left out.
 
     Raises:
+        RowError: as :func:`known_label`.
+    """
+    if isinstance(value, str | int | float) and not is_blank(value) and (key := label_key(value)) in own:
+        return own[key]
+    return known_label(value, column)
+
+
+def known_label(value: Any, column: str) -> Label:
+    """The label of a row by the known names alone, as in files whose authors say what their labels mean.
+
+    Args:
+        value: what the file says.
+        column: named in errors.
+
+    Raises:
         RowError: it says nothing, nothing known, or something that could mean two things; says how to go on.
     """
     if is_blank(value):
@@ -102,8 +117,6 @@ def read_label(value: Any, column: str, own: Mapping[str, Label | None]) -> Labe
     if not isinstance(value, str | int | float):
         raise RowError(f"{column!r} must be a label, not {kind_of(value)}")
     key = label_key(value)
-    if key in own:
-        return own[key]
     why = _NUMBER if re.fullmatch(r"[+-]?\d+(?:\.\d+)?", key) else _MEANINGS.get(key)
     name = str(value).strip()[:80]
     if why is not None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from candor.data.labels import read_label
+from candor.data.labels import known_label
 from candor.data.loaded import LoadedSource, Loading
 from candor.data.official.files import require
 from candor.data.rows import BadRows, RowError, field, identifier, kind_of, record, text
@@ -19,15 +19,13 @@ def load(name: str, config: CheckCovidSource, data_dir: Path, bad_rows: BadRows)
     loading = Loading(name, bad_rows)
     abstracts = loading.lookup(require(data_dir, "check-covid", "corpus.json"), abstract_of("cord_id"))
 
-    def parse(value: Any) -> Example | None:
+    def parse(value: Any) -> Example:
         row = record(value)
         document = identifier(row, "cord_id")
         if document not in abstracts:
             raise RowError(f"'cord_id' is {document!r}, which the corpus lacks")
-        gold = read_label(field(row, "label"), "label", {})
+        gold = known_label(field(row, "label"), "label")
         evidence = tuple(abstracts[document][place] for place in _places(row, len(abstracts[document])))
-        if gold is None:
-            return None
         return Example(identifier(row, "id"), name, text(row, "claim"), evidence, gold, f"cord:{document}")
 
     examples = list(loading.read(require(data_dir, "check-covid", "Check-COVID_all.json"), parse))

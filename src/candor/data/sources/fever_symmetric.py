@@ -9,7 +9,7 @@ import re
 from pathlib import Path
 from typing import Any, Final
 
-from candor.data.labels import read_label
+from candor.data.labels import known_label
 from candor.data.loaded import LoadedSource, Loading
 from candor.data.official.files import require
 from candor.data.rows import BadRows, field, identifier, record, text
@@ -25,16 +25,20 @@ def load(name: str, config: FeverSymmetricSource, data_dir: Path, bad_rows: BadR
     """Load ``fever_symmetric_dev.jsonl`` and ``fever_symmetric_test.jsonl``. The group is the FEVER pair."""
     loading = Loading(name, bad_rows)
 
-    def parse(value: Any) -> Example | None:
+    def parse(value: Any) -> Example:
         row = record(value)
-        gold = read_label(field(row, "label"), "label", {})
-        if gold is None:
-            return None
         # Version 0.1 has its sentence under another key.
         sentence = text(row, "evidence_sentence" if "evidence_sentence" in row else "evidence")
         pair = identifier(row, "id")
         group = f"fever-symmetric:{_ADDED.sub('', pair)}"
-        return Example(pair, name, unescape(text(row, "claim")), (unescape(sentence),), gold, group)
+        return Example(
+            id=pair,
+            dataset=name,
+            claim=unescape(text(row, "claim")),
+            evidence=(unescape(sentence),),
+            label=known_label(field(row, "label"), "label"),
+            group=group,
+        )
 
     examples = [
         example

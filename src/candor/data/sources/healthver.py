@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from candor.data.labels import read_label
+from candor.data.labels import known_label
 from candor.data.loaded import LoadedSource, Loading
 from candor.data.official.files import present
 from candor.data.rows import BadRows, field, identifier, record, text
@@ -20,17 +20,14 @@ def load(name: str, config: HealthverSource, data_dir: Path, bad_rows: BadRows) 
     """
     loading = Loading(name, bad_rows)
 
-    def parse(value: Any) -> Example | None:
+    def parse(value: Any) -> Example:
         row = record(value)
-        gold = read_label(field(row, "label"), "label", {})
-        if gold is None:
-            return None
         return Example(
             id=identifier(row, "id"),
             dataset=name,
             claim=text(row, "claim"),
             evidence=(text(row, "evidence"),),
-            label=gold,
+            label=known_label(field(row, "label"), "label"),
             group=f"healthver:{identifier(row, 'topic_ip')}",
         )
 

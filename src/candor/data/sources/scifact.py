@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from candor.data.labels import read_label
+from candor.data.labels import known_label
 from candor.data.loaded import LoadedSource, Loading
 from candor.data.official.files import require
 from candor.data.rows import BadRows, RowError, field, identifier, kind_of, record, text
@@ -58,7 +58,7 @@ def _judged(row: dict[str, Any], abstracts: dict[str, tuple[str, ...]]) -> Itera
 
 
 def _label(rationale: Any) -> Label:
-    label = read_label(field(record(rationale), "label"), "label", {})
-    if label is None or label is Label.NA:
+    label = known_label(field(record(rationale), "label"), "label")
+    if label is Label.NA:
         raise RowError("a rationale's label must be SUPPORT or CONTRADICT")
     return label

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Final
 
-from candor.data.labels import read_label
+from candor.data.labels import known_label
 from candor.data.loaded import LoadedSource, Loading
 from candor.data.official.files import require
 from candor.data.rows import BadRows, RowError, field, identifier, kind_of, record, text
@@ -22,17 +22,14 @@ def load(name: str, config: ScitabSource, data_dir: Path, bad_rows: BadRows) -> 
     """Load ``sci_tab.json``. Evidence is the table: caption, column names, rows; the group is its paper."""
     loading = Loading(name, bad_rows)
 
-    def parse(value: Any) -> Example | None:
+    def parse(value: Any) -> Example:
         row = record(value)
-        gold = read_label(field(row, "label"), "label", {})
-        if gold is None:
-            return None
         return Example(
             id=identifier(row, "id"),
             dataset=name,
             claim=text(row, "claim"),
             evidence=_table(row),
-            label=gold,
+            label=known_label(field(row, "label"), "label"),
             group=f"paper:{identifier(row, 'paper_id')}",
         )
 
