@@ -165,3 +165,21 @@ def test_probabilities_are_given_only_where_nothing_contradicts_them(
         assert sum(map(math.exp, listed)) <= 1.01
         assert max(listed) <= 0.01
         assert sum(found) == pytest.approx(1.0)
+
+
+def test_alternatives_that_cannot_be_the_likeliest_give_nothing() -> None:
+    """Some servers write -100 for what they mask, beside a probability of before the mask."""
+    listed = [{"token": "NA", "logprob": -0.1}, *({"token": name, "logprob": -100.0} for name in ("PASS", "FAIL"))]
+    entries = [LEAD, {"token": "NA", "logprob": -0.1, "top_logprobs": listed}]
+    assert listed_label_probs("LABEL=NA", entries) is None
+    assert contradiction("LABEL=NA", entries) == "the alternatives are not the likeliest ones"
+    listed[0]["logprob"] = entries[1]["logprob"] = 0.0
+    assert listed_label_probs("LABEL=NA", entries) == pytest.approx((0.0, 0.0, 1.0))
+
+
+@pytest.mark.parametrize("listed", [[], [{"token": "NA", "logprob": 0.0}]])
+def test_zeros_in_place_of_numbers_give_nothing(listed: list[Any]) -> None:
+    zeros = {"token": "LABEL=", "logprob": 0.0, "top_logprobs": []}
+    entries = [zeros, {"token": "NA", "logprob": 0.0, "top_logprobs": listed}]
+    assert listed_label_probs("LABEL=NA", entries) is None
+    assert contradiction("LABEL=NA", entries) == "every token has a probability of exactly 1 and no alternative"

@@ -43,6 +43,14 @@ def test_tokens_that_are_not_counted_are_unknown(usage: Any) -> None:
 def test_only_a_length_limit_cuts_an_answer() -> None:
     replies = [read(completion(finish=finish)) for finish in ("length", "stop", "eos", None, "MAX_TOKENS")]
     assert [reply.stopped for reply in replies if reply is not None] == [False, True, True, True, False]
+    for finish in ("max_completion_tokens", "model_length", "token_limit", "context_length_exceeded", "truncation"):
+        reply = read(completion(finish=finish))
+        assert reply is not None
+        assert not reply.stopped
+    for finish in ("stop_sequence", "eos_token", "end_turn", "STOP", "completed", {"type": "eos"}, ""):
+        reply = read(completion(finish=finish))
+        assert reply is not None
+        assert reply.stopped
 
 
 @pytest.mark.parametrize(
@@ -79,10 +87,31 @@ def test_a_thought_that_ran_into_the_limit_is_an_answer_without_text_that_was_cu
     assert (reply.text, reply.stopped) == ("", False)
 
 
-@pytest.mark.parametrize("finish", ["error", "abort", "ABORTED", "cancelled", {"type": "abort"}, "network_error"])
+@pytest.mark.parametrize(
+    "finish", ["error", "abort", "ABORTED", "cancelled", {"type": "abort"}, "network_error", "failed", "incomplete"]
+)
 @pytest.mark.parametrize("content", ["LABEL=PASS", "", None])
 def test_what_was_broken_off_is_no_answer(finish: Any, content: str | None) -> None:
     assert read(completion(content, finish=finish)) is None
+
+
+@pytest.mark.parametrize("finish", ["tool_calls", "function_call", "MALFORMED_FUNCTION_CALL", "OTHER", "server_error"])
+def test_a_reason_that_is_no_end_of_an_answer_leaves_none(finish: str) -> None:
+    assert read(completion(finish=finish)) is None
+
+
+@pytest.mark.parametrize("role", ["user", "system", "tool"])
+def test_the_words_of_others_are_no_answer(role: str) -> None:
+    assert read(completion(message={"role": role})) is None
+    assert read(completion(message={"role": "assistant"})) is not None
+
+
+def test_of_several_choices_the_first_by_its_number_is_read() -> None:
+    other = completion("LABEL=PASS")["choices"][0] | {"index": 1}
+    body = completion()
+    reply = read(body | {"choices": [other, body["choices"][0] | {"index": 0}]})
+    assert reply is not None
+    assert reply.text == "LABEL=NA"
 
 
 def test_a_thought_without_an_answer_is_an_answer_without_text() -> None:
@@ -100,8 +129,11 @@ def test_what_no_file_can_hold_is_replaced() -> None:
 @pytest.mark.parametrize(
     ("body", "words"),
     [
-        (completion(finish="content_filter"), "finish_reason content_filter"),
-        (completion(finish="SAFETY"), "finish_reason safety"),
+        (completion(finish="content_filter"), "finish_reason CONTENT_FILTER"),
+        (completion(finish="SAFETY"), "finish_reason SAFETY"),
+        (completion(finish="content-filter"), "finish_reason CONTENT-FILTER"),
+        (completion(finish="guardrail_intervened"), "finish_reason GUARDRAIL"),
+        (completion(finish="refusal"), "finish_reason REFUSAL"),
         (completion([{"type": "refusal", "refusal": "i cannot"}]), "the answer is a refusal: I CANNOT"),
         (completion(None, message={"refusal": "i cannot"}), "the answer is a refusal: I CANNOT"),
     ],
@@ -130,6 +162,7 @@ def test_what_is_withheld_is_a_refusal(body: dict[str, Any], words: str) -> None
         completion(None, message={"tool_calls": [{}]}, finish="tool_calls"),
         completion() | {"error": {"message": "overloaded"}},
         completion(error={"message": "overloaded"}),
+        completion() | {"object": "error"},
         completion(logprobs="none"),
         {"error": {"message": "overloaded"}},
     ],

@@ -15,6 +15,8 @@ ROUNDING: Final = 0.01
 """As far above what is possible may a sum of rounded numbers lie."""
 VOCABULARY_MARKS: Final = "ĠĊĉ▁"
 """What byte-pair and SentencePiece vocabularies write for white space; some servers hand these on as they are."""
+LARGEST_VOCABULARY: Final = 1_000_000
+"""No model has more tokens."""
 OPENING: Final = " \t<"
 """What may stand between the sign that announces a label and the label."""
 
@@ -84,6 +86,13 @@ def _check(entry: dict[str, Any], text: str) -> None:
         raise _ContradictionError("a log-probability is above 0")
     if sum(map(math.exp, values)) > 1.0 + ROUNDING:
         raise _ContradictionError("the probabilities of the alternatives sum to more than 1")
+    # What is not listed is no likelier than the last that is; a value of 0 stands for what the server does not tell.
+    others = [
+        value for alternative, value in zip(listed, values, strict=True) if alternative["token"] != entry["token"]
+    ]
+    least = math.exp(min(others, default=-math.inf))
+    if least > 0 and 1.0 - sum(map(math.exp, values)) > ROUNDING + LARGEST_VOCABULARY * least:
+        raise _ContradictionError("the alternatives are not the likeliest ones")
     chosen = [
         value for alternative, value in zip(listed, values, strict=True) if alternative["token"] == entry["token"]
     ]
@@ -105,6 +114,8 @@ def _probs(text: str, start: int, logprobs: Sequence[dict[str, Any]]) -> tuple[f
         begin, end = end, end + len(entry["token"])
         if end > shift + start:
             break
+    if len(logprobs) > 1 and all(_stands_for_nothing(one) for one in logprobs):
+        raise _ContradictionError("every token has a probability of exactly 1 and no alternative")
     lead = whole[begin : shift + start].rstrip(OPENING)
     _check(entry, text)
     listed = entry["top_logprobs"]
@@ -131,6 +142,12 @@ def _probs(text: str, start: int, logprobs: Sequence[dict[str, Any]]) -> tuple[f
         return None
     p_pass, p_fail, p_na = (sums[label] / total for label in LABELS)
     return p_pass, p_fail, p_na
+
+
+def _stands_for_nothing(entry: dict[str, Any]) -> bool:
+    """Whether a token's numbers are what servers write that compute none."""
+    listed = entry.get("top_logprobs") or []
+    return entry.get("logprob") == 0 and len(listed) <= 1 and all(one["logprob"] == 0 for one in listed)
 
 
 def _begun(token: str, lead: str) -> Any:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Final
@@ -9,16 +10,19 @@ from typing import Any, Final
 from candor.errors import RefusedError
 from candor.predictions.endpoint.address import writable
 
-CUT: Final = frozenset({"length", "max_tokens", "max_output_tokens", "model_length"})
-"""Reasons for which a model stopped that mean its limit; an unknown reason is taken for the answer's own end."""
-BROKEN_OFF: Final = frozenset(
-    {"error", "abort", "aborted", "cancelled", "canceled", "insufficient_system_resource", "network_error", "timeout"}
-)
-"""Those that mean the server's trouble: what stands there is no answer, and another attempt may give one."""
+ENDED: Final = frozenset({"stop", "stopped", "eos", "end", "complete", "completed", "done", "finished", "normal"})
+"""Words of the reasons that mean an answer's own end; giving none means it, too."""
+CUT: Final = frozenset({"length", "max", "limit", "truncated", "truncation"})
+"""Words of those that mean a model's limit."""
 WITHHELD: Final = frozenset(
-    {"content_filter", "safety", "recitation", "blocklist", "prohibited_content", "spii", "sensitive"}
+    {"filter", "filtered", "safety", "recitation", "blocklist", "blocked", "prohibited", "spii", "sensitive"}
+    | {"refusal", "guardrail", "guardrails", "moderation", "policy"}
 )
-"""Those that mean that an answer is not given."""
+"""Words of those that mean that an answer is not given. Any other reason (``error``, ``abort``, ``tool_calls``) means
+that what stands there is no answer, and another attempt may give one."""
+
+NOT_THE_MODEL: Final = frozenset({"system", "developer", "user", "tool", "function"})
+"""Whose words a message may hold that are no answer."""
 
 THOUGHTS: Final = ("reasoning_content", "reasoning", "thinking", "reasoning_details")
 """Fields of a message in which servers keep what a model thought before it answered."""
@@ -59,24 +63,29 @@ def read_reply(content: Callable[[], Any], *, shown: Callable[[str], str]) -> Re
     """
     try:
         body = content()
-        choice = body["choices"][0]
+        choices = body["choices"]
+        choice = next((one for one in choices if one.get("index") == 0), choices[0])
         why = _finish(choice)
-        if why in WITHHELD:
-            raise RefusedError(f"the answer was filtered (finish_reason {why})")
+        words = frozenset(re.split(r"[^a-z]+", why))
+        if words & WITHHELD:
+            raise RefusedError(f"the answer was filtered (finish_reason {shown(why)})")
+        cut = not words.isdisjoint(CUT)
         message = choice["message"]
         if refusal := message.get("refusal"):
             raise RefusedError(f"the answer is a refusal: {shown(str(refusal))}")
-        if body.get("error") or choice.get("error") or why in BROKEN_OFF:
+        if body.get("error") or body.get("object") == "error" or choice.get("error"):
+            return None
+        if message.get("role") in NOT_THE_MODEL or (why and not cut and words.isdisjoint(ENDED)):
             return None
         text = _text(message.get("content"), shown)
         if text is None:
-            if why not in CUT and not any(message.get(name) for name in THOUGHTS):
+            if not cut and not any(message.get(name) for name in THOUGHTS):
                 return None
             text = ""
         given = (choice.get("logprobs") or {}).get("content")
         usage = body.get("usage") or {}
         tokens_in, tokens_out = (_count(usage.get(key)) for key in ("prompt_tokens", "completion_tokens"))
-        return Reply(writable(text), why not in CUT, given or None, tokens_in, tokens_out)
+        return Reply(writable(text), not cut, given or None, tokens_in, tokens_out)
     except (ValueError, LookupError, TypeError, AttributeError):
         return None
 
