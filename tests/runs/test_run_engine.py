@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -78,6 +79,21 @@ def test_another_model_than_the_run_was_begun_with_is_refused(
     with pytest.raises(RunError, match=refused):
         engine_of(model, tmp_path).holding("base")
     assert read_json(path)[next(iter(noted))] == noted[next(iter(noted))]
+
+
+def test_one_byte_of_the_base_model_is_another_base_model(model: Path, tmp_path: Path) -> None:
+    own = tmp_path / "model"
+    shutil.copytree(model, own)
+    engine_of(own, tmp_path / "run").holding("base")
+    engine_of(own, tmp_path / "run").holding("base")
+    weights = bytearray((own / "model.safetensors").read_bytes())
+    weights[-3] ^= 1
+    (own / "model.safetensors").write_bytes(weights)
+    with pytest.raises(RunError, match=r"was begun with the base model .*SHA-256.*, and here it is .*SHA-256"):
+        engine_of(own, tmp_path / "run").holding("base")
+    noted = RunFolder(tmp_path / "run").engine
+    write_json(noted, read_json(noted) | {"base": f"{own}@None"})  # a run of before
+    engine_of(own, tmp_path / "run").holding("base")
 
 
 def test_a_warm_start_that_is_not_there_says_which_stage_makes_it(model: Path, tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ from typing import Final
 from candor.engines.base import Engine
 from candor.engines.hub import COMMIT, commit_of
 from candor.engines.local.engine import LocalEngine
-from candor.engines.named import NAMED, located
+from candor.engines.named import NAMED, identity, located
 from candor.errors import DataError, ModelError
 from candor.files import read_json
 from candor.progress import Bar, Reporter
@@ -92,6 +92,20 @@ def noted_base(run: RunFolder) -> str | None:
     if not isinstance(noted, dict) or not isinstance(base, str | None):
         raise DataError("does not say which base model the run was begun with; restore it from a copy", file=run.engine)
     return base
+
+
+def check_base(run: RunFolder, name: str) -> None:
+    """Refuse a base model in a folder or file that is another than the run was begun with.
+
+    Raises:
+        ModelError: it is.
+    """
+    noted, here = noted_base(run), identity(name)
+    if noted is not None and here is not None and noted.startswith(f"{name} (") and noted != here:
+        raise ModelError(
+            f"{run}: its adapter was trained on the base model {noted}, and here it is {here}; put the model back that "
+            "was there"
+        )
 
 
 def sandbox_model(reporter: Reporter, cache_dir: Path | None = None) -> Path:

@@ -5,6 +5,8 @@ A model is fetched once. What is there is used without asking the network, so th
 
 from __future__ import annotations
 
+import functools
+import hashlib
 import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -14,7 +16,7 @@ from typing import Final, Literal, TypeAlias
 from candor.engines.gguf import ABOUT, is_gguf, unpack, unpacked
 from candor.engines.packages import WheelPart, join_parts
 from candor.errors import FetchError, ModelError
-from candor.files import read_json
+from candor.files import read_json, sha256
 from candor.progress import Reporter
 from candor.recipe.engine import ModelConfig
 from candor.sandbox.model import cache_folder
@@ -101,6 +103,9 @@ NAMED: Final[Mapping[str, NamedModel]] = {
 }
 """Every model with a name."""
 
+MADE_OF: Final = ("*.safetensors", "*.bin", "config.json", "tokenizer.json", "tokenizer.model")
+"""Files of a folder that decide what a model says; the form of its prompts is noted apart."""
+
 HUB_FILES: Final = ("*.json", "*.safetensors", "*.model", "*.jinja", "*.txt")
 
 
@@ -127,10 +132,30 @@ def located(config: ModelConfig, reporter: Reporter) -> ModelConfig:
 
 
 def identity(name: str) -> str | None:
-    """What tells the weights behind a name from others of the same name; ``None`` where no such model is there."""
+    """What tells the weights behind a name from others of the same name; ``None`` where no such model is there.
+
+    For a folder or file this is a hash of its content, which is read once in a process.
+    """
     known = NAMED.get(name)
-    folder = there(known) if known else None
-    return None if known is None or folder is None else f"{name} from {source_of(known, folder)}"
+    if known is None:
+        return _local_identity(name)
+    folder = there(known)
+    return None if folder is None else f"{name} from {source_of(known, folder)}"
+
+
+def _local_identity(name: str) -> str | None:
+    path = Path(name)
+    made_of = [path] if path.is_file() else sorted(file for kind in MADE_OF for file in path.glob(kind))
+    if not made_of:
+        return None
+    states = [(file, file.stat()) for file in made_of]
+    return f"{name} (SHA-256 {_digest(tuple((file, state.st_size, state.st_mtime_ns) for file, state in states))})"
+
+
+@functools.lru_cache(maxsize=8)  # a run loads its model several times
+def _digest(states: tuple[tuple[Path, int, int], ...]) -> str:
+    """Hex digits over names and content of files, which are known again by size and time."""
+    return hashlib.sha256("".join(f"{file.name} {sha256(file)}\n" for file, *_ in states).encode()).hexdigest()[:16]
 
 
 def source_of(model: NamedModel, folder: Path) -> str:

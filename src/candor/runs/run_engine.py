@@ -94,10 +94,10 @@ class RunEngine:
         """Refuse to go on with another base model than the run was begun with, or with prompts of another form."""
         before = read_json(self._folder.engine) if noted_base(self._folder) is not None else {}
         another = "choose another folder with --out, or remove this one"
-        if before.get("base", described["base"]) != described["base"]:
+        noted = before.get("base", described["base"])
+        if noted != described["base"] and not noted.endswith("@None"):  # as runs of before note a folder
             raise RunError(
-                f"{self._folder} was begun with the base model {before['base']}, and this version of candor makes "
-                f"{described['base']}; {another}"
+                f"{self._folder} was begun with the base model {noted}, and here it is {described['base']}; {another}"
             )
         if before.get("dtype", described["dtype"]) != described["dtype"]:
             raise RunError(
