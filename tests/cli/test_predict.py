@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime
 from pathlib import Path
 from typing import Any
 
@@ -34,6 +35,7 @@ def asked(**changes: Any) -> Asked:
         "without_probs": 0,
         "contradicted": 0,
         "contradiction": None,
+        "without_kwargs": 0,
         "cut": 0,
         "tokens_in": 1200,
         "tokens_out": 120,
@@ -54,10 +56,12 @@ def test_a_model_of_ones_own_gets_every_option(
 
     monkeypatch.setattr(local, "predict_file", predict_file)
     more = ["--adapter", "a", "--template", "sandbox", "--batch-size", "3", "--max-new-tokens", "9", "--device", "cpu"]
+    more += ["--chat", "system=Be brief.", "--chat", "date=2025-01-02"]
     assert run("c.csv", "-m", "m", "--out", "o.jsonl", *more) == 0
     assert capsys.readouterr().out == "7 predictions in o.jsonl\n"
+    chat = {"system": "Be brief.", "date": datetime.date(2025, 1, 2)}
     options = {"model": "m", "adapter": Path("a"), "template": "sandbox", "batch_size": 3, "max_new_tokens": 9}
-    assert given == [(Path("c.csv"), Path("o.jsonl"), {**options, "device": "cpu", "form": None})]
+    assert given == [(Path("c.csv"), Path("o.jsonl"), {**options, "device": "cpu", "chat": chat, "form": None})]
 
 
 @pytest.mark.parametrize("endpoint", [False, True])

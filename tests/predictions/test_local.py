@@ -10,8 +10,11 @@ import pytest
 from toy import EXAMPLES, TEMPLATE, example, save_toy_model, toy_engine, toy_recipe
 
 from candor.engines.base import Engine
-from candor.predictions.local import predict
+from candor.predictions.file import read_predictions
+from candor.predictions.local import predict, predict_file
 from candor.predictions.validation import validation_score
+from candor.progress import Reporter
+from candor.prompts.chat import FIXED_DATE
 from candor.types import Label, Prediction, Validity
 
 
@@ -47,6 +50,23 @@ def test_neither_batches_nor_order_matter(engine: Engine) -> None:
         for a, b in zip(one, other, strict=True):
             assert dataclasses.replace(a, label_probs=None) == dataclasses.replace(b, label_probs=None)
             assert a.label_probs == pytest.approx(b.label_probs, abs=1e-5)
+
+
+def test_a_file_is_answered_in_the_chat_that_is_asked_for_which_it_notes(tmp_path: Path) -> None:
+    model = save_toy_model(tmp_path / "model")
+    shown = "{% for m in messages %}{{ m['content'] }}{% endfor %}{{ strftime_now('%Y') }}\n"
+    (model / "chat_template.jinja").write_text(shown)
+    data = tmp_path / "claims.jsonl"
+    data.write_text('{"claim": "x = 1", "evidence": ["x is 1"], "label": "PASS"}\n')
+    headers = []
+    for index, chat in enumerate([None, {"date": "2025-01-02"}, {"system": "ab "}, {"chat_template": "none"}]):
+        out = tmp_path / f"{index}.jsonl"
+        options = {"model": str(model), "adapter": None, "template": "sandbox", "batch_size": 4, "device": "cpu"}
+        predict_file(data, out, **options, max_new_tokens=8, chat=chat, reporter=Reporter(quiet=True))
+        headers.append(read_predictions(out).header)
+    assert [header.chat and header.chat["date"] for header in headers] == [None, "2025-01-02", FIXED_DATE, FIXED_DATE]
+    assert len({header.template_sha256 for header in headers}) == 4
+    assert len({header.rendered_sha256 for header in headers}) == 4
 
 
 def test_an_answer_that_did_not_end_is_not_clean(engine: Engine) -> None:

@@ -110,7 +110,7 @@ class ChatServer:
 
     def answer(self, body: dict[str, Any]) -> tuple[int, dict[str, Any]]:
         """Status and body of the answer to one request."""
-        prompt = body["messages"][0]["content"]
+        prompt = body["messages"][-1]["content"]
         for field in sorted(self.refuses & body.keys()):
             hint = " Use 'max_completion_tokens' instead." if field == "max_tokens" else ""
             return 400, {"error": {"message": f"Unsupported parameter: '{field}'.{hint}"}}

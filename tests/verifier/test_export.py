@@ -104,6 +104,12 @@ def test_without_results_the_card_says_so(trained_run: Path, tmp_path: Path) -> 
     assert Verifier.load(out, device="cpu").abstention is None
 
 
+def test_an_export_takes_no_prompt_and_no_adapter_but_its_own(trained_run: Path, adapter: Path) -> None:
+    for own in ({"template": "verdict"}, {"adapter": trained_run / "adapter"}, {"chat": {"system": "Be brief."}}):
+        with pytest.raises(RunError, match="an export, which has its own adapter, template and chat settings"):
+            Verifier.load(adapter, **own)
+
+
 def test_what_cannot_be_exported_is_explained(trained_run: Path, adapter: Path, tmp_path: Path) -> None:
     with pytest.raises(RunError, match="no run folder"):
         export_run(tmp_path, tmp_path / "out")

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import functools
 import shutil
 import subprocess
 import sys
@@ -13,7 +14,7 @@ from toy_run import CLAIMS
 
 from candor.engines.answer_scores import greedy_answer
 from candor.engines.ragged import padded
-from candor.errors import CandorError, DataError, ModelError, PromptError, RunError
+from candor.errors import CandorError, DamagedError, DataError, ModelError, PromptError, RunError
 from candor.files import read_json, write_json
 from candor.metrics.familiarity import FEWEST_KNOWN
 from candor.metrics.threshold import LEAST_VALID_MASS, Choice, one_per_group
@@ -303,6 +304,38 @@ def test_a_plain_model_with_an_adapter_is_the_run(trained_run: Path, verifier: V
     assert ours.accepted is None
 
 
+def test_a_plain_model_is_asked_in_the_chat_that_is_asked_for(trained_run: Path, tmp_path: Path) -> None:
+    model = tmp_path / "model"
+    shutil.copytree(trained_run.parent / "model", model)
+    (model / "chat_template.jinja").write_text("{% for m in messages %}{{ m['content'] }}{% endfor %}\n")
+    load = functools.partial(Verifier.load, str(model), template="sandbox", device="cpu")
+    plain, told = load(), load(chat={"system": "x is 3 "})
+    assert told.encode("x = 1").tokens != plain.encode("x = 1").tokens
+    assert told.describe()["template_sha256"] != plain.describe()["template_sha256"]
+    with pytest.raises(PromptError, match="chat: unknown key sistem; did you mean system"):
+        load(chat={"sistem": "x"})
+
+
+def test_a_changed_base_model_gives_no_verdict(trained_run: Path, tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    shutil.copytree(trained_run, run, ignore=shutil.ignore_patterns("checkpoints"))
+    engine = read_json(run / "engine.json")
+    name = engine["base"].partition(" (")[0]
+    write_json(run / "engine.json", engine | {"base": f"{name} (SHA-256 {'0' * 16})"})
+    with pytest.raises(ModelError, match=r"its adapter was trained on the base model .*; put the model back"):
+        Verifier.load(run, device="cpu")
+
+
+def test_a_damaged_adapter_gives_no_verdict_on_a_plain_model_either(trained_run: Path, tmp_path: Path) -> None:
+    adapter = tmp_path / "adapter"
+    shutil.copytree(trained_run / "adapter", adapter)
+    weights = bytearray((adapter / "adapter_model.safetensors").read_bytes())
+    weights[-5] ^= 1
+    (adapter / "adapter_model.safetensors").write_bytes(weights)
+    with pytest.raises(DamagedError, match=r"adapter_model\.safetensors is not what was written"):
+        Verifier.load(str(trained_run.parent / "model"), adapter=adapter, template="sandbox", device="cpu")
+
+
 def test_what_cannot_be_loaded_is_explained(trained_run: Path, tmp_path: Path) -> None:
     several = tmp_path / "several"
     for name in ("one", "two"):
@@ -312,8 +345,9 @@ def test_what_cannot_be_loaded_is_explained(trained_run: Path, tmp_path: Path) -
         Verifier.load(several)
     with pytest.raises(RunError, match="no trained model in it yet"):
         Verifier.load(several / "one")
-    with pytest.raises(RunError, match="its own adapter and template"):
-        Verifier.load(trained_run, template="verdict")
+    for own in ({"template": "verdict"}, {"adapter": trained_run / "adapter"}, {"chat": {"system": "Be brief."}}):
+        with pytest.raises(RunError, match="a run, which has its own adapter, template and chat settings"):
+            Verifier.load(trained_run, **own)
     with pytest.raises(RunError, match="between 0 and 1"):
         Verifier.load(trained_run, risk=1.5)
     with pytest.raises(RunError, match="no run folder"):

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from candor.cli.chat import ChatOption, chat_settings
 from candor.cli.tables import ColumnOption, LabelOption, table_form
 from candor.errors import CandorError
 
@@ -31,6 +32,7 @@ def predict(
     out: Annotated[Path, typer.Option("--out", help="Prediction file to write.")],
     adapter: Annotated[Path | None, typer.Option("--adapter", help="Adapter folder of a run.")] = None,
     template: Annotated[str, typer.Option("--template", help="Prompt template.")] = "verdict",
+    chat: ChatOption = None,
     batch_size: Annotated[int, typer.Option("--batch-size", min=1, help="Prompts in one batch.")] = 64,
     max_new_tokens: Annotated[int, typer.Option("--max-new-tokens", min=1, help="Longest answer.")] = 32,
     device: Annotated[str, typer.Option("--device", help="auto, cpu, cuda or cuda:N.")] = "auto",
@@ -80,6 +82,8 @@ def predict(
     candor predict claims.csv --endpoint http://127.0.0.1:8000/v1 -m my-model --out theirs.jsonl
 
     candor predict claims.tsv -m ./my-model --out mine.jsonl --column claim=text --label yes=PASS --label no=FAIL
+
+    candor predict claims.csv -m ./my-model --out mine.jsonl --chat system="Be brief." --chat date=2025-06-01
     """
     from candor.progress import Reporter
 
@@ -97,6 +101,7 @@ def predict(
             batch_size=batch_size,
             max_new_tokens=max_new_tokens,
             device=device,
+            chat=chat_settings(chat),
             form=form,
             reporter=reporter,
         )
@@ -124,6 +129,7 @@ def predict(
         out,
         asking,
         template=template,
+        chat=chat_settings(chat),
         prices=_prices(price_in, price_out),
         refused_as_wrong=refused_as_wrong,
         form=form,
@@ -188,6 +194,11 @@ def _tell(asked: Asked, out: Path, max_new_tokens: int) -> None:
         typer.echo(
             f"{asked.contradicted} of {asked.rows} answers came with log-probabilities that cannot be theirs ("
             f"{asked.contradiction}), so they have no label probabilities"
+        )
+    if asked.without_kwargs:
+        typer.echo(
+            f"{asked.without_kwargs} of {asked.rows} answers came without the chat_template_kwargs asked for, which "
+            "the server does not take: its chat template was rendered as it likes"
         )
     if asked.without_probs:
         typer.echo(

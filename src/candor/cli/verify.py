@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from candor.cli.chat import ChatOption, chat_settings
 from candor.cli.tables import ColumnOption, table_form
 from candor.errors import CandorError
 
@@ -53,6 +54,7 @@ def verify(
     out: Annotated[Path | None, typer.Option("--out", help="Verdicts to write, one JSON object per line.")] = None,
     adapter: Adapter = None,
     template: TemplateName = None,
+    chat: ChatOption = None,
     device: Device = "auto",
     risk: Risk = None,
     batch_size: BatchSize = 32,
@@ -79,7 +81,7 @@ def verify(
 
     reporter = Reporter(quiet=quiet)
     form = table_form(column, None)
-    verifier = _load(run, adapter, template, device, risk, batch_size, reporter)
+    verifier = _load(run, adapter, template, chat, device, risk, batch_size, reporter)
     if claims is None or out is None:
         verdict = verifier.verify(claim or "", evidence or [])
         typer.echo(json.dumps(verdict.as_json()) if as_json else _in_words(verdict, verifier))
@@ -91,6 +93,7 @@ def _load(
     run: str,
     adapter: Path | None,
     template: str | None,
+    chat: list[str] | None,
     device: str,
     risk: float | None,
     batch_size: int,
@@ -99,7 +102,14 @@ def _load(
     from candor.verifier import Verifier
 
     verifier = Verifier.load(
-        run, adapter=adapter, template=template, device=device, risk=risk, batch_size=batch_size, reporter=reporter
+        run,
+        adapter=adapter,
+        template=template,
+        chat=chat_settings(chat),
+        device=device,
+        risk=risk,
+        batch_size=batch_size,
+        reporter=reporter,
     )
     rule = verifier.abstention
     if rule is not None and rule.choice.threshold is None:
@@ -177,6 +187,7 @@ def serve(
     ] = None,
     adapter: Adapter = None,
     template: TemplateName = None,
+    chat: ChatOption = None,
     device: Device = "auto",
     risk: Risk = None,
     quiet: Quiet = False,
@@ -200,7 +211,7 @@ def serve(
     from candor.serve.settings import Settings
 
     reporter = Reporter(quiet=quiet)
-    verifier = _load(run, adapter, template, device, risk, max_batch, reporter)
+    verifier = _load(run, adapter, template, chat, device, risk, max_batch, reporter)
     settings = Settings(token=token or None, max_batch=max_batch, max_queue=max_queue, timeout=timeout)
     serve_forever(verifier, settings, host=host, port=port, reporter=reporter, allow_hosts=allow_host or [])
 

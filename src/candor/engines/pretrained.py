@@ -15,6 +15,7 @@ from candor.engines.foreign import read_plainly
 from candor.engines.hub import check_name
 from candor.errors import ModelError
 from candor.recipe.engine import LoraConfig, ModelConfig
+from candor.seals import Seal
 
 logger = logging.getLogger(__name__)
 
@@ -218,12 +219,14 @@ def adapter_weights(path: Path, device: str = "cpu") -> dict[str, torch.Tensor]:
 
     Raises:
         ModelError: there are none, or they cannot be read.
+        DamagedError: the folder was sealed, and is not what was written.
     """
     from peft import load_peft_weights
 
     if not any((path / name).is_file() for name in ADAPTER_WEIGHTS):
         # PEFT would take the folder's name for one on the hub.
         raise ModelError(f"{path}: an adapter without weights (no {ADAPTER_WEIGHTS[0]}); copy the folder whole")
+    Seal(path).check()
     with read_plainly(lambda why: ModelError(f"{path}: the adapter's weights cannot be read: {why}")):
         return dict(load_peft_weights(str(path), device=device))
 

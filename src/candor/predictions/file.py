@@ -78,6 +78,7 @@ class Header:
         created_by: candor's version.
         rendered_sha256: hash over the prompt in the form that the model was shown it, chat template, date and all;
             ``None`` where a server renders it.
+        chat: how the chat template was rendered, where not as usual.
     """
 
     model: str
@@ -88,6 +89,7 @@ class Header:
     seed: int
     created_by: str = f"candor {candor.__version__}"
     rendered_sha256: str | None = None
+    chat: Mapping[str, Any] | None = None
 
 
 @dataclass(frozen=True, slots=True)

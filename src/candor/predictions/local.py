@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -21,6 +22,7 @@ from candor.prompts.grammar import answer_grammar
 from candor.prompts.probe import LABEL_PROBE, label_probs
 from candor.recipe.data import TableForm
 from candor.recipe.engine import EngineConfig, ModelConfig
+from candor.recipe.prompt import prompt_in_chat
 from candor.types import Example, Prediction, Rollout
 
 OnBatch = Callable[[int], None]
@@ -82,23 +84,38 @@ def predict_file(
     batch_size: int,
     max_new_tokens: int,
     device: str,
+    chat: Mapping[str, Any] | None = None,
     form: TableForm | None = None,
     reporter: Reporter,
 ) -> int:
-    """Answer the claims of a file and write the predictions; ``form`` says how a table is read.
+    """Answer the claims of a file and write the predictions.
+
+    Args:
+        data: the claims.
+        out: the file to write.
+        model: a folder, a hub id, ``sandbox`` or another name that candor knows.
+        adapter: PEFT folder to put on it.
+        template: name of the prompt template.
+        batch_size: prompts in one batch.
+        max_new_tokens: longest answer.
+        device: ``auto``, ``cpu``, ``cuda`` or ``cuda:N``.
+        chat: how the chat template is rendered, as a recipe's part ``prompt`` says it.
+        form: how a table is read.
+        reporter: told of progress.
 
     Returns:
         The number of predictions.
 
     Raises:
         DataError: the file cannot be read, or holds no claims.
+        PromptError: no such template, or chat settings that cannot be rendered.
         ModelError: the model cannot be loaded.
     """
+    chosen = prompt_in_chat(template, chat)
     splits = read_splits(str(data), data_dir=None, form=form)
     examples = [example for split in splits.values() for group in split.values() for example in group]
     if not examples:
         raise DataError("no claims in it", file=data)
-    chosen = templates.get(template)
     commit = None if model == SANDBOX else commit_of(model)
     called = model if commit is None else f"{model}@{commit}"
     recipe_model = ModelConfig(name=model, revision=commit, device=device)
@@ -115,6 +132,7 @@ def predict_file(
         split="test",
         seed=0,
         rendered_sha256=rendered_sha256(chosen, engine.tokenizer),
+        chat=chosen.unusual_chat,
     )
     write_predictions(out, header, predictions)
     shortened = sum(prediction.evidence_dropped + prediction.evidence_cut > 0 for prediction in predictions)

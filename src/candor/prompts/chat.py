@@ -49,7 +49,9 @@ _SIGN: Final = "candor2prompt"
 _TIME_CODES: Final = ("Y", "y", "m", "d", "e", "B", "b", "A", "a", "j", "H", "I", "M", "S", "p", "F", "T")
 """What templates ask a clock for, as ``strftime`` calls it."""
 _TAKES_PARTS: Final = re.compile(r"['\"]type['\"]|\.type\b")
-_SWITCHES: Final = re.compile(r"\b(?:enable_thinking|thinking)\b")
+SWITCHES: Final = ("enable_thinking", "thinking")
+"""What templates call the switch of a thought."""
+_SWITCHES: Final = re.compile(rf"\b(?:{'|'.join(SWITCHES)})\b")
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 from dataclasses import dataclass, field, fields, replace
-from typing import Final
+from typing import Any, Final
 
 from candor.errors import PromptError
 from candor.prompts.chat import ChatSettings
@@ -49,6 +49,11 @@ class Template:
         return ChatSettings()
 
     @property
+    def unusual_chat(self) -> dict[str, Any] | None:
+        """The chat settings as JSON values, where they are not the usual ones."""
+        return None if self.chat == ChatSettings() else self.chat.as_json()
+
+    @property
     def reasons(self) -> bool:
         """Whether it asks for reasoning before the answer."""
         return "{reasoning}" in self.answer
@@ -70,8 +75,8 @@ class Template:
             self.ending,
             self.answer,
         ]
-        if self.chat != ChatSettings():
-            parts.append(json.dumps(self.chat.as_json(), sort_keys=True))
+        if self.unusual_chat is not None:
+            parts.append(json.dumps(self.unusual_chat, sort_keys=True))
         return hashlib.sha256("\x00".join(parts).encode()).hexdigest()
 
     def render(self, example: Example, *, max_evidence: int | None = None) -> str:

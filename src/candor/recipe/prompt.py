@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import datetime
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import Field, ValidationError, field_validator, model_validator
 
-from candor.config import Config
+from candor.config import Config, explain
 from candor.errors import PromptError
 from candor.prompts import templates
 from candor.prompts.chat import FIXED_DATE, ChatSettings
@@ -112,6 +113,12 @@ class PromptConfig(Config):
         """The prompt template, with what is said here of the chat template around it."""
         return in_chat(self.words(), self.chat)
 
+    @field_validator("date", mode="before")
+    @classmethod
+    def _as_text(cls, date: Any) -> Any:
+        """YAML reads a day without quotes as one."""
+        return date.isoformat() if type(date) is datetime.date else date
+
     @field_validator("template")
     @classmethod
     def _known(cls, name: str | TemplateFile) -> str | TemplateFile:
@@ -121,3 +128,26 @@ class PromptConfig(Config):
         except PromptError as error:
             raise ValueError(str(error)) from None
         return name
+
+
+def prompt_in_chat(template: str, chat: Mapping[str, Any] | None = None) -> Template:
+    """A prompt template with settings of the chat template around it, where there is no recipe that says them.
+
+    Args:
+        template: its name.
+        chat: values of a recipe's part ``prompt``, but for ``template``; default: the usual ones.
+
+    Raises:
+        PromptError: there is no such template, or a value that a recipe could not hold; names it.
+
+    >>> prompt_in_chat("verdict", {"system": "Be brief."}).chat.system
+    'Be brief.'
+    """
+    if not chat:
+        return templates.get(template)
+    if "template" in chat:
+        raise PromptError("chat: template: not a setting of the chat template; leave it out")
+    try:
+        return PromptConfig.model_validate({"template": template, **chat}).rendered()
+    except ValidationError as error:
+        raise PromptError(f"chat: {explain(error, PromptConfig)}") from error

@@ -299,7 +299,7 @@ def recipe_from(values: Mapping[str, Any], overrides: Sequence[str] = (), *, pla
     """
     merged: dict[str, Any] = dict(values)
     for override in overrides:
-        merged = _override(merged, _parse_override(override))
+        merged = _override(merged, parse_override(override))
     try:
         recipe = Recipe.model_validate(merged)
     except ValidationError as error:
@@ -362,14 +362,22 @@ def _override(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any
     return deep_merge({key: value for key, value in base.items() if key not in afresh}, over)
 
 
-def _parse_override(override: str) -> dict[str, Any]:
+def parse_override(override: str, option: str = "-o") -> dict[str, Any]:
+    """Read ``key=value`` with dots between keys and a value in YAML, as ``option`` of the command line takes it.
+
+    Raises:
+        RecipeError: it is not of that form.
+
+    >>> parse_override("train.steps=20")
+    {'train': {'steps': 20}}
+    """
     key, separator, text = override.partition("=")
     if not separator or not all(part.strip() for part in key.split(".")):
-        raise RecipeError(f"-o {override}: expected key=value with dots between keys, e.g. -o train.steps=20")
+        raise RecipeError(f"{option} {override}: expected key=value with dots between keys")
     try:
         value = load_yaml(text)
     except yaml.YAMLError as error:
-        raise RecipeError(f"-o {override}: the value is not YAML: {' '.join(str(error).split())}") from error
+        raise RecipeError(f"{option} {override}: the value is not YAML: {' '.join(str(error).split())}") from error
     for part in reversed(key.split(".")):
         value = {part.strip(): value}
     return typing.cast(dict[str, Any], value)

@@ -360,6 +360,7 @@ class Stages:
                     split=split,
                     seed=self._seed,
                     rendered_sha256=rendered_sha256(self._template, engine.tokenizer),
+                    chat=self._template.unusual_chat,
                 )
                 if parallel.is_main():
                     write_predictions(path, header, predictions)

@@ -7,7 +7,7 @@ verdict = verifier.verify("Kestrels live in Asia.", ["Kestrels are found in Euro
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from copy import copy
 from dataclasses import fields, replace
 from pathlib import Path
@@ -21,7 +21,7 @@ from candor.data.rows import RowError, clean, kind_of
 from candor.engines.answer_scores import grammar_logprobs, greedy_answer, open_answers, scored_answers, spread_ended
 from candor.engines.base import Engine
 from candor.engines.hub import check_name, commit_of
-from candor.engines.load import SANDBOX, base_model_of, load_engine, pinned
+from candor.engines.load import SANDBOX, base_model_of, check_base, load_engine, pinned
 from candor.engines.ragged import padded
 from candor.errors import DataError, ModelError, RunError
 from candor.files import read_json, sha256
@@ -33,6 +33,7 @@ from candor.prompts.encoding import EncodedPrompt, encode
 from candor.prompts.grammar import answer_grammar
 from candor.prompts.probe import label_probs
 from candor.recipe.engine import EngineConfig, ModelConfig
+from candor.recipe.prompt import prompt_in_chat
 from candor.recipe.recipe import Recipe, load_run_recipe
 from candor.run_folder import RunFolder
 from candor.seals import Seal
@@ -101,6 +102,7 @@ class Verifier:
         *,
         adapter: str | Path | None = None,
         template: str | None = None,
+        chat: Mapping[str, Any] | None = None,
         device: str = "auto",
         risk: float | None = None,
         validation: Sequence[str] | None = None,
@@ -114,6 +116,8 @@ class Verifier:
                 hub id or ``sandbox``.
             adapter: a PEFT folder to put on a model that is no run.
             template: name of the prompt template; runs and exports know theirs, for others ``verdict`` is taken.
+            chat: how the model's chat template is rendered, by the keys of a recipe's part ``prompt`` (``system``,
+                ``chat_template_kwargs``, ``date``, ``chat_template``); runs and exports know theirs.
             device: ``auto``, ``cpu``, ``cuda`` or ``cuda:N``.
             risk: highest error rate among accepted answers, in (0, 1); default: what the run's recipe says.
             validation: the run's datasets to choose the threshold on, out of ``data.calibration`` where the recipe has
@@ -125,14 +129,18 @@ class Verifier:
         Raises:
             RunError: the folder holds several runs, or a run without a trained model.
             ModelError: the model or the adapter cannot be loaded.
-            PromptError: there is no such template, or it asks for reasoning first.
+            PromptError: there is no such template, it asks for reasoning first, or the chat template cannot be
+                rendered so.
         """
         folder = Path(source)
         quiet = reporter or Reporter(quiet=True)
         run = RunFolder(folder)
+        kind = "a run" if run.is_run else "an export" if (folder / EXPORTED).is_file() else None
+        if kind is not None and (adapter is not None or template is not None or chat):
+            raise RunError(
+                f"{folder} is {kind}, which has its own adapter, template and chat settings; leave yours out"
+            )
         if run.is_run:
-            if adapter is not None or template is not None:
-                raise RunError(f"{folder} is a run, which has its own adapter and template; leave yours out")
             return cls._of_run(run, device, risk, validation, batch_size, quiet)
         if several := run.runs_below():
             raise RunError(f"{folder} holds several runs; choose one: {', '.join(map(str, several))}")
@@ -140,6 +148,7 @@ class Verifier:
             raise RunError(f"{source} is no run folder, so there are no validation answers to choose a threshold on")
         if (folder / EXPORTED).is_file():
             return cls._of_export(folder, device, batch_size, quiet)
+        prompt = prompt_in_chat(templates.get_direct(template or PLAIN_MODEL_TEMPLATE).name, chat)
         path = None if adapter is None else Path(adapter)
         if isinstance(source, Path) and not source.exists():
             raise ModelError(f"{source}: no such folder; a model on the hub is given as text, owner/name")
@@ -150,7 +159,7 @@ class Verifier:
         engine = load_engine(model, EngineConfig(), seed=0, adapter=path or False, reporter=quiet)
         return cls(
             engine,
-            templates.get_direct(template or PLAIN_MODEL_TEMPLATE),
+            prompt,
             batch_size=batch_size,
             name=called if path is None else f"{called} + {path}",
             weights_sha256=_adapter_sha256(path),
@@ -168,6 +177,7 @@ class Verifier:
     ) -> Verifier:
         recipe = load_run_recipe(folder.recipe)
         adapter = trained_adapter(folder, recipe)
+        check_base(folder, recipe.model.name)
         abstention = choose_abstention(folder.path, recipe, risk=risk, sources=validation)
         name = base_model_of(adapter, recipe.model.name, reporter)
         model = pinned(folder, recipe.model).model_copy(update={"name": name, "device": device})

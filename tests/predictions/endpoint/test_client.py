@@ -219,6 +219,48 @@ def test_no_more_is_left_out_than_the_server_refuses(server: ChatServer, claims:
     assert {claim: count for claim, count in server.asked.items() if count > 1}.keys() <= {"claim 0"}
 
 
+CHAT = ("--chat", "system=Be: brief", "--chat", "chat_template_kwargs.enable_thinking=false")
+
+
+def test_the_chat_is_told_the_server_and_noted(server: ChatServer, claims: Path) -> None:
+    assert ask(server, claims, "-q", *CHAT) == 0
+    assert len(server.bodies) == CLAIMS
+    for body in server.bodies:
+        assert body["chat_template_kwargs"] == {"enable_thinking": False}
+        assert [message["role"] for message in body["messages"]] == ["system", "user"]
+        assert body["messages"][0]["content"] == "Be: brief"
+    header = read_predictions(claims.parent / "out.jsonl").header
+    assert header.chat == {"system": "Be: brief", "kwargs": {"enable_thinking": False}}
+    (claims.parent / "out.jsonl").unlink()
+    assert ask(server, claims, "-q") == 0
+    plain = read_predictions(claims.parent / "out.jsonl").header
+    assert plain.chat is None
+    assert plain.template_sha256 != header.template_sha256
+
+
+def test_a_server_that_refuses_the_chats_variables_is_asked_without_which_is_told_and_noted(
+    server: ChatServer, claims: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    server.refuses = {"chat_template_kwargs", "temperature"}
+    assert ask(server, claims, *CHAT) == 0
+    told = capfd.readouterr()
+    assert told.err.count("does not take chat_template_kwargs") == 1
+    assert "12 of 12 answers came without the chat_template_kwargs asked for" in told.out
+    assert server.bodies[-1].keys() == {"model", "messages", "max_tokens", "logprobs", "top_logprobs"}
+    header = read_predictions(claims.parent / "out.jsonl").header
+    assert header.chat is not None
+    assert header.chat["answers_without_kwargs"] == CLAIMS
+
+
+@pytest.mark.parametrize("key", ["date=2026-02-03", "enable_thinking=true", "chat_template=none", "nonsense=1"])
+def test_what_no_server_can_be_told_of_a_chat_is_refused_before_it_is_asked(
+    server: ChatServer, claims: Path, capfd: pytest.CaptureFixture[str], key: str
+) -> None:
+    assert ask(server, claims, "--chat", key) == 1
+    assert "it can be told system and chat_template_kwargs" in " ".join(capfd.readouterr().err.split())
+    assert not server.bodies
+
+
 def test_a_claim_that_is_refused_in_every_form_leaves_the_others_theirs(server: ChatServer, claims: Path) -> None:
     server.refuses, server.refuses_words = {"temperature"}, {"claim 0\n", "claim 1\n"}
     assert ask(server, claims, "--concurrency", "1", "-q", "--refused-as-wrong") == 0

@@ -31,6 +31,7 @@ class Server:
         self.asked: Counter[str] = Counter()
         self.prompts: list[str] = []
         self.replies: dict[str, Callable[[], Reply]] = {}
+        self.takes_kwargs = True
 
     def __call__(self, asking: Asking, *, say: Callable[[str], None]) -> Server:
         return self

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from candor.predictions.endpoint.form import FIELDS, PUT_BACK, RUNGS, Form
+from candor.predictions.endpoint.form import FIELDS, KWARGS, PUT_BACK, RUNGS, Form
 
 
 def sent(form: Form) -> dict[str, object]:
@@ -41,7 +41,7 @@ def test_what_a_person_leaves_out_is_no_rung(left_out: set[str], rungs: list[dic
 
 def test_what_was_given_up_can_be_put_back() -> None:
     (*_, lowest) = Form().ladder()
-    assert lowest.given_up == set(RUNGS)
+    assert lowest.given_up == set(RUNGS) - {KWARGS}
     form = lowest
     for back in PUT_BACK[:-1]:
         fuller = form.fuller(back)
@@ -53,6 +53,16 @@ def test_what_was_given_up_can_be_put_back() -> None:
     fewer = lowest.fuller(frozenset({"logprobs"}))
     assert fewer is not None
     assert sent(fewer)["top_logprobs"] == 5
+
+
+def test_what_the_chat_template_is_to_be_told_is_given_up_last() -> None:
+    form = Form(kwargs={"enable_thinking": False})
+    assert sent(form)[KWARGS] == {"enable_thinking": False}
+    *others, lowest = form.ladder()
+    assert all(KWARGS in sent(other) for other in others)
+    assert sent(lowest) == {"max_completion_tokens": 32}
+    assert lowest.lacks()[-1].startswith(KWARGS)
+    assert KWARGS not in sent(Form())
 
 
 def test_what_is_not_taken_is_said_in_words() -> None:

@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from types import TracebackType
-from typing import Final
+from typing import Any, Final
 
 import httpx2
 from tenacity import AsyncRetrying, RetryCallState, retry_if_exception_type, stop_after_attempt
@@ -19,7 +19,7 @@ from tenacity import AsyncRetrying, RetryCallState, retry_if_exception_type, sto
 from candor.errors import EndpointError, RefusedError
 from candor.files import parse_json
 from candor.predictions.endpoint.address import Discretion, chat_url, public_url
-from candor.predictions.endpoint.form import PUT_BACK, Form
+from candor.predictions.endpoint.form import KWARGS, PUT_BACK, Form
 from candor.predictions.endpoint.pace import Pace, retry_after
 from candor.predictions.endpoint.reply import Reply, read_reply
 
@@ -56,6 +56,8 @@ class Asking:
         concurrency: questions under way at once.
         requests_per_minute: attempts started in a minute at most; ``None`` for no limit.
         leave_out: fields of a request that are never sent, of :data:`~candor.predictions.endpoint.form.FIELDS`.
+        system: a system message in front of the prompt; ``None`` for none.
+        chat_template_kwargs: variables of the server's chat template, in the field that vLLM, SGLang and others take.
     """
 
     url: str
@@ -67,6 +69,8 @@ class Asking:
     concurrency: int
     requests_per_minute: float | None
     leave_out: frozenset[str] = frozenset()
+    system: str | None = None
+    chat_template_kwargs: Mapping[str, Any] = field(default_factory=dict, hash=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,7 +109,8 @@ class Endpoint:
         self._asking = asking
         self._say = say
         self._url = chat_url(asking.url)
-        self._form = Form(asking.leave_out)
+        self._form = Form(asking.leave_out, kwargs=asking.chat_template_kwargs)
+        self._messages = [] if asking.system is None else [{"role": "system", "content": asking.system}]
         self._form_is_known = False
         self._form_is_sought = asyncio.Lock()
         self._nothing_helped = False
@@ -125,6 +130,11 @@ class Endpoint:
     ) -> None:
         """Close all connections."""
         await self._client.aclose()
+
+    @property
+    def takes_kwargs(self) -> bool:
+        """Whether questions are sent with the variables of the chat template that were asked for, if any were."""
+        return KWARGS not in self._form.given_up
 
     async def ask(self, prompt: str) -> Reply:
         """Ask for the greedy answer to a prompt, as one user message.
@@ -206,7 +216,7 @@ class Endpoint:
         await self._pace.turn()
         body = {
             "model": self._asking.model,
-            "messages": [{"role": "user", "content": prompt}],
+            "messages": [*self._messages, {"role": "user", "content": prompt}],
             **form.fields(self._asking.max_new_tokens),
         }
         content = bytearray()

@@ -9,13 +9,13 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import json
-from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, Final
 
 from candor.data.inputs import read_splits
-from candor.errors import DataError, EndpointError, RefusedError
+from candor.errors import DataError, EndpointError, PromptError, RefusedError
 from candor.files import Journal, journal_of
 from candor.predictions.endpoint.address import chat_url, public_url
 from candor.predictions.endpoint.client import Asking, Endpoint
@@ -24,10 +24,14 @@ from candor.predictions.endpoint.reply import Reply
 from candor.predictions.file import Header, read_prediction, write_predictions
 from candor.progress import Bar, Reporter
 from candor.prompts import templates
+from candor.prompts.chat import SWITCHES, ChatSettings
 from candor.prompts.control import disarm_unseen
 from candor.recipe.data import TableForm
 from candor.recipe.engine import Prices
 from candor.types import Example, Prediction
+
+TOLD_SERVERS: Final = ("system", "chat_template_kwargs")
+"""Keys of a recipe's part ``prompt`` that a server can be told."""
 
 FIRST_ASKED: Final = 5
 """Claims that are asked before all others: if every one of them is refused, so would be the rest."""
@@ -45,6 +49,7 @@ class Asked:
         without_probs: answers with a label whose probabilities the server did not tell.
         contradicted: of these, answers that came with probabilities that cannot be theirs.
         contradiction: how the first of them cannot.
+        without_kwargs: answers that were asked for without ``chat_template_kwargs``, because the server refuses them.
         cut: answers that ran into the length limit.
         tokens_in, tokens_out: of all answers, as the server counts.
         uncounted: answers for which it did not.
@@ -58,6 +63,7 @@ class Asked:
     without_probs: int
     contradicted: int
     contradiction: str | None
+    without_kwargs: int
     cut: int
     tokens_in: int
     tokens_out: int
@@ -71,6 +77,7 @@ def predict_endpoint(
     asking: Asking,
     *,
     template: str,
+    chat: Mapping[str, Any] | None = None,
     prices: Prices | None,
     refused_as_wrong: bool,
     form: TableForm | None = None,
@@ -83,6 +90,8 @@ def predict_endpoint(
         out: the file to write.
         asking: which server and model, and how.
         template: name of the prompt template, sent as one user message.
+        chat: a system message and variables of the server's chat template, as a recipe's part ``prompt`` says them
+            (``system``, ``chat_template_kwargs``); the rest of the chat is the server's.
         prices: to show the cost, of tokens read (``prefill``) and written (``sample``).
         refused_as_wrong: write claims that the server refuses as answers without a label, which count as wrong. Else
             they stay open, and no predictions are written.
@@ -92,15 +101,16 @@ def predict_endpoint(
     Raises:
         DataError: the claims cannot be read, ``out`` is there already or another process is at work on it, or its part
             belongs to other work.
+        PromptError: no such template, or a chat setting that no server could be told.
         EndpointError: the server cannot be used, or refuses every claim; what is answered is kept.
     """
+    asking, chosen = _in_chat(asking, template, chat or {})
     chat_url(asking.url)  # a wrong address is told before anything is written
     splits = read_splits(str(data), data_dir=None, form=form)
     examples = [example for split in splits.values() for group in split.values() for example in group]
     if not examples:
         raise DataError("no claims in it", file=data)
     _check_ids(examples, data)
-    chosen = templates.get(template)
     datasets = {example.dataset for example in examples}
     header = Header(
         model=f"{asking.model} at {public_url(asking.url)}",
@@ -109,6 +119,7 @@ def predict_endpoint(
         dataset=datasets.pop() if len(datasets) == 1 else data.stem,
         split="test",
         seed=0,
+        chat=_chat_of(asking),
     )
     with journal_of(out) as journal:
         answers = _Answers(journal, header, examples, asking)
@@ -120,6 +131,9 @@ def predict_endpoint(
         lines = answers.lines
         if refused_as_wrong:
             lines = lines | {index: _line(index, Reply("", True, None, None, None)) for index in refused}
+        without_kwargs = sum(line.get("without_kwargs", False) for line in lines.values())
+        if without_kwargs and header.chat is not None:
+            header = replace(header, chat={**header.chat, "answers_without_kwargs": without_kwargs})
         written = len(lines) == len(examples)
         predictions = {index: _prediction(examples[index], line, chosen) for index, line in lines.items()}
         if written:
@@ -134,12 +148,44 @@ def predict_endpoint(
         without_probs=sum(p.label is not None and p.label_probs is None for p in predictions.values()),
         contradicted=len(contradictions),
         contradiction=next(iter(contradictions), None),
+        without_kwargs=without_kwargs,
         cut=sum(not line["stopped"] for line in lines.values()),
         tokens_in=answers.tokens_in,
         tokens_out=answers.tokens_out,
         uncounted=sum(line["tokens_in"] is None or line["tokens_out"] is None for line in answers.lines.values()),
         cost=answers.cost(prices),
     )
+
+
+def _in_chat(asking: Asking, template: str, chat: Mapping[str, Any]) -> tuple[Asking, templates.Template]:
+    """How the server is asked, and the prompt template whose hash tells it from one that is asked otherwise.
+
+    Raises:
+        PromptError: a setting that decides what a tokenizer's chat template is told here, where the server has its own.
+    """
+    for key in chat:
+        if key not in TOLD_SERVERS:
+            raise PromptError(
+                f"chat: {key}: a server renders its own chat template; it can be told {' and '.join(TOLD_SERVERS)}"
+            )
+    plain = templates.get(template)
+    kwargs = chat.get("chat_template_kwargs", {})
+    if not isinstance(kwargs, Mapping) or not isinstance(system := chat.get("system"), str | None):
+        raise PromptError("chat: system is text, and chat_template_kwargs a mapping of names to values")
+    # A thought that is switched off is what candor asks of models here, too: the question is the same.
+    told = {name: value for name, value in kwargs.items() if name not in SWITCHES or value is not False}
+    try:
+        chosen = templates.in_chat(plain, ChatSettings(system=system, kwargs=told))
+    except ValueError as error:
+        raise PromptError(f"chat: {error}") from error
+    return replace(asking, system=system, chat_template_kwargs=dict(kwargs)), chosen
+
+
+def _chat_of(asking: Asking) -> dict[str, Any] | None:
+    """What the server is told of the chat, where it is told anything."""
+    if asking.system is None and not asking.chat_template_kwargs:
+        return None
+    return {"system": asking.system, "kwargs": dict(asking.chat_template_kwargs)}
 
 
 def _check_ids(examples: Sequence[Example], data: Path) -> None:
@@ -172,7 +218,7 @@ async def _ask_all(
                 refused[index] = str(error)
                 reporter.warn(f"{examples[index].id}: refused: {error}")
             else:
-                answers.append(_line(index, reply))
+                answers.append(_line(index, reply, without_kwargs=not endpoint.takes_kwargs))
             cost = answers.cost(prices)
             bar.advance(1, {} if cost is None else {"cost": cost})
 
@@ -197,9 +243,10 @@ async def _ask_all(
     return refused
 
 
-def _line(index: int, reply: Reply) -> dict[str, Any]:
+def _line(index: int, reply: Reply, *, without_kwargs: bool = False) -> dict[str, Any]:
     """An answer as the part keeps it."""
     return {
+        **({"without_kwargs": True} if without_kwargs else {}),
         "index": index,
         "text": reply.text,
         "stopped": reply.stopped,
@@ -234,6 +281,8 @@ class _Answers:
         if asking.leave_out:
             first["left_out"] = sorted(asking.leave_out)
         first.pop("created_by")
+        if header.chat is None:  # parts of before do not tell
+            first.pop("chat")
         journal.resume(first, self._keep)
 
     def append(self, line: dict[str, Any]) -> None:

@@ -7,8 +7,8 @@ is put back whose absence was not needed.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
 FIELDS: Final = ("top_logprobs", "logprobs", "temperature", "max_tokens")
@@ -20,8 +20,10 @@ FEWER_LOGPROBS: Final = 5
 """As many as servers that allow fewer do."""
 
 ALTERNATIVES: Final = "alternatives"
-RUNGS: Final = (ALTERNATIVES, "logprobs", "temperature", "max_tokens")
-"""What is given up, in this order: 20 alternatives for 5, log-probabilities, greedy answers, the limit's old name."""
+KWARGS: Final = "chat_template_kwargs"
+RUNGS: Final = (ALTERNATIVES, "logprobs", "temperature", "max_tokens", KWARGS)
+"""What is given up, in this order: 20 alternatives for 5, log-probabilities, greedy answers, the limit's old name, and
+last what a person asked the chat template for, because without it the question is another."""
 
 PUT_BACK: Final = (
     frozenset({"max_tokens"}),
@@ -39,10 +41,12 @@ class Form:
     Attributes:
         left_out: fields of :data:`FIELDS` that a person asked to leave out.
         given_up: rungs of :data:`RUNGS` that the server made us give up.
+        kwargs: variables of the server's chat template; none are not sent.
     """
 
     left_out: frozenset[str] = frozenset()
     given_up: frozenset[str] = frozenset()
+    kwargs: Mapping[str, Any] = field(default_factory=dict, hash=False)
 
     def fields(self, max_new_tokens: int) -> dict[str, Any]:
         """The fields with their values.
@@ -58,6 +62,8 @@ class Form:
         if "temperature" in self.given_up:
             without.add("temperature")
         fields = {name: value for name, value in fields.items() if name not in without}
+        if self.kwargs and KWARGS not in self.given_up:
+            fields[KWARGS] = dict(self.kwargs)
         if "max_tokens" in self.given_up and "max_tokens" in fields:
             return {"max_completion_tokens": fields.pop("max_tokens"), **fields}
         return fields
@@ -85,4 +91,6 @@ class Form:
             words.append(f"more than {FEWER_LOGPROBS} alternatives to a token, so some label probabilities may lack")
         if "temperature" in self.given_up:
             words.append("a temperature of 0, so answers are sampled as it likes")
+        if self.kwargs and KWARGS in self.given_up:
+            words.append(f"{KWARGS}, so its chat template is rendered as it likes")
         return tuple(words)
