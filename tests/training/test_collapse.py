@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from candor.training.collapse import SIGNS, WINDOW, CollapseWatch
+from candor.training.collapse import FIRST_STEPS, GROWN, SIGNS, WINDOW, CollapseWatch, FirstSteps
 
 HEALTHY = {
     "share_PASS": 0.4,
@@ -52,3 +52,35 @@ def test_healthy_or_silent_runs_and_single_batches_give_no_warning() -> None:
     assert _feed(watch, 5 * WINDOW) == []
     assert _feed(watch, 1, share_PASS=1.0, invalid=0.2) == []
     assert [watch.look({"loss": 1.0}) for _ in range(2 * WINDOW)] == [[]] * (2 * WINDOW)
+
+
+def _first_steps(norms: list[float], losses: list[float]) -> list[str]:
+    watch = FirstSteps()
+    figures = enumerate(zip(norms, losses, strict=True))
+    rows = [{"step": n, "grad_norm": norm, "loss": loss, "learning_rate": 1e-3} for n, (norm, loss) in figures]
+    return [words for row in rows for words in watch.look(row)]
+
+
+def test_a_gradient_that_grows_at_once_is_told_once_with_the_rate() -> None:
+    (words,) = _first_steps([1.0, 1.2, 0.8, 9.0, 30.0, 125.0, 200.0, 300.0], [1.0] * 8)
+    assert words.startswith("first steps: the gradient norm grew from 1 to ")
+    assert "train.optimiser.learning_rate (now 1.0e-03)" in words
+
+
+def test_a_large_gradient_that_stays_and_a_healthy_loss_say_nothing() -> None:
+    falling = [2.0 - 0.05 * n + 0.1 * (-1) ** n for n in range(FIRST_STEPS)]
+    assert _first_steps([125.0] * FIRST_STEPS, falling) == []
+    assert _first_steps([1.0] * 3 + [0.9 * GROWN] * 5, [1.0] * 8) == []
+
+
+def test_a_loss_that_rises_beyond_chance_is_told() -> None:
+    rising = [1.0 + 0.1 * n + 0.01 * (-1) ** n for n in range(FIRST_STEPS)]
+    (words,) = _first_steps([1.0] * FIRST_STEPS, rising)
+    assert words.startswith("first steps: the loss rose from")
+    noisy = [1.0 + (-1) ** n for n in range(FIRST_STEPS)]
+    assert _first_steps([1.0] * FIRST_STEPS, noisy) == []
+
+
+def test_later_steps_are_not_first_ones() -> None:
+    watch = FirstSteps()
+    assert not any(watch.look({"step": FIRST_STEPS + n, "loss": float(n), "grad_norm": 10.0**n}) for n in range(9))

@@ -2,22 +2,51 @@
 
 from __future__ import annotations
 
-from typing import Literal
+import math
+from typing import Final, Literal
 
 from pydantic import Field
 
 from candor.config import Config
 
+RATES: Final[tuple[tuple[float, float], ...]] = (
+    (1e7, 1e-3),
+    (3e8, 3e-4),
+    (1e9, 2e-4),
+    (5e9, 1e-4),
+    (1.5e10, 5e-5),
+    (math.inf, 2e-5),
+)
+"""Learning rates of LoRA by size: up to so many parameters. The first two were tried here, the others are guesses
+(``docs/models.md``)."""
+
+
+def rate_for(parameters: int) -> float:
+    """The learning rate that a model of so many parameters gets where the recipe names none.
+
+    >>> rate_for(225_000), rate_for(134_515_008), rate_for(8_000_000_000)
+    (0.001, 0.0003, 5e-05)
+    """
+    return next(rate for most, rate in RATES if parameters <= most)
+
 
 class ScheduleConfig(Config):
     """Learning rate over the steps."""
 
-    learning_rate: float = Field(default=1e-3, gt=0, le=1, description="of AdamW")
+    learning_rate: float | None = Field(
+        default=None, gt=0, le=1, description="of AdamW; default: by the model's size, 1e-3 (10M) to 2e-5 (20B)"
+    )
     warmup_steps: int = Field(default=0, ge=0, description="steps over which it rises linearly from 0")
     decay: Literal["none", "linear"] = Field(
         default="none", description="linear: falls towards 0, which the step after the last would have"
     )
     decay_start: float = Field(default=0.4, ge=0, le=1, description="part of the steps after which it falls")
+
+    def settled(self, parameters: int) -> ScheduleConfig:
+        """With a number for the learning rate of a model of so many parameters."""
+        if self.learning_rate is not None:
+            return self
+        return self.model_copy(update={"learning_rate": rate_for(parameters)})
 
 
 class UnlabelledConfig(Config):

@@ -17,6 +17,7 @@ from candor.engines import parallel
 from candor.errors import DataError, RunError, Stopped
 from candor.files import atomic_path, read_json, write_json
 from candor.predictions.file import Header, write_predictions
+from candor.predictions.form import out_of_form
 from candor.predictions.local import predict
 from candor.predictions.validation import validation_score
 from candor.progress import Bar, Reporter
@@ -240,6 +241,14 @@ class Stages:
 
     def _base(self) -> None:
         self._predict("base")
+        if self._recipe.warm_start is None and parallel.is_main():
+            files = [self._folder.predictions("base", *place) for place in self._answered()]
+            if (words := out_of_form([path for path in files if path.is_file()])) is not None:
+                self._reporter.warn(words)
+
+    def _answered(self) -> list[tuple[str, str]]:
+        """Split and source of everything that models answer."""
+        return [(split, source) for split in ANSWERED for source in self._recipe.data.counts(split)]
 
     def _train(self) -> None:
         self._trackers.log_steps(logged_rows(self._folder.path))

@@ -72,6 +72,52 @@ def prompt_variance(means: Mapping[str, float]) -> float | None:
     return None if squared is None else squared - means["prompt_confidence"] ** 2
 
 
+FIRST_STEPS: Final = 20
+"""How long the first steps are watched for a learning rate that is too high."""
+_AT_ONCE: Final = 3
+"""Steps whose mean is compared with that of the very first ones."""
+GROWN: Final = 10.0
+"""So many times the first gradient norms is no noise of small batches. The bound is ours."""
+
+
+class FirstSteps:
+    """Tells once, within the first steps, that the gradient or the loss goes the wrong way."""
+
+    def __init__(self) -> None:
+        """Start with nothing seen."""
+        self._norms: list[float] = []
+        self._losses: list[float] = []
+        self._told = False
+
+    def look(self, row: Mapping[str, Any]) -> list[str]:
+        """Take a step's figures; return what goes wrong, in words."""
+        if self._told or row.get("step", 0) >= FIRST_STEPS or "loss" not in row:
+            return []
+        self._losses.append(float(row["loss"]))
+        self._norms += [float(row["grad_norm"])] if row.get("grad_norm") is not None else []
+        words = self._norm_grew() or self._loss_rose()
+        self._told = words is not None
+        rate = f" (now {row['learning_rate']:.1e})" if "learning_rate" in row else ""
+        return [] if words is None else [f"{words}; try a lower train.optimiser.learning_rate{rate}"]
+
+    def _norm_grew(self) -> str | None:
+        if len(self._norms) < 2 * _AT_ONCE:
+            return None
+        first, last = float(np.mean(self._norms[:_AT_ONCE])), float(np.mean(self._norms[-_AT_ONCE:]))
+        return f"first steps: the gradient norm grew from {first:.3g} to {last:.3g}" if last > GROWN * first else None
+
+    def _loss_rose(self) -> str | None:
+        half = len(self._losses) // 2
+        if len(self._losses) < FIRST_STEPS:
+            return None
+        first, last = np.array(self._losses[:half]), np.array(self._losses[half:])
+        # Batches differ; five standard errors of the difference are no chance.
+        error = math.sqrt(first.var(ddof=1) / first.size + last.var(ddof=1) / last.size)
+        if last.mean() - first.mean() <= 5.0 * error:
+            return None
+        return f"first steps: the loss rose from {first.mean():.3g} to {last.mean():.3g}"
+
+
 class CollapseWatch:
     """Remembers the last steps and names a collapse once, when it begins, and again after it has been over."""
 

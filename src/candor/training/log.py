@@ -13,7 +13,7 @@ from candor.errors import DamagedError, DataError, RunError
 from candor.files import Journal, read_json, remove, sha256, sweep, write_json
 from candor.run_folder import RunFolder
 from candor.seals import Seal, seal_folder
-from candor.training.collapse import CollapseWatch
+from candor.training.collapse import CollapseWatch, FirstSteps
 
 
 class TrainingLog:
@@ -43,6 +43,7 @@ class TrainingLog:
         self._metrics = Journal(self._run.metrics)
         self._rollouts = Journal(self._run.rollouts)
         self._watch = CollapseWatch()
+        self._first = FirstSteps()
         self._scores: list[tuple[float, int]] = []
         self._notes_on_next_row: list[str] = []
 
@@ -63,6 +64,7 @@ class TrainingLog:
             engine.load(self._run.checkpoint(saved.step))
         for row in saved.rows:
             self._watch.look(row)
+            self._first.look(row)
             self._note_score(row)
         best = self._best_step()
         if best is not None:
@@ -135,7 +137,7 @@ class TrainingLog:
 
     def append(self, row: dict[str, Any], rollouts: Sequence[dict[str, Any]]) -> None:
         """Write a step's figures, with what collapse they show the beginning of under ``warnings``."""
-        begun = self._notes_on_next_row + self._watch.look(row)
+        begun = self._notes_on_next_row + self._watch.look(row) + self._first.look(row)
         self._notes_on_next_row = []
         if begun:
             row["warnings"] = begun

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from candor.engines.base import Engine, OptimiserStep
-from candor.errors import NumericsError, Stopped
+from candor.errors import EngineError, NumericsError, Stopped
 from candor.means import Means
 from candor.recipe.recipe import Recipe
 from candor.recipe.train import ScheduleConfig
@@ -79,6 +79,9 @@ def train(
         return
     run = prepare(recipe, engine, examples, seed, unlabelled=unlabelled, cross_fitted=cross_fitted)
     start = log.resume(engine)
+    schedule = recipe.train.optimiser
+    if schedule.learning_rate is None:
+        schedule = schedule.settled(engine.describe()["parameters"])
     # A run that was killed behind its last step, but before its end was written, has no step left to take.
     ended = log.out_of_patience(recipe.train.patience)
     for step in range(start, start if ended else recipe.train.steps):
@@ -86,7 +89,7 @@ def train(
         batch = draw_batch(run, step)
         taken = take_step(run, batch, step)
         rolled_out = time.perf_counter()
-        rate = learning_rate(recipe.train.optimiser, step, recipe.train.steps)
+        rate = learning_rate(schedule, step, recipe.train.steps)
         means = update(run, batch, taken, OptimiserStep(rate, recipe.train.max_grad_norm), step)
         row = {"step": step, **figures(means), "tokens": tokens_seen(batch, taken), "learning_rate": rate}
         row["seconds_rollout"], row["seconds_update"] = rolled_out - started, time.perf_counter() - rolled_out
@@ -165,8 +168,14 @@ def figures(means: Means) -> dict[str, Any]:
 
 
 def learning_rate(schedule: ScheduleConfig, step: int, steps: int) -> float:
-    """Learning rate of a step counted from 0."""
+    """Learning rate of a step counted from 0.
+
+    Raises:
+        EngineError: the schedule is not settled for a model yet.
+    """
     rate = schedule.learning_rate
+    if rate is None:
+        raise EngineError("train.optimiser.learning_rate: not settled; it goes by the model's size")
     if schedule.warmup_steps:
         rate *= min(1.0, (step + 1) / schedule.warmup_steps)
     if schedule.decay == "linear":
