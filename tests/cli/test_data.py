@@ -226,7 +226,7 @@ def test_skipping_bad_rows_works_for_recipes_too(claims: Path, tokenizer: Path, 
 def test_audit_of_a_recipe_whose_tokenizer_is_not_here(
     claims: Path, tokenizer: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("candor.runs.prompt_lengths._hub_trouble", lambda: "ConnectionError")
+    monkeypatch.setattr("candor.runs.prompt_lengths.hub_trouble", lambda: "ConnectionError")
     recipe = table_recipe(tmp_path, claims, "nobody/nothing")
     result = run("audit", recipe, "--json", tmp_path / "audit.json")
     assert result.exit_code == 0, result.exception

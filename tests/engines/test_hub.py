@@ -9,6 +9,7 @@ from typing import Any
 import huggingface_hub
 import pytest
 
+from candor.engines import hub
 from candor.engines.hub import check_name, commit_of, is_local
 from candor.engines.load import pinned
 from candor.engines.pretrained import load_model, load_tokenizer
@@ -122,3 +123,28 @@ def test_a_run_goes_on_with_the_commit_that_it_was_begun_with(tmp_path: Path, mo
     api.sha = OSError("no network")
     assert pinned(run, model).revision == "main"
     assert pinned(run, ModelConfig(name="sandbox")).revision is None
+
+
+def test_a_hub_that_is_not_there(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", False)
+    monkeypatch.setattr("huggingface_hub.constants.ENDPOINT", "http://127.0.0.1:9")
+    assert hub.hub_trouble() == "ConnectError"
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
+    assert hub.hub_trouble() == "HF_HUB_OFFLINE is set"
+
+
+def test_a_hub_that_does_not_answer_is_asked_once(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    from huggingface_hub import constants
+
+    asked = []
+    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", False)
+    monkeypatch.setattr(hub, "hub_trouble", lambda: asked.append("hub") or "ConnectError")
+    with hub.asked_once("owner/name"):
+        assert constants.HF_HUB_OFFLINE
+    assert not constants.HF_HUB_OFFLINE
+    with hub.asked_once(str(tmp_path)):
+        assert not constants.HF_HUB_OFFLINE
+    assert asked == ["hub"]
+    monkeypatch.setattr(hub, "hub_trouble", lambda: None)
+    with hub.asked_once("owner/name"):
+        assert not constants.HF_HUB_OFFLINE

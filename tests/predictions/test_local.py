@@ -10,11 +10,13 @@ import pytest
 from toy import EXAMPLES, TEMPLATE, example, save_toy_model, toy_engine, toy_recipe
 
 from candor.engines.base import Engine
+from candor.errors import RunError
 from candor.predictions.file import read_predictions
-from candor.predictions.local import predict, predict_file
+from candor.predictions.local import of_run, predict, predict_file
 from candor.predictions.validation import validation_score
 from candor.progress import Reporter
 from candor.prompts.chat import FIXED_DATE
+from candor.run_folder import RunFolder
 from candor.types import Label, Prediction, Validity
 
 
@@ -106,3 +108,36 @@ def test_validation_score_by_hand(monkeypatch: pytest.MonkeyPatch, tmp_path: Pat
     score = validation_score(None, examples, toy_recipe(tmp_path))  # type: ignore[arg-type]
     first = ((1 - 0.04) + (0 - 0.16) + (0 - 1) + (0 - 1) + (1 - 1)) / 5
     assert score == pytest.approx((first + 1.0) / 2)
+
+
+def test_a_run_answers_with_its_own_adapter_and_prompt(trained_run: Path, tmp_path: Path) -> None:
+    run = RunFolder(trained_run)
+    (own,) = run.test_predictions("trained")
+    options: dict[str, Any] = {
+        "adapter": None,
+        "template": None,
+        "batch_size": 8,
+        "max_new_tokens": 32,
+        "device": "cpu",
+    }
+    out = tmp_path / "again.jsonl"
+    claims = run.examples("test")
+    count = predict_file(claims, out, model=str(run), reporter=Reporter(quiet=True), **options)
+    before, now = read_predictions(own), read_predictions(out)
+    assert count == len(before.predictions)
+    assert [answer.raw for answer in now.predictions] == [answer.raw for answer in before.predictions]
+    assert now.header.template_sha256 == before.header.template_sha256
+    assert now.header.rendered_sha256 == before.header.rendered_sha256
+
+
+def test_folders_of_runs_and_what_a_run_has_itself_are_refused(trained_run: Path, tmp_path: Path) -> None:
+    for name in ("candor-seed0", "paper-seed0"):
+        (tmp_path / "runs" / name).mkdir(parents=True)
+        (tmp_path / "runs" / name / "recipe.yaml").write_text("")
+    with pytest.raises(RunError, match=r"holds several runs; choose one: .*candor-seed0, .*paper-seed0"):
+        of_run(str(tmp_path / "runs"), None, None)
+    with pytest.raises(RunError, match="no trained model in it yet"):
+        of_run(str(tmp_path / "runs" / "paper-seed0"), None, None)
+    with pytest.raises(RunError, match="has its own adapter and template"):
+        of_run(str(trained_run), None, "verdict")
+    assert of_run("sandbox", None, None) is None

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from candor.errors import RunError
+from candor.files import write_json
 from candor.recipe.recipe import Recipe, load_recipe, recipe_from
 from candor.run_folder import RunFolder
 from candor.runs.grid import claim_folder, members
@@ -39,6 +40,20 @@ def test_every_arm_at_every_seed_has_a_folder_below(tmp_path: Path) -> None:
     assert [m.folder.path.name for m in members(recipe(arms={"one": {}}), tmp_path)] == ["one-seed0"]
 
 
+def test_a_start_before_any_stage_was_finished_does_not_block_the_corrected_run(tmp_path: Path) -> None:
+    (first,) = members(recipe(), tmp_path / "run")
+    claim_folder(first)
+    first.folder.data.mkdir()
+    (first.folder.data / "calibration.jsonl").write_text("left over")
+    write_json(first.folder.engine, {"base": "another model"})
+    (corrected,) = members(recipe(train={"steps": 7}), tmp_path / "run")
+    claim_folder(corrected)
+    assert load_recipe(corrected.folder.recipe) == corrected.recipe
+    assert not corrected.folder.data.exists()
+    assert not corrected.folder.engine.exists()
+    claim_folder(corrected)
+
+
 def test_a_folder_belongs_to_one_recipe(tmp_path: Path) -> None:
     (first,) = members(recipe(), tmp_path / "run")
     claim_folder(first)
@@ -48,6 +63,7 @@ def test_a_folder_belongs_to_one_recipe(tmp_path: Path) -> None:
     claim_folder(described)
     assert load_recipe(first.folder.recipe) == described.recipe
     (other,) = members(recipe(train={"steps": 7}, seeds=[1]), tmp_path / "run")
+    write_json(first.folder.manifest, {})  # its first stage is finished
     with pytest.raises(RunError, match=r"another recipe \(it differs in seeds, train\.steps\)"):
         claim_folder(other)
     assert load_recipe(first.folder.recipe) == described.recipe

@@ -110,6 +110,14 @@ def test_an_export_takes_no_prompt_and_no_adapter_but_its_own(trained_run: Path,
             Verifier.load(adapter, **own)
 
 
+def test_a_folder_of_several_runs_names_them(tmp_path: Path) -> None:
+    for name in ("candor-seed0", "paper-seed0"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "recipe.yaml").write_text("")
+    with pytest.raises(RunError, match=r"holds several runs; choose one: .*candor-seed0, .*paper-seed0"):
+        export_run(tmp_path, tmp_path / "out")
+
+
 def test_what_cannot_be_exported_is_explained(trained_run: Path, adapter: Path, tmp_path: Path) -> None:
     with pytest.raises(RunError, match="no run folder"):
         export_run(tmp_path, tmp_path / "out")

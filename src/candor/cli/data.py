@@ -304,7 +304,8 @@ def _file_row(data_dir: Path, file: OfficialFile) -> tuple[str, str, str]:
     if place is None:
         others = stand_ins(data_dir, file)
         used = ", ".join(escape(_short(str(other))) for other in others)
-        return name, f"no, but {used} is used" if others else "no", ""
+        size = f"{others[0].path.stat().st_size / 1e6:,.1f} MB" if others and others[0].path.is_file() else ""
+        return name, f"no, but {used} is used" if others else "no", size
     path = place.path
     kept = kept_sha256(path) if path.is_file() else None
     size = f"{path.stat().st_size / 1e6:,.1f} MB" if path.is_file() else "folder"

@@ -6,10 +6,10 @@ import contextlib
 import logging
 import signal
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from types import FrameType
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.console import Console
@@ -24,6 +24,10 @@ from candor.cli.power import power
 from candor.cli.recipes import app as recipes_app
 from candor.errors import CandorError, RecipeError, Stopped
 from candor.run_folder import RunFolder
+
+if TYPE_CHECKING:
+    from candor.recipe.recipe import Recipe
+    from candor.runs.plan import RunPlan
 
 # Newer versions of Typer carry a click of their own; this finds the base of its errors in either.
 ClickException: type[typer.BadParameter] = typer.BadParameter.__mro__[2]
@@ -111,7 +115,11 @@ def run(
     log_to: LogTo = None,
     quiet: Quiet = False,
     plan: Annotated[
-        bool, typer.Option("--plan", help="Run nothing; count tokens, requests, checkpoints and their cost.")
+        bool,
+        typer.Option(
+            "--plan",
+            help="Run nothing; count tokens, requests and cost; hours, memory and disk here.",
+        ),
     ] = False,
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Spend money on a hosted service without asking.")] = False,
 ) -> None:
@@ -135,7 +143,10 @@ def run(
     if plan or (spends and not yes):
         from candor.runs.plan import make_plan, plan_text
 
-        typer.echo(plan_text(make_plan(loaded, data_dir=data_dir), loaded.engine.prices))
+        plans = make_plan(loaded, data_dir=data_dir)
+        typer.echo(plan_text(plans, loaded.engine.prices))
+        if loaded.engine.kind == "local":
+            typer.echo(_on_this_machine(loaded, plans))
         if plan:
             return
         if not sys.stdin.isatty():
@@ -199,6 +210,18 @@ def report(
 
 
 verify.add_to(app)
+
+
+def _on_this_machine(recipe: Recipe, plans: Sequence[RunPlan]) -> str:
+    """Hours, memory and disk, or why they are not known."""
+    from candor.runs.local_plan import local_text, matrix_speed, model_size
+
+    try:
+        size = model_size(recipe)
+    except (CandorError, OSError, ValueError) as error:
+        why = " ".join(str(error).split())[:200]
+        return f"hours and memory are not known: no configuration of {recipe.model.name} ({why})"
+    return local_text(recipe, plans, size, matrix_speed(size))
 
 
 def _print_results(runs: list[Path]) -> None:

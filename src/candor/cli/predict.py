@@ -27,11 +27,16 @@ def predict(
         typer.Argument(help="Claims: JSONL, JSON, CSV, TSV, Parquet, with claim, evidence and label."),
     ],
     model: Annotated[
-        str, typer.Option("--model", "-m", help="A model folder, a hub id, or 'sandbox'; its name at the endpoint.")
+        str,
+        typer.Option(
+            "--model", "-m", help="A run folder, a model folder, a hub id, or 'sandbox'; its name at the endpoint."
+        ),
     ],
     out: Annotated[Path, typer.Option("--out", help="Prediction file to write.")],
     adapter: Annotated[Path | None, typer.Option("--adapter", help="Adapter folder of a run.")] = None,
-    template: Annotated[str, typer.Option("--template", help="Prompt template.")] = "verdict",
+    template: Annotated[
+        str | None, typer.Option("--template", help="Prompt template. Default: a run's own, else 'verdict'.")
+    ] = None,
     chat: ChatOption = None,
     batch_size: Annotated[int, typer.Option("--batch-size", min=1, help="Prompts in one batch.")] = 64,
     max_new_tokens: Annotated[int, typer.Option("--max-new-tokens", min=1, help="Longest answer.")] = 32,
@@ -76,6 +81,8 @@ def predict(
     [bold]Examples[/]
 
     candor predict runs/demo/paper-seed0/data/test.jsonl -m sandbox --template sandbox --out base.jsonl
+
+    candor predict claims.csv -m runs/mine --out trained.jsonl
 
     candor predict claims.csv -m ./my-model --adapter runs/mine/adapter --out trained.jsonl
 
@@ -128,7 +135,7 @@ def predict(
         data,
         out,
         asking,
-        template=template,
+        template=template or "verdict",
         chat=chat_settings(chat),
         prices=_prices(price_in, price_out),
         refused_as_wrong=refused_as_wrong,

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Final
 
@@ -82,3 +84,36 @@ def _kept(name: str, revision: str | None) -> str | None:
     found = try_to_load_from_cache(name, "config.json", revision=revision)
     commit = Path(found).parent.name if isinstance(found, str) else ""
     return commit if COMMIT.fullmatch(commit) else None
+
+
+def hub_trouble() -> str | None:
+    """Why the hub does not answer; ``None`` where it does."""
+    import httpx2
+    from huggingface_hub import constants
+
+    if constants.HF_HUB_OFFLINE:
+        return "HF_HUB_OFFLINE is set"
+    try:
+        httpx2.head(constants.ENDPOINT, timeout=PATIENCE_S)
+    except (httpx2.HTTPError, httpx2.InvalidURL) as error:
+        return type(error).__name__
+    return None
+
+
+@contextlib.contextmanager
+def asked_once(name: str) -> Iterator[None]:
+    """Where the hub does not answer, keep its client from asking again and again while a model of it is loaded.
+
+    What is kept here is then used at once, or missed at once.
+    """
+    if is_local(name) or hub_trouble() is None:
+        yield
+        return
+    from huggingface_hub import constants
+
+    before = constants.HF_HUB_OFFLINE
+    constants.HF_HUB_OFFLINE = True
+    try:
+        yield
+    finally:
+        constants.HF_HUB_OFFLINE = before

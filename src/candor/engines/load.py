@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Final
 
 from candor.engines.base import Engine
-from candor.engines.hub import COMMIT, commit_of
+from candor.engines.hub import COMMIT, asked_once, commit_of
 from candor.engines.local.engine import LocalEngine
 from candor.engines.named import NAMED, identity, located
 from candor.errors import DataError, ModelError
@@ -54,7 +54,15 @@ def load_engine(
         model = model.model_copy(update={"name": folder})
     else:
         model = located(model, reporter)
-        model = model.model_copy(update={"revision": commit_of(name, model.revision) or model.revision})
+    with asked_once(model.name):
+        if name != SANDBOX:
+            model = model.model_copy(update={"revision": commit_of(name, model.revision) or model.revision})
+        return _engine(model, engine, seed=seed, adapter=adapter, warm_start=warm_start, name=name)
+
+
+def _engine(
+    model: ModelConfig, engine: EngineConfig, *, seed: int, adapter: Path | bool, warm_start: Path | None, name: str
+) -> Engine:
     if engine.kind == "tinker":
         from candor.engines.tinker.engine import TinkerEngine
 

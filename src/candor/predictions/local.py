@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -12,8 +12,8 @@ import numpy as np
 from candor.data.inputs import read_splits
 from candor.engines.base import Engine, Sampling
 from candor.engines.hub import commit_of
-from candor.engines.load import SANDBOX, load_engine
-from candor.errors import DataError
+from candor.engines.load import SANDBOX, load_engine, pinned
+from candor.errors import DataError, RunError
 from candor.predictions.file import Header, read_prediction, write_predictions
 from candor.progress import Reporter
 from candor.prompts import templates
@@ -23,6 +23,8 @@ from candor.prompts.probe import LABEL_PROBE, label_probs
 from candor.recipe.data import TableForm
 from candor.recipe.engine import EngineConfig, ModelConfig
 from candor.recipe.prompt import prompt_in_chat
+from candor.recipe.recipe import load_run_recipe
+from candor.run_folder import RunFolder
 from candor.types import Example, Prediction, Rollout
 
 OnBatch = Callable[[int], None]
@@ -74,13 +76,44 @@ def _prediction(example: Example, encoded: EncodedPrompt, rollout: Rollout, temp
     return replace(found, evidence_dropped=encoded.evidence_dropped, evidence_cut=encoded.evidence_cut)
 
 
+@dataclass(frozen=True, slots=True)
+class RunModel:
+    """A run's trained model: the base it was begun with, its adapter and its prompt."""
+
+    model: ModelConfig
+    adapter: Path
+    template: templates.Template
+
+
+def of_run(
+    folder: str, adapter: Path | None, template: str | None, chat: Mapping[str, Any] | None = None
+) -> RunModel | None:
+    """The trained model of a run folder; ``None`` where it is none.
+
+    Raises:
+        RunError: nothing is trained in it yet, an adapter, a template or chat settings are given besides, or it holds several runs;
+            names them.
+    """
+    run = RunFolder(Path(folder))
+    if not run.is_run:
+        if several := run.runs_below():
+            raise RunError(f"{folder} holds several runs; choose one: {', '.join(map(str, several))}")
+        return None
+    if adapter is not None or template is not None or chat:
+        raise RunError(f"{folder} is a run, which has its own adapter, template and chat settings; leave yours out")
+    if not run.adapter.is_dir():
+        raise RunError(f"{folder}: no trained model in it yet (no {run.adapter.name}/); finish it with candor run")
+    recipe = load_run_recipe(run.recipe)
+    return RunModel(pinned(run, recipe.model), run.adapter, recipe.prompt.rendered())
+
+
 def predict_file(
     data: Path,
     out: Path,
     *,
     model: str,
     adapter: Path | None,
-    template: str,
+    template: str | None,
     batch_size: int,
     max_new_tokens: int,
     device: str,
@@ -103,6 +136,8 @@ def predict_file(
         form: how a table is read.
         reporter: told of progress.
 
+    Where ``model`` is a run folder, its trained model answers, with its own prompt and chat settings.
+
     Returns:
         The number of predictions.
 
@@ -110,15 +145,20 @@ def predict_file(
         DataError: the file cannot be read, or holds no claims.
         PromptError: no such template, or chat settings that cannot be rendered.
         ModelError: the model cannot be loaded.
+        RunError: ``model`` is a run folder without a trained model, or holds several runs; names them.
     """
-    chosen = prompt_in_chat(template, chat)
     splits = read_splits(str(data), data_dir=None, form=form)
     examples = [example for split in splits.values() for group in split.values() for example in group]
     if not examples:
         raise DataError("no claims in it", file=data)
-    commit = None if model == SANDBOX else commit_of(model)
-    called = model if commit is None else f"{model}@{commit}"
-    recipe_model = ModelConfig(name=model, revision=commit, device=device)
+    if (run := of_run(model, adapter, template, chat)) is not None:
+        chosen, recipe_model, adapter = run.template, run.model.model_copy(update={"device": device}), run.adapter
+        called = run.model.name if run.model.revision is None else f"{run.model.name}@{run.model.revision}"
+    else:
+        chosen = prompt_in_chat(template or "verdict", chat)
+        commit = None if model == SANDBOX else commit_of(model)
+        called = model if commit is None else f"{model}@{commit}"
+        recipe_model = ModelConfig(name=model, revision=commit, device=device)
     engine = load_engine(recipe_model, EngineConfig(), seed=0, adapter=adapter or False, reporter=reporter)
     with reporter.bar("predict", len(examples)) as bar:
         predictions = predict(

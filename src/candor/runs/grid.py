@@ -10,7 +10,7 @@ from typing import Any, Final
 
 from candor.engines import parallel
 from candor.errors import RunError
-from candor.files import write_text
+from candor.files import remove, write_text
 from candor.recipe.recipe import Recipe, dump, load_run_recipe, resolve_arms, to_yaml
 from candor.run_folder import RunFolder
 
@@ -57,7 +57,12 @@ def claim_folder(member: Member) -> None:
         there = dump(load_run_recipe(path))  # with what recipes have come to know since
         here = dump(member.recipe)
         differing = [key for key in _differences(there, here) if key.split(".")[0] not in ("stages", "description")]
-        if differing:
+        if differing and _nothing_done(member.folder):
+            # What failed on its way to the first finished stage leaves nothing that the corrected run could mix with.
+            if parallel.is_main():
+                for left in (member.folder.data, member.folder.engine, member.folder.audit):
+                    remove(left)
+        elif differing:
             raise RunError(
                 f"{member.folder} holds a run of another recipe (it differs in {', '.join(differing[:5])}); "
                 "choose another folder with --out, or remove this one"
@@ -71,6 +76,12 @@ def claim_folder(member: Member) -> None:
         if not path.is_file() or path.read_bytes() != text.encode():
             write_text(path, text)
         seal.add([path])
+
+
+def _nothing_done(folder: RunFolder) -> bool:
+    """Whether no stage of a run was finished: its first one ends with the manifest."""
+    made = (folder.manifest, folder.path / "predictions", folder.checkpoints, folder.adapter, folder.metrics)
+    return not any(path.exists() for path in (*made, folder.warm_start.path))
 
 
 def _differences(there: Any, here: Any, place: str = "") -> list[str]:

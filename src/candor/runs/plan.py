@@ -80,6 +80,9 @@ class RunPlan:
         answers: of one model on every split that is not trained on.
         models: so many models answer, over all seeds; arms with the same data share the base model's answers.
         checkpoints: states saved.
+        trained_tokens: that the local engine runs in training, of what sequences share each token once.
+        answered_tokens: the same of one model's answers.
+        longest_prompt: in tokens.
     """
 
     name: str
@@ -90,6 +93,9 @@ class RunPlan:
     answers: tuple[Amount, Amount]
     models: int
     checkpoints: int
+    trained_tokens: float
+    answered_tokens: float
+    longest_prompt: int
 
     def total(self) -> tuple[Amount, Amount]:
         """All seeds together."""
@@ -155,7 +161,31 @@ def _plan(
     most = both(recipe.sampling.max_new_tokens, recipe.sampling.group_size, evaluation.max_new_tokens)
     saved = len({*range(train.checkpoint_every, steps + 1, train.checkpoint_every), steps}) if steps else 0
     step, total, answers = zip(least, most, strict=True)
-    return RunPlan(name, seeds, steps, step, total, answers, models, saved + validations)
+    every = [length for sources in lengths.values() for found in sources.values() for length in found]
+    return RunPlan(
+        name,
+        seeds,
+        steps,
+        step,
+        total,
+        answers,
+        models,
+        saved + validations,
+        trained_tokens=steps * train.prompts_in_step * (prompt + _continued(recipe, grammar)),
+        answered_tokens=sum(asked) + len(asked) * evaluation.max_new_tokens,
+        longest_prompt=max(every, default=0),
+    )
+
+
+def _continued(recipe: Recipe, grammar: AnswerGrammar) -> float:
+    """Tokens behind one prompt of a training step, those that continuations share counted once."""
+    tree = len({answer[:end] for answer in grammar.answers for end in range(1, len(answer) + 1)})
+    if recipe.objective.kind == "supervised":
+        return float(grammar.longest)
+    if recipe.objective.kind == "enumerated":
+        group = recipe.sampling.group_size if recipe.sampling.reasoning_tokens else 1
+        return float(group * (recipe.sampling.reasoning_tokens + tree))
+    return float(recipe.sampling.group_size * recipe.sampling.max_new_tokens)
 
 
 def _mean_prompt(recipe: Recipe, lengths: dict[str, list[int]]) -> float:

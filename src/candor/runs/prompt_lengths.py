@@ -7,6 +7,7 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, Final
 
+from candor.engines.hub import hub_trouble
 from candor.engines.load import SANDBOX
 from candor.engines.named import located
 from candor.engines.pretrained import load_tokenizer, longest_sequence
@@ -22,9 +23,6 @@ from candor.types import Example
 
 SANDBOX_LENGTH: Final = 4096
 """Longest sequence of the sandbox's base model."""
-
-_PATIENCE: Final = 10
-"""Seconds within which the hub has to answer."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,7 +107,7 @@ def _load(model: ModelConfig) -> tuple[Any, int | None]:
     from transformers import AutoConfig
 
     model = located(model, Reporter())
-    trouble = None if Path(model.name).is_dir() else _hub_trouble()
+    trouble = None if Path(model.name).is_dir() else hub_trouble()
     # Without a network the hub's client tries again for most of a minute; what it has kept is there all the same.
     offline = trouble is not None
     try:
@@ -131,17 +129,3 @@ def _load(model: ModelConfig) -> tuple[Any, int | None]:
         return tokenizer, longest_sequence(SimpleNamespace(config=config), tokenizer, model.max_length)
     except ModelError:
         return tokenizer, None
-
-
-def _hub_trouble() -> str | None:
-    """Why the hub does not answer; ``None`` where it does."""
-    import httpx2
-    from huggingface_hub import constants
-
-    if constants.HF_HUB_OFFLINE:
-        return "HF_HUB_OFFLINE is set"
-    try:
-        httpx2.head(constants.ENDPOINT, timeout=_PATIENCE)
-    except (httpx2.HTTPError, httpx2.InvalidURL) as error:
-        return type(error).__name__
-    return None

@@ -40,6 +40,8 @@ def export_run(folder: Path, out: Path, *, merged: bool = False, reporter: Repor
         ModelError: the base model cannot be loaded.
     """
     run = RunFolder(folder)
+    if not run.is_run and (several := run.runs_below()):
+        raise RunError(f"{run} holds several runs; choose one: {', '.join(map(str, several))}")
     if not run.is_run:
         raise RunError(f"{run} is no run folder (no {run.recipe.name} in it)")
     if out.exists():

@@ -1,0 +1,136 @@
+"""What a recipe would take on this machine: hours, memory and disk, estimated before anything is run."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+from candor.engines.hub import asked_once
+from candor.engines.load import SANDBOX
+from candor.engines.named import located
+from candor.engines.pretrained import choose_device, choose_dtype
+from candor.progress import Reporter
+from candor.recipe.recipe import Recipe
+from candor.runs.plan import RunPlan
+
+REACHED: Final = (0.05, 0.4)
+"""Least and most of the machine's speed in matrix products that a step reached where it was measured: small models in
+bfloat16 the least, larger ones in float32 the most (``docs/performance.md``)."""
+_PASSES: Final = {"train": 6.0, "answer": 2.0}
+"""Operations for each parameter and token: 2 forward; of a training step one forward without gradient, and forward and
+backward through frozen weights, which need no gradient of their own."""
+_ADAM: Final = 4
+"""Weights, gradient and two moments of the adapter, each in float32."""
+_KEPT: Final = 2
+"""Checkpoints that lie side by side at most, with the adapter's weights and both moments in each."""
+_SIDE: Final = {"cpu": 1024, "cuda": 8192}
+_GIGA: Final = 1e9
+
+
+@dataclass(frozen=True, slots=True)
+class ModelSize:
+    """A model without its weights.
+
+    Attributes:
+        parameters: of the base model.
+        adapter: of the adapter that the recipe puts on it.
+        bytes_each: of a base weight in the dtype that it would be loaded in.
+        kept_floats: numbers that a backward pass keeps for each token, about.
+        device: ``cpu`` or ``cuda``.
+        dtype: as torch knows it.
+    """
+
+    parameters: int
+    adapter: int
+    bytes_each: int
+    kept_floats: int
+    device: str
+    dtype: Any
+
+
+def model_size(recipe: Recipe) -> ModelSize:
+    """Build the model without memory for its weights, and count.
+
+    Raises:
+        ModelError: a model by name cannot be had.
+        OSError, ValueError: there is no configuration of it here or on the hub.
+    """
+    import torch
+    from transformers import AutoConfig, AutoModelForCausalLM
+
+    if recipe.model.name == SANDBOX:
+        from candor.sandbox.model import base_model_folder
+
+        name, revision = str(base_model_folder()), None
+    else:
+        found = located(recipe.model, Reporter(quiet=True))
+        name, revision = found.name, found.revision
+    with asked_once(name):
+        config = AutoConfig.from_pretrained(name, revision=revision, trust_remote_code=False).get_text_config()
+    device = choose_device(recipe.model.device)
+    dtype = choose_dtype(recipe.model.dtype, device, config)
+    with torch.device("meta"):
+        model = AutoModelForCausalLM.from_config(config)
+    head = model.get_output_embeddings()
+    linear = [part for part in model.modules() if isinstance(part, torch.nn.Linear) and part is not head]
+    rank = recipe.model.lora.rank
+    return ModelSize(
+        parameters=sum(parameter.numel() for parameter in model.parameters()),
+        adapter=sum(rank * (part.in_features + part.out_features) for part in linear),
+        bytes_each=dtype.itemsize,
+        kept_floats=sum(part.in_features for part in linear) + config.vocab_size,
+        device=device.type,
+        dtype=dtype,
+    )
+
+
+def matrix_speed(size: ModelSize) -> float:
+    """Operations a second of this machine in large matrix products of the model's dtype, measured for a moment."""
+    import torch
+
+    side = _SIDE.get(size.device, _SIDE["cpu"])
+    one, other = (torch.ones(side, side, dtype=size.dtype, device=size.device) for _ in range(2))
+    best = 0.0
+    for _ in range(4):  # the first pays for what is set up
+        started = time.perf_counter()
+        product = one @ other
+        float(product[0, 0])  # waits for a GPU
+        best = max(best, 2.0 * side**3 / (time.perf_counter() - started))
+    return best
+
+
+def local_text(recipe: Recipe, plans: Sequence[RunPlan], size: ModelSize, speed: float) -> str:
+    """Hours, memory and disk in words.
+
+    Args:
+        recipe: the experiment.
+        plans: of its arms.
+        size: of its model.
+        speed: operations a second.
+    """
+    operations = sum(
+        size.parameters
+        * (_PASSES["train"] * plan.trained_tokens * plan.seeds + _PASSES["answer"] * plan.answered_tokens * plan.models)
+        for plan in plans
+    )
+    runs = sum(plan.seeds for plan in plans)
+    hours = [operations / speed / part / 3600 for part in reversed(REACHED)]
+    longest = max(plan.longest_prompt for plan in plans)
+    weights = size.parameters * size.bytes_each + size.adapter * 4 * _ADAM
+    memory = (weights + longest * size.kept_floats * 4) / _GIGA
+    disk = runs * size.adapter * 4 * (3 * _KEPT + 1) / _GIGA
+    sandbox = recipe.model.name == SANDBOX
+    fetched = "" if sandbox else f", and {size.parameters * 2 / _GIGA:,.1f} GB for the model if new"
+    dtype = str(size.dtype).removeprefix("torch.")
+    return (
+        f"on this machine ({size.device}, {dtype}, {speed / _GIGA:,.0f} GFLOP/s in matrix products), "
+        f"{size.parameters:,} parameters: {_hours(hours[0])} to {_hours(hours[1])}; at least {memory:,.1f} GB memory "
+        f"(weights, adapter, one prompt of {longest:,} tokens; what is above goes into larger batches); {disk:,.2f} GB "
+        f"of disk for {runs} run{'s' if runs > 1 else ''}{fetched}. Guesses from counted tokens, not promises"
+    )
+
+
+def _hours(hours: float) -> str:
+    return f"{hours * 60:,.1f} minutes" if hours < 1 else f"{hours:,.1f} hours"

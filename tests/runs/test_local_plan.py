@@ -1,0 +1,50 @@
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+import torch
+from toy import save_toy_model, toy_recipe
+from transformers import AutoModelForCausalLM
+
+from candor.runs.local_plan import REACHED, ModelSize, local_text, matrix_speed, model_size
+from candor.runs.plan import make_plan
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return save_toy_model(tmp_path_factory.mktemp("model"))
+
+
+def test_a_model_is_counted_without_its_weights(folder: Path) -> None:
+    recipe = toy_recipe(folder)
+    size = model_size(recipe)
+    loaded = AutoModelForCausalLM.from_pretrained(folder)
+    assert size.parameters == sum(parameter.numel() for parameter in loaded.parameters())
+    linear = [m for n, m in loaded.named_modules() if isinstance(m, torch.nn.Linear) and n != "lm_head"]
+    assert size.adapter == recipe.model.lora.rank * sum(m.in_features + m.out_features for m in linear)
+    assert matrix_speed(size) > 0
+
+
+def test_hours_memory_and_disk_follow_from_the_counts(folder: Path) -> None:
+    recipe = toy_recipe(folder, "data.test={toy: 5}", "seeds=[0, 1]")
+    plans = make_plan(recipe)
+    (plan,) = plans
+    size = ModelSize(10**9, 10**7, 2, 10**5, "cpu", torch.bfloat16)
+    words = local_text(recipe, plans, size, speed=1e9)
+    operations = 1e9 * (6 * plan.trained_tokens * 2 + 2 * plan.answered_tokens * plan.models)
+    found = re.search(r"parameters: ([\d.,]+) (minutes|hours) to ([\d.,]+) (minutes|hours)", words)
+    assert found is not None
+    units = {"minutes": 60.0, "hours": 3600.0}
+    for text, unit, part in ((found[1], found[2], REACHED[1]), (found[3], found[4], REACHED[0])):
+        assert float(text.replace(",", "")) * units[unit] == pytest.approx(operations / 1e9 / part, rel=0.05)
+    memory = (2e9 + 16e7 + plan.longest_prompt * 4e5) / 1e9
+    assert f"at least {memory:,.1f} GB memory" in words
+    assert f"{2 * 4e7 * 7 / 1e9:,.2f} GB of disk for 2 runs, and 2.0 GB for the model if new" in words
+
+
+def test_more_steps_take_more_tokens(folder: Path) -> None:
+    few, many = (make_plan(toy_recipe(folder, f"train.steps={steps}"))[0] for steps in (2, 4))
+    assert many.trained_tokens == 2 * few.trained_tokens
+    assert many.answered_tokens == few.answered_tokens
