@@ -85,3 +85,12 @@ class DamagedError(CandorError):
 
 class Stopped(CandorError):  # noqa: N818 - nothing went wrong
     """A run was asked to stop and did so at a place where it can go on."""
+
+
+def install_line(extra: str) -> str:
+    """How an extra of candor is installed; it is on no package index yet, so from a clone.
+
+    >>> install_line("serve")
+    "pip install -e '.[serve]' in a clone of candor"
+    """
+    return f"pip install -e '.[{extra}]' in a clone of candor"

@@ -183,5 +183,5 @@ def test_what_cannot_be_is_refused(sandbox_base_model: Path, tmp_path: Path) -> 
 def test_without_trl_the_extra_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "trl", None)
     monkeypatch.delitem(sys.modules, "candor.adapters.trl_trainer")
-    with pytest.raises(CandorError, match=r"candor-llm\[bench\]"):
+    with pytest.raises(CandorError, match=r"pip install -e '\.\[bench\]'"):
         importlib.import_module("candor.adapters.trl_trainer")

@@ -21,7 +21,7 @@ def test_rows_become_a_frame() -> None:
 
 def test_without_pandas_the_extra_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "pandas", None)
-    with pytest.raises(CandorError, match=r"pip install 'candor-llm\[notebook\]'.*from a clone"):
+    with pytest.raises(CandorError, match=r"pip install -e '\.\[notebook\]' in a clone"):
         to_frame(("a",), [])
 
 

@@ -131,5 +131,5 @@ def test_folders_that_are_not_whole(tmp_path: Path, files: dict[str, Any], words
 
 def test_without_pyarrow_the_error_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "pyarrow.parquet", None)
-    with pytest.raises(DataError, match=r"need pyarrow; install it with: pip install 'candor-llm\[arrow\]'"):
+    with pytest.raises(DataError, match=r"need pyarrow; install it with: pip install -e '\.\[arrow\]'"):
         list(parquet_rows(io.BytesIO()))

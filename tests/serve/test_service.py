@@ -227,4 +227,4 @@ def test_without_the_extra_it_says_what_to_install(monkeypatch: pytest.MonkeyPat
     monkeypatch.setitem(sys.modules, "uvicorn", None)
     result = CliRunner().invoke(app, ["serve", "runs/none"])
     assert isinstance(result.exception, CandorError)
-    assert "pip install 'candor-llm[serve]'" in str(result.exception)
+    assert "pip install -e '.[serve]'" in str(result.exception)

@@ -22,7 +22,7 @@ from typing import Any, Final
 import torch
 
 from candor.adapters.confidence_tree import ConfidenceTree, check_tree, confidence_logprobs
-from candor.errors import CandorError, DataError, RecipeError
+from candor.errors import CandorError, DataError, RecipeError, install_line
 from candor.prompts.answers import CONFIDENCES
 from candor.prompts.encoding import decode, tokens_covering
 from candor.prompts.probe import split_before
@@ -31,7 +31,7 @@ try:
     from trl import GRPOTrainer
 except ImportError as error:
     raise CandorError(
-        "candor.adapters.trl_trainer needs TRL: pip install 'candor-llm[bench]', or pip install 'trl>=1.16'"
+        f"candor.adapters.trl_trainer needs TRL; install it with: {install_line('bench')}, or pip install 'trl>=1.16'"
     ) from error
 
 NUMBER: Final = re.compile(r"0\.\d\d|1\.00", re.ASCII)

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from html import escape
 from typing import TYPE_CHECKING, Any
 
-from candor.errors import CandorError
+from candor.errors import CandorError, install_line
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -27,8 +27,7 @@ def to_frame(columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> pd.DataFr
         pandas = importlib.import_module("pandas")
     except ImportError as error:
         raise CandorError(
-            "to_frame() needs pandas, which is not installed; install it with: pip install 'candor-llm[notebook]', "
-            "or from a clone: pip install -e '.[notebook]'"
+            f"to_frame() needs pandas, which is not installed; install it with: {install_line('notebook')}"
         ) from error
     frame: pd.DataFrame = pandas.DataFrame.from_records(list(rows), columns=list(columns))
     return frame

@@ -10,7 +10,7 @@ import typer
 
 from candor.cli.chat import ChatOption, chat_settings
 from candor.cli.tables import ColumnOption, table_form
-from candor.errors import CandorError
+from candor.errors import CandorError, install_line
 
 if TYPE_CHECKING:
     from candor.progress import Reporter
@@ -205,9 +205,7 @@ def serve(
     try:
         from candor.serve.server import serve as serve_forever
     except ModuleNotFoundError as error:
-        raise CandorError(
-            f"candor serve needs {error.name}; install it with: pip install 'candor-llm[serve]'"
-        ) from error
+        raise CandorError(f"candor serve needs {error.name}; install it with: {install_line('serve')}") from error
     from candor.serve.settings import Settings
 
     reporter = Reporter(quiet=quiet)

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, BinaryIO, Final
 
 from candor.data.rows import RowError
-from candor.errors import DataError
+from candor.errors import DataError, install_line
 from candor.files import read_json
 
 _BATCH: Final = 1000
@@ -124,9 +124,7 @@ def _pyarrow(module: str) -> Any:
     try:
         return importlib.import_module(f"pyarrow.{module}")
     except ModuleNotFoundError as error:
-        raise DataError(
-            "Parquet and Arrow files need pyarrow; install it with: pip install 'candor-llm[arrow]'"
-        ) from error
+        raise DataError(f"Parquet and Arrow files need pyarrow; install it with: {install_line('arrow')}") from error
 
 
 def _arrow_error() -> Any:

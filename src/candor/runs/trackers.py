@@ -12,14 +12,14 @@ import uuid
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
-from candor.errors import CandorError
+from candor.errors import CandorError, install_line
 from candor.files import read_json, write_json
 from candor.run_folder import RunFolder
 
 TRACKERS: Final = ("tensorboard", "wandb", "trackio")
 INSTALL: Final = {
-    "tensorboard": "pip install 'candor-llm[log]'",
-    "wandb": "pip install 'candor-llm[log]'",
+    "tensorboard": install_line("log"),
+    "wandb": install_line("log"),
     "trackio": "pip install trackio",
 }
 PROJECT: Final = "candor"

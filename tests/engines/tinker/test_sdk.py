@@ -92,7 +92,7 @@ def test_a_version_is_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
         raise sdk.PackageNotFoundError(name)
 
     monkeypatch.setattr(sdk, "version", missing)
-    with pytest.raises(ModelError, match=r"pip install 'candor-llm\[tinker\]'"):
+    with pytest.raises(ModelError, match=r"pip install -e '\.\[tinker\]'"):
         sdk.sdk_version()
 
 

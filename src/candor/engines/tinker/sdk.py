@@ -15,7 +15,7 @@ from io import BytesIO
 from pathlib import Path, PurePosixPath
 from typing import Any, Final
 
-from candor.errors import ModelError
+from candor.errors import ModelError, install_line
 from candor.files import read_json, write_json
 
 OLDEST: Final = "0.24.1"
@@ -39,7 +39,7 @@ def sdk_version() -> str:
         found = version("tinker")
     except PackageNotFoundError:
         raise ModelError(
-            "engine.kind=tinker needs the Tinker SDK: pip install 'candor-llm[tinker]' for the hosted service, or "
+            f"engine.kind=tinker needs the Tinker SDK: {install_line('tinker')} for the hosted service, or "
             f"pip install tinker=={OLDEST} for a SkyRL 0.3.0 server"
         ) from None
     if _numbers(found) < _numbers(OLDEST):
