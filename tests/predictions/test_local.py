@@ -138,6 +138,8 @@ def test_folders_of_runs_and_what_a_run_has_itself_are_refused(trained_run: Path
         of_run(str(tmp_path / "runs"), None, None)
     with pytest.raises(RunError, match="no trained model in it yet"):
         of_run(str(tmp_path / "runs" / "paper-seed0"), None, None)
-    with pytest.raises(RunError, match="has its own adapter and template"):
+    with pytest.raises(RunError, match="has its own adapter, template and chat settings"):
         of_run(str(trained_run), None, "verdict")
+    with pytest.raises(RunError, match="leave yours out"):
+        of_run(str(trained_run), None, None, {"system": "Be brief."})
     assert of_run("sandbox", None, None) is None

@@ -91,8 +91,8 @@ def of_run(
     """The trained model of a run folder; ``None`` where it is none.
 
     Raises:
-        RunError: nothing is trained in it yet, an adapter, a template or chat settings are given besides, or it holds several runs;
-            names them.
+        RunError: nothing is trained in it yet, an adapter, a template or chat settings are given besides, or it holds
+            several runs; names them.
     """
     run = RunFolder(Path(folder))
     if not run.is_run:
