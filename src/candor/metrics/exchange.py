@@ -64,7 +64,7 @@ def _group_tables(view: View) -> Floats:
 
 def _bundled(change_G_12: Floats, draw: np.random.Generator) -> Floats:
     """Groups that a swap changes; where they are very many, in bundles that are swapped whole."""
-    change_T_12 = change_G_12[(change_G_12 != 0).any(axis=1)]
+    change_T_12: Floats = change_G_12[(change_G_12 != 0).any(axis=1)]
     if change_T_12.shape[0] <= MOST_BUNDLES:
         return change_T_12
     bundle_T = draw.permutation(change_T_12.shape[0]) % MOST_BUNDLES
