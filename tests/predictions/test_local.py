@@ -117,7 +117,7 @@ def test_a_run_answers_with_its_own_adapter_and_prompt(trained_run: Path, tmp_pa
         "adapter": None,
         "template": None,
         "batch_size": 8,
-        "max_new_tokens": 32,
+        "max_new_tokens": None,
         "device": "cpu",
     }
     out = tmp_path / "again.jsonl"

@@ -39,7 +39,9 @@ def predict(
     ] = None,
     chat: ChatOption = None,
     batch_size: Annotated[int, typer.Option("--batch-size", min=1, help="Prompts in one batch.")] = 64,
-    max_new_tokens: Annotated[int, typer.Option("--max-new-tokens", min=1, help="Longest answer.")] = 32,
+    max_new_tokens: Annotated[
+        int | None, typer.Option("--max-new-tokens", min=1, help="Longest answer. Default: a run's own, else 32.")
+    ] = None,
     device: Annotated[str, typer.Option("--device", help="auto, cpu, cuda or cuda:N.")] = "auto",
     endpoint: Annotated[
         str | None, typer.Option("--endpoint", help="Address of an OpenAI-compatible server, in place of a model here.")
@@ -118,7 +120,9 @@ def predict(
         raise typer.BadParameter("a model behind a server has no adapter here", param_hint="--adapter")
     from candor.predictions.endpoint.client import Asking
     from candor.predictions.endpoint.file import predict_endpoint
+    from candor.recipe.recipe import EvaluationConfig
 
+    max_new_tokens = max_new_tokens or EvaluationConfig().max_new_tokens
     asking = Asking(
         url=endpoint,
         model=model,

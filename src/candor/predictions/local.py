@@ -23,7 +23,7 @@ from candor.prompts.probe import LABEL_PROBE, label_probs
 from candor.recipe.data import TableForm
 from candor.recipe.engine import EngineConfig, ModelConfig
 from candor.recipe.prompt import prompt_in_chat
-from candor.recipe.recipe import load_run_recipe
+from candor.recipe.recipe import EvaluationConfig, load_run_recipe
 from candor.run_folder import RunFolder
 from candor.types import Example, Prediction, Rollout
 
@@ -83,6 +83,7 @@ class RunModel:
     model: ModelConfig
     adapter: Path
     template: templates.Template
+    max_new_tokens: int
 
 
 def of_run(
@@ -104,7 +105,7 @@ def of_run(
     if not run.adapter.is_dir():
         raise RunError(f"{folder}: no trained model in it yet (no {run.adapter.name}/); finish it with candor run")
     recipe = load_run_recipe(run.recipe)
-    return RunModel(pinned(run, recipe.model), run.adapter, recipe.prompt.rendered())
+    return RunModel(pinned(run, recipe.model), run.adapter, recipe.prompt.rendered(), recipe.evaluation.max_new_tokens)
 
 
 def predict_file(
@@ -115,7 +116,7 @@ def predict_file(
     adapter: Path | None,
     template: str | None,
     batch_size: int,
-    max_new_tokens: int,
+    max_new_tokens: int | None,
     device: str,
     chat: Mapping[str, Any] | None = None,
     form: TableForm | None = None,
@@ -130,7 +131,7 @@ def predict_file(
         adapter: PEFT folder to put on it.
         template: name of the prompt template.
         batch_size: prompts in one batch.
-        max_new_tokens: longest answer.
+        max_new_tokens: longest answer; ``None`` for a run's own, else a recipe's default.
         device: ``auto``, ``cpu``, ``cuda`` or ``cuda:N``.
         chat: how the chat template is rendered, as a recipe's part ``prompt`` says it.
         form: how a table is read.
@@ -152,6 +153,7 @@ def predict_file(
     if not examples:
         raise DataError("no claims in it", file=data)
     if (run := of_run(model, adapter, template, chat)) is not None:
+        max_new_tokens = max_new_tokens or run.max_new_tokens
         chosen, recipe_model, adapter = run.template, run.model.model_copy(update={"device": device}), run.adapter
         called = run.model.name if run.model.revision is None else f"{run.model.name}@{run.model.revision}"
     else:
@@ -162,7 +164,12 @@ def predict_file(
     engine = load_engine(recipe_model, EngineConfig(), seed=0, adapter=adapter or False, reporter=reporter)
     with reporter.bar("predict", len(examples)) as bar:
         predictions = predict(
-            engine, examples, chosen, max_new_tokens=max_new_tokens, batch_size=batch_size, on_batch=bar.advance
+            engine,
+            examples,
+            chosen,
+            max_new_tokens=max_new_tokens or EvaluationConfig().max_new_tokens,
+            batch_size=batch_size,
+            on_batch=bar.advance,
         )
     header = Header(
         model=called if adapter is None else f"{called} + {adapter}",
