@@ -176,10 +176,13 @@
     head.replaceChildren(pressed);
   }
 
-  function folds(body) {
+  // On a phone a table that is stacked shows its first dataset; on a desk there is room for all.
+  const narrow = matchMedia("(max-width: 44rem)").matches;
+
+  function folds(body, place) {
     const head = body.querySelector("th.group");
     if (!head) return;
-    const shut = "folded" in body.dataset;
+    const shut = place > 0 && (narrow || body.closest("table").matches(".compact"));
     body.classList.toggle("shut", shut);
     const pressed = button(head.textContent, "fold", () => {
       pressed.setAttribute("aria-expanded", String(!body.classList.toggle("shut")));
@@ -192,9 +195,9 @@
     const tools = element("p", undefined, "tools");
     for (const table of holder.querySelectorAll("table")) {
       sorts(table);
+      if (table.matches(".compact, .folds") && table.tBodies.length > 1) [...table.tBodies].forEach(folds);
       if (!table.matches(".compact")) continue;
       for (const row of table.querySelectorAll("tbody tr:not(.title)")) opens(row);
-      if (table.tBodies.length > 1) for (const body of table.tBodies) folds(body);
       const all = button("All intervals and tests", "", () => {
         all.setAttribute("aria-pressed", String(table.classList.toggle("all")));
       });
