@@ -65,6 +65,11 @@ def test_a_model_that_says_na_to_everything_is_not_called_better() -> None:
 
 def test_a_difference_that_is_not_significant_is_not_called_better() -> None:
     (tile, *_) = tiles([Arm("r", (run(values=with_na((0.4, 0.5), (0.1, 0.1), p=0.4)),))])
+    # Its interval is of this difference alone, the p of all that were tested.
+    assert (tile.shown[0].tone, tile.shown[0].verdict) == ("", "not significant (Holm)")
+    values = with_na((0.4, 0.5), (0.1, 0.1), p=0.4)
+    values["comparisons"][0]["differences"]["na_recall"]["interval"] = [-0.1, 0.3]
+    (tile, *_) = tiles([Arm("r", (run(values=values),))])
     assert (tile.shown[0].tone, tile.shown[0].verdict) == ("", "no clear difference")
 
 
@@ -74,7 +79,7 @@ def test_every_arm_has_its_row_on_every_dataset_it_was_trained_on() -> None:
     for tile in tiles(arms):
         assert [one.name for one in tile.shown] == ["a on wiki", "b on wiki", "b on revision"]
         assert [one.role for one in tile.shown] == ["series1", "series2", "series2"]
-    assert where(arms) == "Before and after training, on test claims of wiki and revision, which was trained on."
+    assert where(arms) == "Before and after training, on test claims of what was trained on: wiki and revision."
 
 
 def test_seeds_are_means_with_an_interval_for_new_seeds() -> None:

@@ -154,10 +154,10 @@ def arms_table(arms: Sequence[Arm], metrics: Sequence[str] = HEADLINE) -> Table:
     columns = ("Metric", "Base", *(arm.name for arm in arms), *(["Bayes"] if has_bayes else []))
     many = any(len(arm.runs) > 1 for arm in arms)
     caption = (
-        "Below each mean over seeds the lowest and the highest; then the mean difference to the base model, and in how "
+        "With each mean over seeds the lowest and the highest; then the mean difference to the base model, and in how "
         "many of the seeds it is significant after Holm's correction."
         if many
-        else "Below each figure its interval; then the difference to the base model with its interval, and whether it "
+        else "With each figure its interval; then the difference to the base model with its interval, and whether it "
         "is significant after Holm's correction."
     )
     return Table("results", caption, columns, tuple(groups))

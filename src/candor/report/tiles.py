@@ -117,9 +117,9 @@ def where(arms: Sequence[Arm]) -> str:
     """On what the tiles look, and over how many seeds."""
     names = wording.listed(list(dict.fromkeys(dataset for arm in arms for dataset in _home(arm))))
     seeds = max(len(arm.runs) for arm in arms)
-    trained = any(arm.trained_on for arm in arms)
+    of = "what was trained on: " if any(arm.trained_on for arm in arms) else ""
     means = " Means over the seeds; the intervals hold for new seeds and new claims." if seeds > 1 else ""
-    return f"Before and after training, on test claims of {names}{', which was trained on' if trained else ''}.{means}"
+    return f"Before and after training, on test claims of {of}{names}.{means}"
 
 
 def _home(arm: Arm) -> Sequence[str]:
@@ -158,6 +158,9 @@ def _judged(metric: str, figures: Mapping[str, _Figure | None]) -> tuple[str, st
     assert one is not None
     if metric == "na_recall" and one.tone == "better" and false_na is not None and false_na.change >= one.change:
         return "worse", "no better: NA is said as much more where it should not be"
+    outside = one.interval is not None and (one.interval[0] > 0 or one.interval[1] < 0)
+    if not one.tone and outside:
+        return "", "not significant (Holm)"
     return one.tone, _TONES[one.tone]
 
 
