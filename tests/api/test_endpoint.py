@@ -39,6 +39,8 @@ def test_claims_are_answered_once(server: ChatServer, claims: Path, tmp_path: Pa
     assert len(server.bodies) == asked
     with pytest.raises(DataError, match=r"holds the answers of m at .* not those of other at"):
         candor.ask_endpoint(claims, out, url=f"{server.url}/v1", model="other", quiet=True)
+    with pytest.raises(DataError, match=r"holds answers to the prompt 'verdict' .* than 'verdict-short' has"):
+        candor.ask_endpoint(claims, out, url=f"{server.url}/v1", model="m", template="verdict-short", quiet=True)
     claims.write_text(claims.read_text().replace("Claim 3.", "Claim 33."), encoding="utf-8")
     with pytest.raises(DataError, match="name another file"):
         candor.ask_endpoint(claims, out, url=f"{server.url}/v1", model="m", quiet=True)

@@ -142,6 +142,7 @@ def test_what_cannot_be_broken_up_is_said(monkeypatch: pytest.MonkeyPatch) -> No
         *("<|im_start|>", "<|start_header_id|>", "</s>", "<start_of_turn>", "<｜User｜>", "<｜end▁of▁sentence｜>"),
         *("<think>", "[INST]", "[/INST]", "[gMASK]", "<<SYS>>", "[|assistant|]", "<|channel>", "<channel|>"),
         *("<|end of text|>", "◁think▷", "<seed:think>", "<0x0A>", "<unused94>", "<extra_id_0>"),
+        *("]~b]", "]~!b[", "[e~[", "[@BOS@]", "＜/s＞"),
     ],
 )
 def test_a_model_that_is_not_at_hand_is_sent_no_control_token(token: str) -> None:

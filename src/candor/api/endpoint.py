@@ -13,7 +13,9 @@ from candor.errors import DataError, EndpointError
 from candor.predictions.endpoint.address import public_url
 from candor.predictions.endpoint.client import Asking
 from candor.predictions.endpoint.file import predict_endpoint
+from candor.predictions.file import read_predictions as read_file
 from candor.progress import Reporter
+from candor.prompts import templates
 
 
 def ask_endpoint(
@@ -57,7 +59,7 @@ def ask_endpoint(
     """
     out = Path(out)
     if out.is_file():
-        return _answered(Path(data), out, f"{model} at {public_url(url)}")
+        return _answered(Path(data), out, f"{model} at {public_url(url)}", template)
     asking = Asking(url, model, key, max_new_tokens, timeout, retries, concurrency, requests_per_minute)
     work = partial(
         predict_endpoint,
@@ -81,9 +83,16 @@ def ask_endpoint(
     return read_predictions(out)
 
 
-def _answered(data: Path, out: Path, model: str) -> Predictions:
-    """The answers that are there, if they are this model's to these claims."""
+def _answered(data: Path, out: Path, model: str, template: str) -> Predictions:
+    """The answers that are there, if they are this model's to these claims, asked in this prompt."""
     answers = read_predictions(out)
+    header = read_file(out).header
+    if header.template_sha256 != templates.get(template).sha256:
+        raise DataError(
+            f"holds answers to the prompt {header.template!r} in another wording or chat than {template!r} has; name "
+            "another file, or remove this one",
+            file=out,
+        )
     splits = read_splits(str(data), data_dir=None, form=None)
     asked = [(one.claim, one.evidence) for split in splits.values() for group in split.values() for one in group]
     if answers.model != model or [(row.claim, row.evidence) for row in answers] != asked:

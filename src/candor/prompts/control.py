@@ -24,6 +24,9 @@ _FORMS: Final = re.compile(
     r"|\[/?\w*[A-Z]{2}\w*\]"  # [INST], [/INST], [gMASK]
     r"|\[\|[^\s\[\]]{1,80}\|\]"  # [|assistant|]
     r"|◁[^\s◁▷]{1,80}▷"
+    r"|＜[^\s＜＞]{1,80}＞"  # which some tokenizers take for the first form
+    r"|\]~!?\w{1,8}[\[\]]|\[\w{1,4}~\["  # ]~b], ]~!b[, [e~[
+    r"|\[@\w{1,40}@\]"
 )
 """How control tokens are written in the chat formats that are in use."""
 
