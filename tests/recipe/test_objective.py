@@ -56,12 +56,13 @@ def test_a_shape_has_the_values_that_act_in_it_and_reads_back_what_it_writes(
 
 
 def test_what_is_shown_states_a_confidence_that_is_written_down() -> None:
-    assert objective_config({"preset": "sft"}).model_dump() == {"preset": "sft", **PRESETS["sft"]}
+    assert objective_config({"preset": "sft"}).model_dump() == {"preset": "sft", "label_weight": 1.0, **PRESETS["sft"]}
     fitted = objective_config({"preset": "sft", "taught_confidence": "cross_fitted", "folds": 3})
     assert fitted.model_dump() == {
         "preset": "sft",
         "kind": "supervised",
         "taught_confidence": "cross_fitted",
+        "label_weight": 1.0,
         "folds": 3,
     }
 

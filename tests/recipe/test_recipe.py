@@ -170,7 +170,7 @@ def test_naming_a_preset_starts_its_part_afresh() -> None:
     values = {**VALUES, "reward": {"preset": "paper", "calibration": 7.0}}
     assert recipe_from(values, ["reward.alignment=3"]).reward.calibration == 7.0
     reset = recipe_from(values, ["reward.preset=rlcr"]).reward
-    assert reset.model_dump() == {"preset": "rlcr", **REWARD_PRESETS["rlcr"]}
+    assert reset.model_dump() == {"preset": "rlcr", "own": [], **REWARD_PRESETS["rlcr"]}
     both = recipe_from(values, ["reward.preset=rlcr", "reward.format=2"]).reward
     assert both.format == 2.0
     assert both.calibration == REWARD_PRESETS["rlcr"]["calibration"]
@@ -184,6 +184,7 @@ def test_preset_can_be_reset_by_an_override_of_a_saved_recipe(tmp_path: Path) ->
     path = _file(tmp_path, to_yaml(recipe_from({**VALUES, "reward": {"preset": "paper"}})))
     assert load_recipe(path, ["reward.preset=candor"]).reward.model_dump() == {
         "preset": "candor",
+        "own": [],
         **REWARD_PRESETS["candor"],
     }
 
@@ -204,7 +205,7 @@ def test_arms_are_recipes_of_their_own() -> None:
     arms = resolve_arms(recipe)
     assert list(arms) == ["paper", "long"]
     assert [arm.name for arm in arms.values()] == ["small-paper", "small-long"]
-    assert arms["paper"].reward.model_dump() == {"preset": "paper", **REWARD_PRESETS["paper"]}
+    assert arms["paper"].reward.model_dump() == {"preset": "paper", "own": [], **REWARD_PRESETS["paper"]}
     assert arms["paper"].objective.kind == "sampled"
     assert arms["long"].reward.calibration == 7.0
     assert arms["long"].train.steps == 500
@@ -243,7 +244,7 @@ def test_recipes_of_the_study_hold_its_values() -> None:
     assert (fever.model.name, fever.model.lora.rank) == ("openai/gpt-oss-20b", 32)
     assert (fever.train.steps, fever.train.prompts_per_step, fever.sampling.group_size) == (160, 32, 8)
     assert (fever.sampling.temperature, fever.train.optimiser.learning_rate) == (0.2, 2e-6)
-    assert fever.reward.model_dump() == {"preset": "paper", **REWARD_PRESETS["paper"]}
+    assert fever.reward.model_dump() == {"preset": "paper", "own": [], **REWARD_PRESETS["paper"]}
     assert (fever.objective.kind, fever.objective.divide_by_std, fever.objective.kl) == ("sampled", True, 0.0)
     assert load_recipe(find_recipe("paper-mixed")).name == "paper-mixed"
     assert (fever.train.validate_every, fever.train.patience) == (0, 0)  # the study did not stop by validation

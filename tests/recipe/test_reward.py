@@ -10,8 +10,12 @@ from candor.recipe.reward import PRESETS, RewardConfig
 
 @pytest.mark.parametrize("preset", PRESETS)
 def test_presets_give_every_term(preset: str) -> None:
-    assert set(PRESETS[preset]) == set(RewardConfig.model_fields) - {"preset"}
-    assert RewardConfig.model_validate({"preset": preset}).model_dump() == {"preset": preset, **PRESETS[preset]}
+    assert set(PRESETS[preset]) == set(RewardConfig.model_fields) - {"preset", "own"}
+    assert RewardConfig.model_validate({"preset": preset}).model_dump() == {
+        "preset": preset,
+        "own": [],
+        **PRESETS[preset],
+    }
 
 
 def test_ours_is_made_of_proper_scores_alone() -> None:

@@ -320,6 +320,7 @@ def test_presets_hold_the_published_values() -> None:
         "consistency": 0.25,
         "format": 0.25,
         "warmup_steps": 50,
+        "own": [],
     }
     rlcr = RewardConfig.model_validate({"preset": "rlcr"})
     assert (rlcr.correct, rlcr.wrong, rlcr.calibration) == (1.0, 0.0, 1.0)
