@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,8 @@ import pytest
 from toy import EXAMPLES, TEMPLATE, example, save_toy_model, toy_engine, toy_recipe
 
 from candor.engines.base import Engine
-from candor.errors import RunError
+from candor.errors import DamagedError, ModelError, RunError
+from candor.files import read_json, write_json
 from candor.predictions.file import read_predictions
 from candor.predictions.local import of_run, predict, predict_file
 from candor.predictions.validation import validation_score
@@ -143,3 +145,18 @@ def test_folders_of_runs_and_what_a_run_has_itself_are_refused(trained_run: Path
     with pytest.raises(RunError, match="leave yours out"):
         of_run(str(trained_run), None, None, {"system": "Be brief."})
     assert of_run("sandbox", None, None) is None
+
+
+def test_a_run_answers_on_what_it_was_begun_with_or_not_at_all(trained_run: Path, tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    shutil.copytree(trained_run, run, ignore=shutil.ignore_patterns("checkpoints"))
+    assert of_run(str(run), None, None) is not None
+    recipe, engine = (run / "recipe.yaml").read_text(), read_json(run / "engine.json")
+    (run / "recipe.yaml").write_text(recipe + "# changed\n")
+    with pytest.raises(DamagedError, match=r"recipe\.yaml is not what was written"):
+        of_run(str(run), None, None)
+    (run / "recipe.yaml").write_text(recipe)
+    name = engine["base"].partition(" (")[0]
+    write_json(run / "engine.json", engine | {"base": f"{name} (SHA-256 {'0' * 16})"})
+    with pytest.raises(ModelError, match="its adapter was trained on the base model"):
+        of_run(str(run), None, None)

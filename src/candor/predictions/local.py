@@ -12,7 +12,7 @@ import numpy as np
 from candor.data.inputs import read_splits
 from candor.engines.base import Engine, Sampling
 from candor.engines.hub import commit_of
-from candor.engines.load import SANDBOX, load_engine, pinned
+from candor.engines.load import SANDBOX, base_model_of, check_base, load_engine, pinned
 from candor.errors import DataError, RunError
 from candor.predictions.file import Header, read_prediction, write_predictions
 from candor.progress import Reporter
@@ -94,6 +94,8 @@ def of_run(
     Raises:
         RunError: nothing is trained in it yet, an adapter, a template or chat settings are given besides, or it holds
             several runs; names them.
+        DamagedError: its recipe is not what was written.
+        ModelError: its base model in a folder or file is another than it was.
     """
     run = RunFolder(Path(folder))
     if not run.is_run:
@@ -104,7 +106,9 @@ def of_run(
         raise RunError(f"{folder} is a run, which has its own adapter, template and chat settings; leave yours out")
     if not run.adapter.is_dir():
         raise RunError(f"{folder}: no trained model in it yet (no {run.adapter.name}/); finish it with candor run")
+    run.seal.check([run.recipe])
     recipe = load_run_recipe(run.recipe)
+    check_base(run, recipe.model.name)
     return RunModel(pinned(run, recipe.model), run.adapter, recipe.prompt.rendered(), recipe.evaluation.max_new_tokens)
 
 
@@ -154,7 +158,9 @@ def predict_file(
         raise DataError("no claims in it", file=data)
     if (run := of_run(model, adapter, template, chat)) is not None:
         max_new_tokens = max_new_tokens or run.max_new_tokens
-        chosen, recipe_model, adapter = run.template, run.model.model_copy(update={"device": device}), run.adapter
+        name = base_model_of(run.adapter, run.model.name, reporter)
+        chosen, adapter = run.template, run.adapter
+        recipe_model = run.model.model_copy(update={"name": name, "device": device})
         called = run.model.name if run.model.revision is None else f"{run.model.name}@{run.model.revision}"
     else:
         chosen = prompt_in_chat(template or "verdict", chat)
