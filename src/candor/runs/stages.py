@@ -23,7 +23,7 @@ from candor.predictions.validation import validation_score
 from candor.progress import Bar, Reporter
 from candor.prompts.encoding import rendered_sha256
 from candor.recipe.data import ANSWERED, DRAWN, SPLITS
-from candor.recipe.objective import EnumeratedWhole, SampledWhole, SupervisedCrossFitted
+from candor.recipe.objective import SupervisedCrossFitted
 from candor.recipe.recipe import dump
 from candor.recipe.warm_start import ReadyWarmStart, TrainedWarmStart
 from candor.report.page import report_run
@@ -46,7 +46,7 @@ from candor.runs.warm_start import (
 from candor.training.cross_fitting import cross_fitted_probabilities
 from candor.training.log import logged_rows
 from candor.training.loop import ShouldStop, train
-from candor.training.rewards import lying_pays_below
+from candor.training.rewards import lying_pays
 from candor.types import Example
 
 WARNINGS_SHOWN: Final = 2
@@ -264,13 +264,13 @@ class Stages:
             raise DataError(
                 "no validation examples of what is trained on; ask for some, or set train.validate_every: 0"
             )
-        self._tell_if_lying_pays()
+        if lying := lying_pays(self._recipe.reward, self._recipe.objective):
+            self._reporter.warn(lying)
         start: Weights = "warm" if self._recipe.warm_start else "base"
         cross_fitted = self._cross_fitted(examples, start)
         engine = self._engine.to_train(start)
         validation = self._validation()
-        total = self._recipe.train.steps
-        with self._reporter.bar("train", total) as bar:
+        with self._reporter.bar("train", self._recipe.train.steps) as bar:
 
             def on_step(done: int, row: dict[str, Any]) -> None:
                 self._show(bar, done - bar.done, row)
@@ -298,14 +298,6 @@ class Stages:
         bar.advance(steps, row)
         for warning in row.get("warnings", ()):
             self._reporter.warn(f"step {row['step']}: {warning}")
-
-    def _tell_if_lying_pays(self) -> None:
-        objective, below = self._recipe.objective, lying_pays_below(self._recipe.reward)
-        if isinstance(objective, SampledWhole | EnumeratedWhole) and below:
-            self._reporter.warn(
-                f"reward: below a chance of {below:.2f} of being right, a wrong label with confidence 0 earns more "
-                "than the likeliest one; make calibration smaller or correct larger, or take objective.credit: split"
-            )
 
     def _cross_fitted(self, examples: Sequence[Example], start: Weights) -> dict[tuple[str, str], float]:
         objective = self._recipe.objective

@@ -21,6 +21,7 @@ from numpy.typing import ArrayLike, NDArray
 from candor.errors import RecipeError
 from candor.extensions import load_extension
 from candor.means import Means
+from candor.recipe.objective import EnumeratedWhole, ObjectiveConfig, SampledWhole
 from candor.recipe.reward import OwnTerm, RewardConfig, Score
 from candor.types import LABELS, NO_LABEL, Label
 
@@ -142,6 +143,17 @@ def lying_pays_below(config: RewardConfig) -> float:
     total_N = (config.correct - config.wrong) * chance_N + config.calibration * scores_N_C.max(-1)
     pays_N = total_N < total_N[0] - 1e-9
     return float(chance_N[pays_N].max()) if pays_N.any() else 0.0
+
+
+def lying_pays(reward: RewardConfig, objective: ObjectiveConfig) -> str | None:
+    """Words for a recipe under which being wrong on purpose can pay; ``None`` where it cannot."""
+    below = lying_pays_below(reward) if isinstance(objective, SampledWhole | EnumeratedWhole) else 0.0
+    if not below:
+        return None
+    return (
+        f"reward: below a chance of {below:.2f} of being right, a wrong label with confidence 0 earns more than the "
+        "likeliest one; make calibration smaller or correct larger, or take objective.credit: split"
+    )
 
 
 def alignment_term(
