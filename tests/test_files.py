@@ -130,7 +130,7 @@ def test_no_json_lines_are_split_by_what_splits_at_more_than_a_line_feed() -> No
     }
     # These show lines of an error, a note, a log or a finding to a person.
     shown = {"engines/foreign.py", "engines/named.py", "engines/packages.py", "data/arrow.py"}
-    shown |= {"report/formats.py", "report/sections.py", "runs/workers.py", "verifier/hub.py"}
+    shown |= {"report/formats.py", "report/rendering.py", "report/sections.py", "runs/workers.py", "verifier/hub.py"}
     # This splits bytes, where line feeds and carriage returns alone count.
     assert users <= shown | {"data/lines.py"}
 

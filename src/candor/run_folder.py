@@ -101,9 +101,14 @@ class RunFolder:
         """A model's answers to the test sets that are there, one file each, by name."""
         return sorted(self._answers(side, _TEST).glob("*.jsonl"))
 
+    @property
+    def answers(self) -> Path:
+        """Folder of all models' answers."""
+        return self.path / "predictions"
+
     def _answers(self, side: AnsweredBy, split: str) -> Path:
         """Folder of a model's answers: to test sets in the side's own, to other splits one below."""
-        place = self.path / "predictions" / side
+        place = self.answers / side
         return place if split == _TEST else place / split
 
     @property

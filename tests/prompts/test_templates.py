@@ -79,6 +79,6 @@ def test_a_place_without_room_for_reasoning_refuses_to_ask_for_it() -> None:
     assert templates.get_direct("verdict") is VERDICT
     with pytest.raises(
         PromptError,
-        match=r"'verdict-reasoned' asks for reasoning first.*verdict, verdict-rationale, sandbox, verdict-short$",
+        match=r"'verdict-reasoned' asks for reasoning first.*, sandbox, verdict-short, verdict-question$",
     ):
         templates.get_direct("verdict-reasoned")

@@ -106,6 +106,12 @@ def test_without_a_training_log_it_is_said() -> None:
 
 def test_risk_and_coverage_has_a_band_where_the_results_have_one() -> None:
     curve = {"coverage": [0.5, 1.0], "risk": [0.1, 0.2], "risk_low": [0.05, 0.15], "risk_high": [0.2, 0.3]}
-    assert figures._risk_coverage({"risk_coverage": curve}) == ([0.5, 1.0], [0.1, 0.2], [0.05, 0.15], [0.2, 0.3], [])
+    assert figures.risk_coverage_points({"risk_coverage": curve}) == (
+        [0.5, 1.0],
+        [0.1, 0.2],
+        [0.05, 0.15],
+        [0.2, 0.3],
+        [],
+    )
     del curve["risk_low"], curve["risk_high"]
-    assert figures._risk_coverage({"risk_coverage": curve})[2:] == ([], [], [])
+    assert figures.risk_coverage_points({"risk_coverage": curve})[2:] == ([], [], [])

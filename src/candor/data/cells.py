@@ -17,6 +17,9 @@ TEXT_KEYS: Final = ("text", "sentence", "evidence", "content", "passage", "snipp
 _NOTHING: Final = frozenset({"", "nan", "none", "null", "n/a", "#n/a", "<na>"})
 """What programs write for a cell that is empty, case folded."""
 
+_MISSING: Final = frozenset({"", "nan", "NaN", "None", "null", "NULL", "n/a", "N/A", "#N/A", "<NA>"})
+"""The same as they spell it; a person's own "none" is a name like any other."""
+
 _MAX_DEPTH: Final = 4
 
 _KINDS: Final = (
@@ -50,6 +53,11 @@ def is_blank(value: Any) -> bool:
 def is_nothing(value: Any) -> bool:
     """Whether a value stands for none: blank, or what programs write for that."""
     return is_blank(value) or (isinstance(value, str) and value.strip().casefold() in _NOTHING)
+
+
+def is_missing(value: Any) -> bool:
+    """Whether an id or a group stands for none: blank, or as programs spell an empty cell."""
+    return is_blank(value) or (isinstance(value, str) and value.strip() in _MISSING)
 
 
 def sentences_of(value: Any, column: str) -> tuple[str, ...]:

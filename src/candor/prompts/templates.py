@@ -202,6 +202,16 @@ _TEMPLATES: Final[dict[str, Template]] = {
             separator=" ",
             ending="",
         ),
+        # The question behind what it asks about: its own tokens can compare, which a small model has few others for.
+        replace(
+            _VERDICT,
+            name="verdict-question",
+            instructions="",
+            evidence="Evidence: {evidence}\n",
+            separator=" ",
+            ending="Does the evidence support the claim (PASS), refute it (FAIL), or not say (NA)? State LABEL and "
+            "CONF, the probability that it is right.\n",
+        ),
     )
 }
 

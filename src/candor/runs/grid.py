@@ -80,7 +80,7 @@ def claim_folder(member: Member) -> None:
 
 def _nothing_done(folder: RunFolder) -> bool:
     """Whether no stage of a run was finished: its first one ends with the manifest."""
-    made = (folder.manifest, folder.path / "predictions", folder.checkpoints, folder.adapter, folder.metrics)
+    made = (folder.manifest, folder.answers, folder.checkpoints, folder.adapter, folder.metrics)
     return not any(path.exists() for path in (*made, folder.warm_start.path))
 
 

@@ -68,11 +68,12 @@ def model_size(recipe: Recipe) -> ModelSize:
         found = located(recipe.model, Reporter(quiet=True))
         name, revision = found.name, found.revision
     with asked_once(name):
-        config = AutoConfig.from_pretrained(name, revision=revision, trust_remote_code=False).get_text_config()
+        whole = AutoConfig.from_pretrained(name, revision=revision, trust_remote_code=False)
+    config = whole.get_text_config()
     device = choose_device(recipe.model.device)
     dtype = choose_dtype(recipe.model.dtype, device, config)
     with torch.device("meta"):
-        model = AutoModelForCausalLM.from_config(config)
+        model = AutoModelForCausalLM.from_config(config, trust_remote_code=False)
     head = model.get_output_embeddings()
     linear = [part for part in model.modules() if isinstance(part, torch.nn.Linear) and part is not head]
     rank = recipe.model.lora.rank

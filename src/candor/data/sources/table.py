@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from candor.data.arrow import dataset_files, is_dataset_folder
-from candor.data.cells import is_blank, is_nothing, sentences_of
+from candor.data.cells import is_blank, is_missing, is_nothing, sentences_of
 from candor.data.labels import own_labels, read_label
 from candor.data.layouts import layout_of
 from candor.data.loaded import LoadedSource, Loading
@@ -119,11 +119,11 @@ def _own(row: Mapping[str, Any], column: str | None, *, needed: bool) -> str | N
     if column is None:
         return None
     found = _column(row, column)
-    if not needed and (found is None or is_nothing(row[found])):
+    if not needed and (found is None or is_missing(row[found])):
         return None
     value = _cell(row, column, "id or group")
     # What programs write for an empty cell would make one group of rows that have none.
-    return identifier({column: None if is_nothing(value) else value}, column)
+    return identifier({column: None if is_missing(value) else value}, column)
 
 
 def _cell(row: Mapping[str, Any], column: str, what: str) -> Any:
