@@ -49,7 +49,7 @@ WORK: dict[str, Any] = {
         "kl_every": 0,
         "optimiser": {"learning_rate": 0.01},
     },
-    "evaluation": {"max_new_tokens": 10, "batch_size": 12, "resamples": 20},
+    "evaluation": {"max_new_tokens": 10, "batch_size": 12, "resamples": 2000},
     "stages": ["data", "base", "train", "trained", "compare"],
 }
 
