@@ -3,10 +3,10 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from own_module import write_module
 from typer.testing import CliRunner, Result
 
 from candor.cli.main import app
-from candor.extensions import load_extension
 
 SOURCE = """
 import numpy as np
@@ -64,11 +64,7 @@ def bad_rows():
 
 @pytest.fixture
 def module(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
-    monkeypatch.chdir(tmp_path)
-    load_extension.cache_clear()
-    name = f"checked_{tmp_path.name}"
-    (tmp_path / f"{name}.py").write_text(SOURCE)
-    return name
+    return write_module(SOURCE, "checked", tmp_path, monkeypatch)
 
 
 def check(*arguments: str) -> Result:

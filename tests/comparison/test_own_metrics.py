@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from own_module import write_module
 
 from candor.comparison.own_metrics import own_metrics, value_of
 from candor.comparison.stages import Both
@@ -32,11 +33,7 @@ def fails(label, confidence):
 
 @pytest.fixture
 def module(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
-    monkeypatch.chdir(tmp_path)
-    load_extension.cache_clear()
-    name = f"figures_{tmp_path.name}"
-    (tmp_path / f"{name}.py").write_text(SOURCE)
-    return name
+    return write_module(SOURCE, "figures", tmp_path, monkeypatch)
 
 
 def view(labels: list[int]) -> View:

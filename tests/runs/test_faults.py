@@ -231,21 +231,13 @@ def test_a_harmed_finished_run_says_the_same_or_is_refused(runs: Runs, name: str
 
 @pytest.mark.slow
 @pytest.mark.parametrize("harm", HARMS)
-@pytest.mark.parametrize("name", WARMED_HALF_DONE)
-def test_a_harmed_warm_start_or_fold_is_gone_on_with_to_the_same_end_or_refused(
-    warmed: Runs, name: str, harm: str
+@pytest.mark.parametrize(
+    ("state", "name"),
+    [("half done", name) for name in WARMED_HALF_DONE] + [("finished", name) for name in WARMED_FINISHED],
+)
+def test_a_run_with_a_harmed_warm_start_or_fold_ends_the_same_or_is_refused(
+    warmed: Runs, state: str, name: str, harm: str
 ) -> None:
-    HARMS[harm](warmed.take("half done") / name)
-    if not plainly_refused(warmed.run):
-        assert warmed.found() == warmed.expected
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("harm", HARMS)
-@pytest.mark.parametrize("name", WARMED_FINISHED)
-def test_a_finished_run_with_a_harmed_warm_start_or_fold_says_the_same_or_is_refused(
-    warmed: Runs, name: str, harm: str
-) -> None:
-    HARMS[harm](warmed.take("finished") / name)
+    HARMS[harm](warmed.take(state) / name)
     if not plainly_refused(warmed.run):
         assert warmed.found() == warmed.expected

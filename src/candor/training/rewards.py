@@ -116,9 +116,16 @@ def calibration_term(
     >>> calibration_term([0, 0, -1], [0.5, np.nan, 0.0], [0, 0, 0], weight=0.25).tolist()
     [-0.0625, -0.25, -0.25]
     """
+    return calibration_against(label, confidence, np.asarray(label) == np.asarray(gold), weight=weight, form=form)
+
+
+def calibration_against(
+    label: ArrayLike, confidence: ArrayLike, outcome: ArrayLike, *, weight: float, form: Score
+) -> Array:
+    """The same where what a confidence is scored against is given: 1, 0 or a share of answers that are right."""
     label, confidence = np.asarray(label), np.asarray(confidence, dtype=np.float64)
     missing = (label == NO_LABEL) | np.isnan(confidence)
-    scores = confidence_score(np.where(missing, 0.0, confidence), label == np.asarray(gold), form)
+    scores = confidence_score(np.where(missing, 0.0, confidence), outcome, form)
     return _floats(weight * np.where(missing, confidence_score(0.0, 1.0, form), scores))
 
 

@@ -19,7 +19,7 @@ from candor.recipe.objective import SampledConfig, SampledExpected, SampledSplit
 from candor.recipe.reward import RewardConfig
 from candor.training.advantages import group_advantages, label_advantages
 from candor.training.collapse import add_expected_confidences
-from candor.training.rewards import Rewards, add_reward_means, confidence_score, score, warmup
+from candor.training.rewards import Rewards, add_reward_means, calibration_against, score, warmup
 from candor.types import LABELS, NO_LABEL, Rollout, Validity
 
 
@@ -59,11 +59,9 @@ class ScoredRollouts:
             return self.rewards.terms["calibration"]
         right_P_G = (self.label_P_G == self.gold_P[:, None]).astype(np.float64)
         outcome_P_G = group_share * right_P_G.mean(1, keepdims=True) + (1.0 - group_share) * right_P_G
-        form = self.reward.calibration_score
-        missing_P_G = (self.label_P_G == NO_LABEL) | np.isnan(self.confidence_P_G)
-        score_P_G = confidence_score(np.where(missing_P_G, 0.0, self.confidence_P_G), outcome_P_G, form)
         weight = warmup(self.step, self.reward.warmup_steps) * self.reward.calibration
-        return weight * np.where(missing_P_G, confidence_score(0.0, 1.0, form), score_P_G)
+        form = self.reward.calibration_score
+        return calibration_against(self.label_P_G, self.confidence_P_G, outcome_P_G, weight=weight, form=form)
 
 
 def score_rollouts(

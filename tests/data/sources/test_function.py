@@ -3,11 +3,11 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from own_module import write_module
 
 from candor.data.rows import BadRows
 from candor.data.sources.function import load
 from candor.errors import DataError, RecipeError
-from candor.extensions import load_extension
 from candor.recipe.data import FunctionSource
 
 SOURCE = """
@@ -29,11 +29,7 @@ def fails():
 
 @pytest.fixture
 def module(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
-    monkeypatch.chdir(tmp_path)
-    load_extension.cache_clear()
-    name = f"claims_{tmp_path.name}"
-    (tmp_path / f"{name}.py").write_text(SOURCE)
-    return name
+    return write_module(SOURCE, "claims", tmp_path, monkeypatch)
 
 
 def source(load: str, **options: object) -> FunctionSource:
