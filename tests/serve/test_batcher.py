@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import math
 import threading
+import time
 from collections.abc import Awaitable, Callable
 from typing import Any
 
@@ -19,14 +21,24 @@ def asked(claim: str) -> Question:
 
 
 def run(
-    test: Callable[[Batcher, FakeVerifier], Awaitable[Any]], *, max_batch: int = 4, max_queue: int = 8
+    test: Callable[[Batcher, FakeVerifier], Awaitable[Any]],
+    *,
+    max_batch: int = 4,
+    max_queue: int = 8,
+    timeout: float = math.inf,
 ) -> tuple[Any, list[int]]:
     """Let a test use a batcher; returns what it returns, and the sizes of the batches."""
     sizes: list[int] = []
 
     async def inside() -> Any:
         fake = FakeVerifier()
-        batcher = Batcher(fake, max_batch=max_batch, max_queue=max_queue, on_batch=sizes.append)  # type: ignore[arg-type]
+        batcher = Batcher(
+            fake,  # type: ignore[arg-type]
+            max_batch=max_batch,
+            max_queue=max_queue,
+            timeout=timeout,
+            on_batch=sizes.append,
+        )
         try:
             return await test(batcher, fake)
         finally:
@@ -97,6 +109,46 @@ def test_a_full_queue_refuses_and_those_who_gave_up_leave_room() -> None:
 
     # The one that was cancelled is never asked.
     assert run(test, max_queue=2)[0] == 3
+
+
+def test_what_could_not_be_judged_in_time_is_refused_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    now = 0.0
+    monkeypatch.setattr(time, "perf_counter", lambda: now)
+
+    async def test(batcher: Batcher, fake: FakeVerifier) -> tuple[float, int, int]:
+        nonlocal now
+        fake.gate.clear()
+        first = asyncio.create_task(batcher.ask(asked("a")))
+        await begun(fake)
+        assert batcher.seconds_to_wait == 0.0  # nothing is known yet
+        now += 4.0
+        fake.gate.set()
+        await first
+        fake.gate.clear()
+        fake.batches.clear()
+        running = asyncio.create_task(batcher.ask(asked("b")))  # 4 s, as the one before
+        await begun(fake)
+        waiting = [asyncio.create_task(batcher.ask(asked("c"))) for _ in range(4)]  # two passes more
+        await asyncio.sleep(0)
+        expected, pause = batcher.seconds_to_wait, batcher.retry_after
+        with pytest.raises(QueueFullError, match="too many claims are waiting"):
+            await batcher.ask(asked("d"))
+        now += 3.0  # the pass that runs has one second left
+        waiting.append(asyncio.create_task(batcher.ask(asked("e"))))
+        await asyncio.sleep(0)
+        depth = batcher.depth
+        fake.gate.set()
+        await asyncio.gather(running, *waiting)
+        return expected, pause, depth
+
+    assert run(test, max_batch=2, max_queue=99, timeout=14.0)[0] == (16.0, 4, 5)
+
+
+def test_a_slow_pass_does_not_shut_the_door_for_good() -> None:
+    async def test(batcher: Batcher, fake: FakeVerifier) -> list[float]:
+        return [(await batcher.ask(asked("x" * n))).confidence for n in (1, 2)]
+
+    assert run(test, timeout=0.0)[0] == [0.01, 0.02]
 
 
 def test_closing_answers_what_waits_and_refuses_what_comes() -> None:

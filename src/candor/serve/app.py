@@ -64,7 +64,11 @@ def create_app(verifier: Verifier, settings: Settings | None = None, metrics: Me
     @contextlib.asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         batcher = Batcher(
-            verifier, max_batch=settings.max_batch, max_queue=settings.max_queue, on_batch=metrics.batch.observe
+            verifier,
+            max_batch=settings.max_batch,
+            max_queue=settings.max_queue,
+            timeout=settings.timeout,
+            on_batch=metrics.batch.observe,
         )
         app.state.batcher = batcher
         metrics.waiting.set_function(lambda: batcher.depth)
@@ -102,7 +106,7 @@ def _add_service(app: FastAPI, verifier: Verifier, settings: Settings, metrics: 
         except _ClientGoneError as error:
             raise HTTPException(CLIENT_GONE, str(error)) from error
         except QueueFullError as error:
-            raise HTTPException(429, str(error), {"Retry-After": "1"}) from error
+            raise HTTPException(429, str(error), {"Retry-After": str(batcher.retry_after)}) from error
         except TimeoutError as error:
             raise HTTPException(504, f"no answer within {settings.timeout:g} seconds") from error
         except CandorError as error:

@@ -3,14 +3,20 @@
 from __future__ import annotations
 
 import asyncio
+import math
+import time
 from collections import deque
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from typing import Final
 
 from candor.errors import CandorError, QueueFullError
 from candor.prompts.encoding import EncodedPrompt
 from candor.verifier import Verdict, Verifier
+
+RECENT_PASSES: Final = 8
+"""Passes whose times say how long those to come will take."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,17 +38,35 @@ class Batcher:
 
     No request waits for others to come: a batch is whatever is there when the model is free. An answer belongs to its
     question by the future that both share, so nothing can be mixed up; a question whose request has
-    timed out is not asked any more.
+    timed out is not asked any more, and one that would time out, by how long the model's last passes took, is refused
+    at once.
     """
 
     def __init__(
-        self, verifier: Verifier, *, max_batch: int, max_queue: int, on_batch: Callable[[int], None] = lambda size: None
+        self,
+        verifier: Verifier,
+        *,
+        max_batch: int,
+        max_queue: int,
+        timeout: float = math.inf,
+        on_batch: Callable[[int], None] = lambda size: None,
     ) -> None:
-        """Take a model and bounds; ``on_batch`` is told of each batch's size."""
+        """Take a model and bounds.
+
+        Args:
+            verifier: the model.
+            max_batch: most claims in one pass.
+            max_queue: most claims that wait.
+            timeout: seconds after which nobody waits for an answer any more.
+            on_batch: told of each batch's size.
+        """
         self._verifier = verifier
         self._max_batch = max_batch
         self._max_queue = max_queue
+        self._timeout = timeout
         self._on_batch = on_batch
+        self._seconds: deque[float] = deque(maxlen=RECENT_PASSES)
+        self._begun: float | None = None
         self._waiting: deque[_Waiting] = deque()
         self._wake = asyncio.Event()
         self._closed = False
@@ -54,14 +78,33 @@ class Batcher:
         """Claims that wait."""
         return sum(not waiting.answer.done() for waiting in self._waiting)
 
+    @property
+    def seconds_to_wait(self) -> float:
+        """How long a claim that comes now would wait for its answer, if passes take what the longest of the last took.
+
+        It is 0 before a first pass has ended.
+        """
+        longest = max(self._seconds, default=0.0)
+        passes = self.depth // self._max_batch + 1
+        rest = 0.0 if self._begun is None else max(0.0, longest - (time.perf_counter() - self._begun))
+        return rest + passes * longest
+
+    @property
+    def retry_after(self) -> int:
+        """Whole seconds after which a refused claim may come again: as long as a pass takes, and at least 1."""
+        return max(1, math.ceil(max(self._seconds, default=0.0)))
+
     async def ask(self, question: Question) -> Verdict:
         """Wait for the verdict.
 
         Raises:
-            QueueFullError: too many wait already, or the service is stopping.
+            QueueFullError: too many wait already, for their number or for the time, or the service is stopping.
             DataError, PromptError: the question cannot be asked.
         """
-        if self._closed or self.depth >= self._max_queue:
+        depth = self.depth
+        # With nobody waiting a claim is let in whatever the last passes took: else a slow one would shut the door for
+        # good.
+        if self._closed or depth >= self._max_queue or (depth and self.seconds_to_wait > self._timeout):
             raise QueueFullError("too many claims are waiting; try again in a moment")
         waiting = _Waiting(question, asyncio.get_running_loop().create_future())
         self._waiting.append(waiting)
@@ -86,11 +129,14 @@ class Batcher:
                 await self._wake.wait()
                 continue
             self._on_batch(len(batch))
+            self._begun = time.perf_counter()
             try:
                 answers = await loop.run_in_executor(self._thread, self._judge, [w.question for w in batch])
             except Exception as error:
                 # Whatever broke belongs to these requests; the service goes on with the next.
                 answers = [error] * len(batch)
+            self._seconds.append(time.perf_counter() - self._begun)
+            self._begun = None
             for waiting, answer in zip(batch, answers, strict=True):
                 if waiting.answer.done():
                     continue

@@ -13,7 +13,8 @@ class Settings:
         token: what clients must send as a bearer token; ``None``: no token is asked for.
         max_batch: most claims in one forward pass.
         max_queue: claims that may wait for the model; what comes on top is refused with 429.
-        timeout: seconds after which a claim that is still waiting is answered with 504.
+        timeout: seconds after which a claim that is still waiting is answered with 504; one that would wait longer, by
+            what the last passes took, is refused with 429 at once.
         max_body: bytes of a request's body.
         header_timeout: seconds until a connection's next request has to be there with all of its headers.
         max_connections: open at a time, within what the system lets the process open and never fewer than can be
