@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import dataclasses
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -7,6 +9,7 @@ from hypothesis import strategies as st
 from candor.errors import PromptError
 from candor.prompts.answers import parse
 from candor.prompts.own import template_from_text
+from candor.prompts.templates import Template
 from candor.types import Example, Label, Validity
 
 TEXT = "Is it shown? {not a place}\nClaim: {claim}\nEvidence: {evidence}\nAnswer:\n"
@@ -44,11 +47,25 @@ def test_a_form_of_ones_own_is_written_and_read() -> None:
 
 
 @pytest.mark.parametrize(
+    "text",
+    ["True?\nEvidence: {evidence}\nClaim: {claim}\nSay.\n", "True?\nEvidence: {evidence} Claim: {claim}\nSay.\n"],
+)
+def test_the_evidence_may_stand_first(text: str) -> None:
+    template = template_from_text("mine", text, separator=" ")
+    shown = template.render(example("C {evidence}", "One.", "Two."))
+    assert shown == text.replace("{claim}", "C {evidence}", 1).replace("{evidence}", "[1] One. [2] Two.", 1)
+    assert (template.instructions, template.ending) == ("True?\n", "Say.\n")
+    turned = dataclasses.replace(template, evidence_first=False)
+    assert turned.sha256 != template.sha256
+    assert Template("mine", **template.words()) == template
+    assert "evidence_first" not in turned.words()
+
+
+@pytest.mark.parametrize(
     ("text", "options", "words"),
     [
         ("{evidence}", {}, r"\{claim\} stands in it 0 times"),
         ("{claim} {claim} {evidence}", {}, r"\{claim\} stands in it 2 times"),
-        ("{evidence} {claim}", {}, "put the claim first"),
         (TEXT, {"answer": "{label} {confidence}"}, "no form of an answer"),
         (TEXT, {"answer": "CONF={confidence} LABEL={label}"}, "no form of an answer"),
         (TEXT, {"item": "{sentence} {other}"}, "item"),

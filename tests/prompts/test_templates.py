@@ -22,7 +22,9 @@ TEMPLATES = [templates.get(name) for name in templates.names()]
 @pytest.mark.parametrize("template", TEMPLATES, ids=templates.names())
 def test_prompt_shows_claim_and_all_evidence_in_order(template: templates.Template) -> None:
     text = template.render(example(1, evidence=("first {x}", "second")))
-    assert text.index("x = 1") < text.index("[1] first {x}") < text.index("[2] second")
+    assert text.index("first {x}") < text.index("second")
+    assert ("[1] first {x}" in text and "[2] second" in text) == ("{number}" in template.item)
+    assert (text.index("x = 1") < text.index("first {x}")) != template.evidence_first
     assert template.no_evidence not in text
     assert text.startswith(template.instructions)
     assert text.endswith(template.ending)
@@ -60,9 +62,10 @@ def test_a_claim_with_line_breaks_stays_on_its_line() -> None:
 
 
 def test_hash_changes_with_any_word_but_not_with_the_name() -> None:
-    texts = [field.name for field in dataclasses.fields(templates.Template) if field.name != "name"]
+    texts = list(VERDICT.words())
     changed = [dataclasses.replace(VERDICT, **{name: getattr(VERDICT, name) + " "}) for name in texts]
-    assert len({VERDICT.sha256, *(template.sha256 for template in changed)}) == len(texts) + 1
+    changed.append(dataclasses.replace(VERDICT, evidence_first=True))
+    assert len({VERDICT.sha256, *(template.sha256 for template in changed)}) == len(changed) + 1
     assert dataclasses.replace(VERDICT, name="other").sha256 == VERDICT.sha256
     assert len({template.sha256 for template in TEMPLATES}) == len(TEMPLATES)
     # Words that move from one part to the next make another prompt, too.
@@ -79,6 +82,6 @@ def test_a_place_without_room_for_reasoning_refuses_to_ask_for_it() -> None:
     assert templates.get_direct("verdict") is VERDICT
     with pytest.raises(
         PromptError,
-        match=r"'verdict-reasoned' asks for reasoning first.*, sandbox, verdict-short, verdict-question$",
+        match=r"'verdict-reasoned' asks for reasoning first.*, sandbox, verdict-short, .*-question, evidence-first$",
     ):
         templates.get_direct("verdict-reasoned")

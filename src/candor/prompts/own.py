@@ -26,8 +26,9 @@ def template_from_text(
 ) -> Template:
     r"""A template from its text.
 
-    The line with ``{claim}`` stands before the one with ``{evidence}``, each once; what is before them are the
-    instructions, which all prompts share, and what is behind them ends the prompt. Other braces are text.
+    ``{claim}`` and ``{evidence}`` stand there once each, in either order. What is before the line of the first are the
+    instructions, which all prompts share, and what is behind the line of the second ends the prompt. Other braces are
+    text.
 
     Args:
         name: how prediction files call it.
@@ -39,7 +40,7 @@ def template_from_text(
         no_evidence: stands for the evidence when none is shown.
 
     Raises:
-        PromptError: something is missing, twice or in another order; says what.
+        PromptError: something is missing, twice or in no order; says what.
 
     >>> template = template_from_text("mine", "True?\nClaim: {claim}\nEvidence: {evidence}\nAnswer:\n")
     >>> template.instructions, template.claim, template.evidence, template.ending
@@ -48,8 +49,6 @@ def template_from_text(
     for place in ("{claim}", "{evidence}"):
         if text.count(place) != 1:
             raise PromptError(f"{name}: {place} stands in it {text.count(place)} times; it has to stand there once")
-    if text.index("{evidence}") < text.index("{claim}"):
-        raise PromptError(f"{name}: {{evidence}} stands before {{claim}}; put the claim first")
     if not _ANSWER.fullmatch(answer):
         raise PromptError(
             f"{name}: answer: {answer!r} is no form of an answer; it has LABEL={{label}}, then CONF={{confidence}}, "
@@ -57,20 +56,26 @@ def template_from_text(
         )
     if not _ITEM.fullmatch(item):
         raise PromptError(f"{name}: item: {item!r} needs {{sentence}} once, and {{number}} at most once before it")
-    claim_from = text.rfind("\n", 0, text.index("{claim}")) + 1
-    evidence_from = max(text.rfind("\n", 0, text.index("{evidence}")) + 1, text.index("{claim}") + len("{claim}"))
-    newline = text.find("\n", text.index("{evidence}"))
+    first, second = sorted(("{claim}", "{evidence}"), key=text.index)
+    first_from = text.rfind("\n", 0, text.index(first)) + 1
+    second_from = max(text.rfind("\n", 0, text.index(second)) + 1, text.index(first) + len(first))
+    newline = text.find("\n", text.index(second))
     ending_from = len(text) if newline < 0 else newline + 1
+    lines = {
+        first: _format_of(text[first_from:second_from], first),
+        second: _format_of(text[second_from:ending_from], second),
+    }
     return Template(
         name=name,
-        instructions=text[:claim_from],
-        claim=_format_of(text[claim_from:evidence_from], "{claim}"),
-        evidence=_format_of(text[evidence_from:ending_from], "{evidence}"),
+        instructions=text[:first_from],
+        claim=lines["{claim}"],
+        evidence=lines["{evidence}"],
         item=item,
         separator=separator,
         no_evidence=no_evidence,
         ending=text[ending_from:],
         answer=answer,
+        evidence_first=first == "{evidence}",
     )
 
 

@@ -31,6 +31,7 @@ class Template:
         ending: last words of the prompt; the answer follows directly.
         answer: form of the answer, with ``{label}`` and ``{confidence}``, and with ``{reasoning}`` in front where a
             model may reason first.
+        evidence_first: whether the evidence stands before the claim.
     """
 
     name: str
@@ -42,6 +43,7 @@ class Template:
     no_evidence: str
     ending: str
     answer: str
+    evidence_first: bool = False
 
     @property
     def chat(self) -> ChatSettings:
@@ -58,13 +60,16 @@ class Template:
         """Whether it asks for reasoning before the answer."""
         return "{reasoning}" in self.answer
 
-    def words(self) -> dict[str, str]:
-        """Every part but the name, as JSON holds it."""
-        return {part.name: getattr(self, part.name) for part in fields(Template) if part.name != "name"}
+    def words(self) -> dict[str, Any]:
+        """Every part but the name, as JSON holds it; the usual order of claim and evidence goes without saying."""
+        words = {part.name: getattr(self, part.name) for part in fields(Template) if part.name != "name"}
+        if not self.evidence_first:
+            del words["evidence_first"]
+        return words
 
     @property
     def sha256(self) -> str:
-        """Hex SHA-256 over every part of the template but its name, and over chat settings that are not the usual."""
+        """Hex SHA-256 over every part but the name, and over an order and chat settings that are not the usual."""
         parts = [
             self.instructions,
             self.claim,
@@ -75,6 +80,8 @@ class Template:
             self.ending,
             self.answer,
         ]
+        if self.evidence_first:
+            parts.append("evidence first")
         if self.unusual_chat is not None:
             parts.append(json.dumps(self.unusual_chat, sort_keys=True))
         return hashlib.sha256("\x00".join(parts).encode()).hexdigest()
@@ -93,12 +100,10 @@ class Template:
             for number, sentence in enumerate(shown, start=1)
         ]
         evidence = self.separator.join(items) if items else self.no_evidence
-        return (
-            self.instructions
-            + self.claim.format(claim=one_line(example.claim))
-            + self.evidence.format(evidence=evidence)
-            + self.ending
-        )
+        lines = [self.claim.format(claim=one_line(example.claim)), self.evidence.format(evidence=evidence)]
+        if self.evidence_first:
+            lines.reverse()
+        return self.instructions + "".join(lines) + self.ending
 
     def render_answer(self, label: Label, confidence: float) -> str:
         """Return the answer that states ``label`` with ``confidence`` (two decimals), in the asked form, unreasoned."""
@@ -211,6 +216,18 @@ _TEMPLATES: Final[dict[str, Template]] = {
             separator=" ",
             ending="Does the evidence support the claim (PASS), refute it (FAIL), or not say (NA)? State LABEL and "
             "CONF, the probability that it is right.\n",
+        ),
+        # The claim behind its evidence: then the claim's own tokens have the evidence before them. The form of the
+        # answer is not asked for: this is for models that are taught it.
+        replace(
+            _VERDICT,
+            name="evidence-first",
+            instructions="",
+            evidence="Evidence: {evidence}\n",
+            item="{sentence}",
+            separator=" ",
+            ending="Does the evidence support the claim (PASS), refute it (FAIL), or not say (NA)?\n",
+            evidence_first=True,
         ),
     )
 }
