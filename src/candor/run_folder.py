@@ -150,6 +150,11 @@ class RunFolder:
         """Folder of the trainings that cross-fitted probabilities come from, one run folder for each fold."""
         return self.path / "cross_fitting"
 
+    @property
+    def hidden_probe(self) -> Path:
+        """What a probe of hidden states found for the training examples, where a training shows that."""
+        return self.path / "hidden_probe.json"
+
     def saved_steps(self) -> list[int]:
         """After how many steps there are checkpoints, in order; folders of other names, such as copies, are none."""
         names = (_CHECKPOINT.fullmatch(path.name) for path in self.checkpoints.glob("step-*") if path.is_dir())

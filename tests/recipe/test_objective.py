@@ -17,6 +17,7 @@ from candor.recipe.objective import (
     SupervisedConstant,
     SupervisedCrossFitted,
     SupervisedDrawn,
+    SupervisedProbe,
     objective_config,
     without_idle,
 )
@@ -34,10 +35,11 @@ SHAPES: list[tuple[dict[str, Any], type]] = [
     ({"preset": "sft"}, SupervisedConstant),
     ({"preset": "sft", "taught_confidence": "drawn"}, SupervisedDrawn),
     ({"preset": "sft", "taught_confidence": "cross_fitted"}, SupervisedCrossFitted),
+    ({"preset": "probe-distilled"}, SupervisedProbe),
 ]
 
 
-@pytest.mark.parametrize("preset", [name for name in PRESETS if name not in {"sft", "consistency"}])
+@pytest.mark.parametrize("preset", [name for name in PRESETS if PRESETS[name]["kind"] != "supervised"])
 def test_presets_fill_in_and_values_win(preset: str) -> None:
     config = objective_config({"preset": preset})
     acting = {name: value for name, value in PRESETS[preset].items() if name in type(config).model_fields}

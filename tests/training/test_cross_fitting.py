@@ -17,9 +17,8 @@ from candor.prompts.probe import LABEL_PROBE, label_probs
 from candor.recipe.recipe import Recipe
 from candor.run_folder import RunFolder
 from candor.training import cross_fitting
-from candor.training.batches import prepare
-from candor.training.cross_fitting import cross_fitted_probabilities, deal, gold_probabilities
-from candor.training.supervised import key_of
+from candor.training.batches import Key, Shown, key_of, prepare
+from candor.training.cross_fitting import cross_fitted_answers, deal, gold_probabilities
 from candor.types import LABELS
 
 
@@ -33,11 +32,11 @@ def recipe(model: Path, *overrides: str) -> Recipe:
     return toy_recipe(model, objective, "train.steps=3", "train.checkpoint_every=1", *overrides)
 
 
-def fitted(model: Path, out: Path, **options: Any) -> dict[tuple[str, str], float]:
+def fitted(model: Path, out: Path, **options: Any) -> dict[Key, Shown]:
     def fresh() -> Any:
         return toy_engine(model, trained=False)
 
-    return cross_fitted_probabilities(recipe(model), EXAMPLES, RunFolder(out), folds=2, seed=1, fresh=fresh, **options)
+    return cross_fitted_answers(recipe(model), EXAMPLES, RunFolder(out), folds=2, seed=1, fresh=fresh, **options)
 
 
 def test_a_group_is_in_one_fold_and_folds_are_even() -> None:

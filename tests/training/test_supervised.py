@@ -17,19 +17,17 @@ from candor.prompts.answers import parse
 from candor.prompts.encoding import decode
 from candor.recipe.objective import objective_config
 from candor.recipe.recipe import Recipe
-from candor.training.batches import draw_batch, prepare
+from candor.training.batches import Shown, draw_batch, key_of, prepare
 from candor.training.loop import train
 from candor.training.supervised import (
-    Shown,
     SupervisedObjective,
     agreeing_answers,
-    key_of,
     supervised_step,
-    taught_confidences,
+    taught_answers,
 )
-from candor.types import Rollout
+from candor.types import LABELS, Rollout
 
-FITTED = {key_of(example): index / 10 for index, example in enumerate(EXAMPLES)}
+FITTED = {key_of(example): Shown(LABELS.index(example.label), 10 * index) for index, example in enumerate(EXAMPLES)}
 
 
 @pytest.fixture(scope="module")
@@ -43,7 +41,7 @@ def recipe(folder: Path, taught: str, *overrides: str) -> Recipe:
 
 def prepared(folder: Path, taught: str, *overrides: str) -> Any:
     made = recipe(folder, taught, *overrides)
-    return prepare(made, toy_engine(folder, trained=False), EXAMPLES, 1, cross_fitted=FITTED)
+    return prepare(made, toy_engine(folder, trained=False), EXAMPLES, 1, taught=FITTED)
 
 
 @pytest.mark.parametrize("taught", ["constant", "drawn", "cross_fitted"])
@@ -57,7 +55,7 @@ def test_every_prompt_is_shown_one_answer_with_its_label_and_the_taught_confiden
     if taught == "constant":
         assert stated == [0.7] * 4
     elif taught == "cross_fitted":
-        assert stated == [FITTED[key_of(example)] for example in batch.examples_P]
+        assert stated == [FITTED[key_of(example)].hundredths / 100 for example in batch.examples_P]
     else:
         assert len(set(stated)) > 1
     assert taken.rollouts_P_G == []
@@ -65,19 +63,22 @@ def test_every_prompt_is_shown_one_answer_with_its_label_and_the_taught_confiden
 
 def test_drawn_confidences_are_any_of_all_and_others_in_every_step(folder: Path) -> None:
     run = prepared(folder, "drawn", "train.prompts_per_step=400")
-    first, second = (
-        taught_confidences(run.recipe.objective, draw_batch(run, step), {}, seed) for step, seed in ((0, 5), (0, 6))
-    )
+
+    def drawn(step: int, seed: int) -> Any:
+        shown = taught_answers(run.recipe.objective, draw_batch(run, step), {}, seed)
+        return np.array([each.hundredths for each in shown])
+
+    first, second = drawn(0, 5), drawn(0, 6)
     assert first.min() <= 5
     assert first.max() >= 95
     assert np.mean(first == second) < 0.1
-    again = taught_confidences(run.recipe.objective, draw_batch(run, 0), {}, 5)
+    again = drawn(0, 5)
     assert (again == first).all()
 
 
-def test_an_example_without_a_cross_fitted_probability_is_an_error(folder: Path) -> None:
+def test_an_example_of_which_nothing_was_found_out_is_an_error(folder: Path) -> None:
     run = prepare(recipe(folder, "cross_fitted"), toy_engine(folder), EXAMPLES, 1)
-    with pytest.raises(EngineError, match=r"no cross-fitted probability of e\d, e\d, "):
+    with pytest.raises(EngineError, match=r"no answer to teach was found out for e\d, e\d, "):
         supervised_step(run, run.recipe.objective, draw_batch(run, 0), 0)
 
 
@@ -137,7 +138,7 @@ def test_training_learns_what_it_is_shown_and_goes_on_after_a_stop(folder: Path,
     made = recipe(folder, "cross_fitted", "train.steps=12", "train.optimiser.learning_rate=0.03")
 
     def run(out: Path, **options: Any) -> None:
-        train(made, toy_engine(folder, trained=False), EXAMPLES, out, seed=1, cross_fitted=FITTED, **options)
+        train(made, toy_engine(folder, trained=False), EXAMPLES, out, seed=1, taught=FITTED, **options)
 
     run(tmp_path / "whole")
     lines = (tmp_path / "whole" / "train" / "metrics.jsonl").read_text().splitlines()

@@ -23,7 +23,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol, TypeAlias
+from typing import Any, Protocol, TypeAlias, runtime_checkable
 
 import numpy as np
 import torch
@@ -171,4 +171,13 @@ class Engine(Protocol):
 
     def save_adapter(self, path: Path) -> None:
         """Write the adapter alone, as a PEFT folder."""
+        ...
+
+
+@runtime_checkable
+class ShowsHiddenStates(Protocol):
+    """An engine that can also be looked into; services give tokens and probabilities alone."""
+
+    def hidden_states(self, sequences: Sequence[Tokens]) -> NDArray[np.float64]:
+        """What the head would read behind each of S whole sequences, shape S x hidden size."""
         ...

@@ -1,6 +1,6 @@
 """What training maximises: the ``objective`` part of a recipe, and its presets.
 
-It is one of nine shapes, told apart by ``kind``; where answers are rewarded by ``credit`` and, where a sampled
+It is one of ten shapes, told apart by ``kind``; where answers are rewarded by ``credit`` and, where a sampled
 objective splits it, ``confidence``; where they are shown by ``taught_confidence``. Each has the values that act in it
 and no others, so that a value without effect cannot be written.
 """
@@ -65,6 +65,8 @@ PRESETS["dcpo"] = {
 }
 # The share of the model's own samples that agree (arXiv 2510.05126).
 PRESETS["consistency"] = {"kind": "supervised", "taught_confidence": "agreement", "samples": 8}
+# What a linear probe of hidden states makes of the model's own answer (PT-CSFT, Zenodo 20436841).
+PRESETS["probe-distilled"] = {"kind": "supervised", "taught_confidence": "probe"}
 
 Preset: TypeAlias = Literal[
     "paper",
@@ -77,6 +79,7 @@ Preset: TypeAlias = Literal[
     "rewarding-doubt",
     "truthful",
     "consistency",
+    "probe-distilled",
 ]
 
 Ends: TypeAlias = Literal["all"] | Annotated[int, Field(ge=1, le=101)]
@@ -216,7 +219,18 @@ class SupervisedAgreement(_Supervised):
     samples: int = Field(default=8, ge=2, le=100, description="answers that are sampled for each prompt")
 
 
-SupervisedConfig: TypeAlias = SupervisedConstant | SupervisedDrawn | SupervisedCrossFitted | SupervisedAgreement
+class SupervisedProbe(_Supervised):
+    """The model's own likeliest label is shown, with what a probe of its hidden states gives for its being right."""
+
+    taught_confidence: Literal["probe"] = Field(
+        description="the probability that the model's own label is right, by a linear probe of the hidden state behind "
+        "it, fitted on validation examples before training; labels learn nothing"
+    )
+
+
+SupervisedConfig: TypeAlias = (
+    SupervisedConstant | SupervisedDrawn | SupervisedCrossFitted | SupervisedAgreement | SupervisedProbe
+)
 SampledConfig: TypeAlias = SampledWhole | SampledSplit | SampledExpected
 EnumeratedConfig: TypeAlias = EnumeratedWhole | EnumeratedSplit
 RewardedConfig: TypeAlias = SampledConfig | EnumeratedConfig
@@ -232,6 +246,7 @@ _SHAPES: Final[dict[tuple[str, ...], type[Shape]]] = {
     ("supervised", "drawn"): SupervisedDrawn,
     ("supervised", "cross_fitted"): SupervisedCrossFitted,
     ("supervised", "agreement"): SupervisedAgreement,
+    ("supervised", "probe"): SupervisedProbe,
 }
 _TELLING: Final = {
     "sampled": ("kind", "credit", "confidence"),
@@ -255,7 +270,7 @@ def _place(values: Mapping[str, Any]) -> tuple[str, ...]:
 
     kind = chosen("kind", "sampled", "enumerated", "supervised")
     if kind == "supervised":
-        return kind, chosen("taught_confidence", "constant", "drawn", "cross_fitted", "agreement")
+        return kind, chosen("taught_confidence", "constant", "drawn", "cross_fitted", "agreement", "probe")
     credit = chosen("credit", "whole", "split")
     if (kind, credit) != ("sampled", "split"):
         return kind, credit
@@ -293,7 +308,8 @@ ObjectiveConfig: TypeAlias = Annotated[
     | Annotated[SupervisedConstant, Tag("SupervisedConstant")]
     | Annotated[SupervisedDrawn, Tag("SupervisedDrawn")]
     | Annotated[SupervisedCrossFitted, Tag("SupervisedCrossFitted")]
-    | Annotated[SupervisedAgreement, Tag("SupervisedAgreement")],
+    | Annotated[SupervisedAgreement, Tag("SupervisedAgreement")]
+    | Annotated[SupervisedProbe, Tag("SupervisedProbe")],
     Discriminator(
         _tag,
         custom_error_type="objective",

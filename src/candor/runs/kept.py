@@ -36,6 +36,7 @@ class Kept:
         warmed = folder.warm_start.adapter.is_dir() or folder.metrics.is_file()
         resting += [folder.warm_start.path] if warmed else []
         resting += [path for path in (folder.adapter, folder.cross_fitting) if path.is_dir()]
+        resting += [folder.hidden_probe] if folder.metrics.is_file() else []
         for path in folder.seal.missing():
             if not {path, *path.parents}.isdisjoint(resting):
                 raise DamagedError(

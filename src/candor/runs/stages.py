@@ -23,7 +23,6 @@ from candor.predictions.validation import validation_score
 from candor.progress import Bar, Reporter
 from candor.prompts.encoding import rendered_sha256
 from candor.recipe.data import ANSWERED, DRAWN, SPLITS
-from candor.recipe.objective import SupervisedCrossFitted
 from candor.recipe.recipe import dump
 from candor.recipe.warm_start import ReadyWarmStart, TrainedWarmStart
 from candor.report.page import report_run
@@ -34,6 +33,7 @@ from candor.runs.manifest import environment, made_with
 from candor.runs.outside import check_outside, outside
 from candor.runs.prompt_lengths import meter_of_recipe
 from candor.runs.run_engine import RunEngine, Weights
+from candor.runs.taught import found_out
 from candor.runs.trackers import Trackers
 from candor.runs.warm_start import (
     TRAINED_ON,
@@ -43,7 +43,6 @@ from candor.runs.warm_start import (
     seen_before,
     training_recipe,
 )
-from candor.training.cross_fitting import cross_fitted_probabilities
 from candor.training.log import logged_rows
 from candor.training.loop import ShouldStop, train
 from candor.training.rewards import lying_pays
@@ -267,9 +266,24 @@ class Stages:
         if lying := lying_pays(self._recipe.reward, self._recipe.objective):
             self._reporter.warn(lying)
         start: Weights = "warm" if self._recipe.warm_start else "base"
-        cross_fitted = self._cross_fitted(examples, start)
-        engine = self._engine.to_train(start)
         validation = self._validation()
+        options: dict[str, Any] = {
+            "should_stop": self._should_stop,
+            "made_with": made_with(),
+            "tell": self._reporter.warn,
+        }
+        taught = found_out(
+            self._recipe,
+            self._folder,
+            self._seed,
+            examples=examples,
+            validation=[example for group in validation.values() for example in group],
+            fresh=lambda: self._engine.to_train(start),
+            reporter=self._reporter,
+            show=self._show,
+            **options,
+        )
+        engine = self._engine.to_train(start)
         with self._reporter.bar("train", self._recipe.train.steps) as bar:
 
             def on_step(done: int, row: dict[str, Any]) -> None:
@@ -283,12 +297,10 @@ class Stages:
                 self._folder.path,
                 seed=self._seed,
                 unlabelled=[e for name in self._recipe.unlabelled() for e in train_set[name]],
-                cross_fitted=cross_fitted,
+                taught=taught,
                 on_step=on_step,
                 validate=lambda engine: validation_score(engine, validation, self._recipe),
-                should_stop=self._should_stop,
-                made_with=made_with(),
-                tell=self._reporter.warn,
+                **options,
             )
         self._kept.made(*_training_files(self._folder))
         self._engine.is_now("trained")
@@ -298,25 +310,6 @@ class Stages:
         bar.advance(steps, row)
         for warning in row.get("warnings", ()):
             self._reporter.warn(f"step {row['step']}: {warning}")
-
-    def _cross_fitted(self, examples: Sequence[Example], start: Weights) -> dict[tuple[str, str], float]:
-        objective = self._recipe.objective
-        if not isinstance(objective, SupervisedCrossFitted):
-            return {}
-
-        with self._reporter.bar("cross-fitting", objective.folds * self._recipe.train.steps) as bar:
-            return cross_fitted_probabilities(
-                self._recipe,
-                examples,
-                self._folder,
-                folds=objective.folds,
-                seed=self._seed,
-                fresh=lambda: self._engine.to_train(start),
-                on_step=lambda done, row: self._show(bar, 1, row),
-                should_stop=self._should_stop,
-                made_with=made_with(),
-                tell=self._reporter.warn,
-            )
 
     def _validation(self) -> dict[str, list[Example]]:
         """Validation examples of the sources that are trained on; others must not choose between checkpoints."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Final
+from typing import Final, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,6 +13,7 @@ from candor.engines.base import Batch, Engine, Objective, Tokens
 from candor.errors import EngineError
 from candor.means import Means
 from candor.prompts import templates
+from candor.prompts.answers import CONFIDENCES
 from candor.prompts.encoding import EncodedPrompt, encode
 from candor.prompts.grammar import AnswerGrammar, answer_grammar
 from candor.recipe.recipe import Recipe
@@ -21,6 +22,34 @@ from candor.types import LABELS, Example, Rollout
 
 NO_GOLD: Final = -1
 """In place of a gold label's index: the prompt is unlabelled."""
+
+Key: TypeAlias = tuple[str, str]
+"""What tells an example from all others: its dataset and its id."""
+
+
+def key_of(example: Example) -> Key:
+    """The key of an example."""
+    return example.dataset, example.id
+
+
+@dataclass(frozen=True, slots=True)
+class Shown:
+    """An answer that a prompt is to be given.
+
+    Attributes:
+        label: index of its label.
+        hundredths: its confidence, 0 to 100.
+        weight: how much it counts.
+    """
+
+    label: int
+    hundredths: int
+    weight: float = 1.0
+
+    @property
+    def answer(self) -> int:
+        """Index in the grammar."""
+        return self.label * len(CONFIDENCES) + self.hundredths
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +73,7 @@ class PromptSet:
 class Prepared:
     """What every step needs, computed once. Of ``unlabelled`` prompts the labels are not looked at.
 
-    ``cross_fitted`` holds the probability of every example's label where the objective teaches it, by dataset and id.
+    ``taught`` holds the answer that each example is to be given, where that was found out before training.
     """
 
     recipe: Recipe
@@ -54,7 +83,7 @@ class Prepared:
     labelled: PromptSet
     unlabelled: PromptSet
     seed: int
-    cross_fitted: Mapping[tuple[str, str], float] = field(default_factory=dict)
+    taught: Mapping[Key, Shown] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,7 +127,7 @@ def prepare(
     seed: int,
     *,
     unlabelled: Sequence[Example] = (),
-    cross_fitted: Mapping[tuple[str, str], float] | None = None,
+    taught: Mapping[Key, Shown] | None = None,
 ) -> Prepared:
     """Tokenise the training set once.
 
@@ -116,7 +145,7 @@ def prepare(
         return PromptSet(some, [encode(template, example, engine.tokenizer, max_tokens=room) for example in some])
 
     sets = encoded(examples), encoded(unlabelled)
-    return Prepared(recipe, engine, template, grammar, *sets, seed, cross_fitted or {})
+    return Prepared(recipe, engine, template, grammar, *sets, seed, taught or {})
 
 
 def draw_batch(run: Prepared, step: int) -> PromptBatch:

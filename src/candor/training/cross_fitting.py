@@ -18,20 +18,18 @@ from candor.engines import parallel
 from candor.engines.base import Engine
 from candor.errors import EngineError, RunError
 from candor.files import read_jsonl, remove, write_jsonl
-from candor.prompts.answers import CONFIDENCES
-from candor.prompts.encoding import encode
-from candor.prompts.grammar import answer_grammar
-from candor.prompts.probe import label_probs
 from candor.recipe.objective import objective_config
 from candor.recipe.recipe import Recipe
 from candor.run_folder import RunFolder
 from candor.seals import Seal
 from candor.seeding import derive_seed
+from candor.training.asking import label_probabilities
+from candor.training.batches import Key, Shown, key_of
 from candor.training.loop import train
 from candor.types import LABELS, Example
 
 
-def cross_fitted_probabilities(
+def cross_fitted_answers(
     recipe: Recipe,
     examples: Sequence[Example],
     folder: RunFolder,
@@ -40,7 +38,7 @@ def cross_fitted_probabilities(
     seed: int,
     fresh: Callable[[], Engine],
     **options: Any,
-) -> dict[tuple[str, str], float]:
+) -> dict[Key, Shown]:
     """Train a model for each fold that is not done yet, and ask it about the examples it has not seen.
 
     Args:
@@ -53,7 +51,7 @@ def cross_fitted_probabilities(
         options: of each fold's :func:`~candor.training.loop.train`: what is told of steps, asked to stop, noted.
 
     Returns:
-        By dataset and id, the probability of each example's own label, in [0, 1].
+        For each example the answer with its own label, and that label's probability as the confidence.
 
     Raises:
         EngineError: there are fewer groups than folds.
@@ -64,7 +62,7 @@ def cross_fitted_probabilities(
     shown = objective_config({"preset": "sft", "taught_confidence": "drawn"})
     train_config = recipe.train.model_copy(update={"validate_every": 0, "patience": 0})
     of_a_fold = recipe.model_copy(update={"objective": shown, "train": train_config})
-    found: dict[tuple[str, str], float] = {}
+    found: dict[Key, float] = {}
     for fold in range(folds):
         place = RunFolder(folder.cross_fitting / f"fold-{fold}")
         told = place.path / "label_probs.jsonl"
@@ -86,7 +84,9 @@ def cross_fitted_probabilities(
                 folder.seal.add(path for path in place.path.rglob("*") if path.is_file())
         parallel.barrier()
         found.update({(row["dataset"], row["id"]): row["probability"] for row in read_jsonl(told)})
-    return found
+    return {
+        key_of(example): Shown(LABELS.index(example.label), round(100 * found[key_of(example)])) for example in examples
+    }
 
 
 def _load_last(engine: Engine, place: RunFolder) -> None:
@@ -118,20 +118,6 @@ def deal(examples: Sequence[Example], folds: int, seed: int) -> dict[str, int]:
 
 def gold_probabilities(recipe: Recipe, engine: Engine, examples: Sequence[Example]) -> NDArray[np.float64]:
     """Probability of each example's own label among the three, where an answer would emit it."""
-    template = recipe.prompt.rendered()
-    grammar = answer_grammar(template, engine.tokenizer)
-    room = engine.max_length - recipe.answer_room(grammar)
-    firsts = [k * len(CONFIDENCES) for k in range(len(LABELS))]
-    choices = [grammar.answers[first][: grammar.label_end[first]] for first in firsts]
-    starts = [grammar.label_start[first] for first in firsts]
-    prompts = [encode(template, example, engine.tokenizer, max_tokens=room).tokens for example in examples]
-    order = sorted(range(len(prompts)), key=lambda index: len(prompts[index]))
-    gold = np.empty(len(prompts))
-    size = recipe.evaluation.batch_size
-    for at in range(0, len(order), size):
-        part = order[at : at + size]
-        scored = engine.logprobs([prompts[index] for index in part], [choices] * len(part))
-        for index, rows in zip(part, scored, strict=True):
-            sums = np.array([row[start:].sum() for row, start in zip(rows, starts, strict=True)])
-            gold[index] = label_probs(sums)[LABELS.index(examples[index].label)]
-    return gold
+    gold = [LABELS.index(example.label) for example in examples]
+    probs: NDArray[np.float64] = label_probabilities(recipe, engine, examples)[np.arange(len(gold)), gold]
+    return probs

@@ -18,7 +18,7 @@ from candor.errors import EngineError, NumericsError, Stopped
 from candor.means import Means
 from candor.recipe.recipe import Recipe
 from candor.recipe.train import ScheduleConfig
-from candor.training.batches import Prepared, PromptBatch, Step, draw_batch, prepare
+from candor.training.batches import Key, Prepared, PromptBatch, Shown, Step, draw_batch, prepare
 from candor.training.collapse import prompt_variance
 from candor.training.enumerated import enumerated_step
 from candor.training.log import TrainingLog
@@ -44,7 +44,7 @@ def train(
     *,
     seed: int,
     unlabelled: Sequence[Example] = (),
-    cross_fitted: Mapping[tuple[str, str], float] | None = None,
+    taught: Mapping[Key, Shown] | None = None,
     on_step: OnStep | None = None,
     validate: Validate | None = None,
     should_stop: ShouldStop | None = None,
@@ -62,7 +62,7 @@ def train(
         folder: the run's folder.
         seed: decides order and samples.
         unlabelled: examples for ``train.unlabelled``, whose labels are not looked at.
-        cross_fitted: by dataset and id the probability of each example's label, where the objective teaches it.
+        taught: the answer that each example is to be given, where the objective has it found out beforehand.
         on_step: told of every finished step.
         validate: scores the weights every ``train.validate_every`` steps.
         should_stop: asked after every step.
@@ -77,7 +77,7 @@ def train(
     log = TrainingLog(folder, made_with=made_with, tell=tell)
     if log.finished:
         return
-    run = prepare(recipe, engine, examples, seed, unlabelled=unlabelled, cross_fitted=cross_fitted)
+    run = prepare(recipe, engine, examples, seed, unlabelled=unlabelled, taught=taught)
     start = log.resume(engine)
     schedule = recipe.train.optimiser
     if schedule.learning_rate is None:

@@ -28,10 +28,11 @@ from candor.recipe.objective import (
     SupervisedConstant,
     SupervisedCrossFitted,
     SupervisedDrawn,
+    SupervisedProbe,
 )
 from candor.seeding import derive_seed
-from candor.training.batches import Prepared, PromptBatch, Step
-from candor.types import LABELS, Example, Rollout
+from candor.training.batches import Key, Prepared, PromptBatch, Shown, Step, key_of
+from candor.types import LABELS, Rollout
 
 
 def supervised_step(run: Prepared, config: SupervisedConfig, batch: PromptBatch, step: int) -> Step:
@@ -44,7 +45,7 @@ def supervised_step(run: Prepared, config: SupervisedConfig, batch: PromptBatch,
         step: counted from 0.
 
     Raises:
-        EngineError: an example has no cross-fitted probability.
+        EngineError: what an example is to be taught was not found out.
     """
     rollouts_P_G: list[list[Rollout]] = []
     if isinstance(config, SupervisedAgreement):
@@ -54,32 +55,12 @@ def supervised_step(run: Prepared, config: SupervisedConfig, batch: PromptBatch,
         rollouts_P_G = run.engine.rollout(batch.prompts_P, config.samples, sampling, LABEL_PROBE)
         shown_P = [agreeing_answers(run.template, group) for group in rollouts_P_G]
     else:
-        confidence_P = taught_confidences(config, batch, run.cross_fitted, derive_seed(run.seed, "taught", step))
-        shown_P = [[Shown(k, c, 1.0)] for k, c in zip(batch.gold_P.tolist(), confidence_P.tolist(), strict=True)]
-    label_weight = None if isinstance(config, SupervisedAgreement) else config.label_weight
+        answers_P = taught_answers(config, batch, run.taught, derive_seed(run.seed, "taught", step))
+        shown_P = [[shown] for shown in answers_P]
+    label_weight = None if isinstance(config, SupervisedAgreement | SupervisedProbe) else config.label_weight
     objective = SupervisedObjective.of(shown_P, run.grammar, label_weight=label_weight)
     answers_P_C = [[run.grammar.answers[each.answer] for each in shown] for shown in shown_P]
     return Step(Batch(batch.prompts_P, answers_P_C), objective, rollouts_P_G, Means())
-
-
-@dataclass(frozen=True, slots=True)
-class Shown:
-    """An answer that a prompt is to be given.
-
-    Attributes:
-        label: index of its label.
-        hundredths: its confidence, 0 to 100.
-        weight: how much it counts.
-    """
-
-    label: int
-    hundredths: int
-    weight: float
-
-    @property
-    def answer(self) -> int:
-        """Index in the grammar."""
-        return self.label * len(CONFIDENCES) + self.hundredths
 
 
 def agreeing_answers(template: Template, group: Sequence[Rollout]) -> list[Shown]:
@@ -96,41 +77,39 @@ def agreeing_answers(template: Template, group: Sequence[Rollout]) -> list[Shown
     return shown or [Shown(0, 0, 0.0)]
 
 
-def taught_confidences(
-    config: SupervisedConstant | SupervisedDrawn | SupervisedCrossFitted,
+def taught_answers(
+    config: SupervisedConstant | SupervisedDrawn | SupervisedCrossFitted | SupervisedProbe,
     batch: PromptBatch,
-    cross_fitted: Mapping[tuple[str, str], float],
+    taught: Mapping[Key, Shown],
     seed: int,
-) -> NDArray[np.int64]:
-    """Hundredths of the confidence that the answer to each prompt states, shape P, each of 0 to 100.
+) -> list[Shown]:
+    """The answer that each of P prompts is to be given.
 
     Args:
         config: the recipe's objective.
         batch: the step's prompts.
-        cross_fitted: from an example's key to the probability of its label; read where they are taught.
+        taught: what was found out before training; read where the objective has that done.
         seed: of what is drawn.
 
     Raises:
-        EngineError: an example has no cross-fitted probability.
+        EngineError: for an example nothing was found out.
     """
-    count = len(batch.examples_P)
+    gold = batch.gold_P.tolist()
     match config:
         case SupervisedConstant():
-            return np.full(count, round(config.constant_confidence * 100))
+            return [Shown(k, round(config.constant_confidence * 100)) for k in gold]
         case SupervisedDrawn():
-            return np.random.default_rng(seed).integers(len(CONFIDENCES), size=count)
-        case SupervisedCrossFitted():
-            missing = [example.id for example in batch.examples_P if key_of(example) not in cross_fitted]
+            drawn_P = np.random.default_rng(seed).integers(len(CONFIDENCES), size=len(gold))
+            return [Shown(k, hundredths) for k, hundredths in zip(gold, drawn_P.tolist(), strict=True)]
+        case SupervisedCrossFitted() | SupervisedProbe():
+            missing = [example.id for example in batch.examples_P if key_of(example) not in taught]
             if missing:
-                raise EngineError(f"no cross-fitted probability of {', '.join(missing[:5])}; make those of all folds")
-            return np.array([round(cross_fitted[key_of(example)] * 100) for example in batch.examples_P])
+                raise EngineError(
+                    f"no answer to teach was found out for {', '.join(missing[:5])}; do so for all examples"
+                )
+            return [taught[key_of(example)] for example in batch.examples_P]
         case _:
             assert_never(config)
-
-
-def key_of(example: Example) -> tuple[str, str]:
-    """What tells an example from all others: its dataset and its id."""
-    return example.dataset, example.id
 
 
 @dataclass(frozen=True, slots=True)

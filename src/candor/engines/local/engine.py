@@ -18,6 +18,7 @@ from candor.engines.base import Batch, Objective, OptimiserStep, Sampling, Token
 from candor.engines.checks import check_continuations, check_prompts, check_sampling
 from candor.engines.forward import ForwardPath, TokenCounts
 from candor.engines.local.checkpoint import load_checkpoint, save_adapter, save_checkpoint
+from candor.engines.local.hidden import last_hidden_states
 from candor.engines.local.plain import PlainPath
 from candor.engines.local.warm_start import StartingWeights, continue_from
 from candor.engines.microbatch import Footprint, room, split_by_size, tokens_that_fit
@@ -288,6 +289,12 @@ class LocalEngine:
             for group, values_C_T in zip(continuations[part], values_P_C_T, strict=True):
                 scored.append([values_C_T[c, : len(tokens)] for c, tokens in enumerate(group)])
         return parallel.gather(scored)
+
+    def hidden_states(self, sequences: Sequence[Tokens]) -> NDArray[np.float64]:
+        """Last hidden states behind whole sequences, shape S x hidden size."""
+        check_prompts(sequences, 0, self._max_length)
+        mine = sequences[parallel.share(len(sequences))]
+        return np.array(parallel.gather(list(last_hidden_states(self._model, mine))))
 
     # ------------------------------------------------------------------------------------------------ training
 
