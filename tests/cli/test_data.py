@@ -200,8 +200,7 @@ def test_audit_of_a_recipe_says_what_shrank_and_what_was_left_out(
     options = ("-o", "data.test.mine=50", "-o", "data.on_shortage=shrink", "-o", "data.on_bad_row=skip")
     result = run("audit", recipe, *options)
     assert result.exit_code == 0, result.exception
-    assert "shrunk: train.mine asks for 30 examples and gets 23: the source has 60" in result.stderr
-    assert "shrunk: test.mine asks for 50 examples and gets 37: the source has 60" in result.stderr
+    assert "mine shrinks to what there is: train 23 of 30 examples; test 37 of 50 examples. What" in result.stderr
     assert "mine: 1 bad row is left out, first:" in result.stderr
     assert "mine.csv:62: 'label' is empty" in result.stderr
 

@@ -4,7 +4,7 @@ from collections import Counter
 
 import pytest
 
-from candor.data.draw import Shortage, draw_splits, refuse_empty
+from candor.data.draw import Shortage, draw_splits, refuse_empty, shrunk_in_words
 from candor.errors import SplitError
 from candor.recipe.data import DataConfig
 from candor.types import LABELS, Example, Label
@@ -60,3 +60,17 @@ def test_empty_splits_are_named_all_at_once() -> None:
     asked = config(train={"one": 3}, validation={"one": {"PASS": 4}}, test={"one": 5}, on_shortage="in_order")
     with pytest.raises(SplitError, match=r"validation\.one is empty: it asks for 4 PASS.*test\.one is empty: .* 5 "):
         refuse_empty(draw_splits(examples(3), asked), asked)
+
+
+def test_what_shrinks_is_one_line_for_each_source() -> None:
+    short = [
+        Shortage("train", "one", Label.PASS, 10, 8, 20),
+        Shortage("train", "one", Label.NA, 20, 16, 20),
+        Shortage("test", "one", Label.PASS, 5, 4, 20),
+        Shortage("test", "two", None, 7, 6, 9),
+    ]
+    one, two = shrunk_in_words(short)
+    assert one.startswith(
+        "one shrinks to what there is: train 8 of 10 PASS, 16 of 20 NA; test 4 of 5 PASS. What shares"
+    )
+    assert two.startswith("two shrinks to what there is: test 6 of 7 examples. What shares")

@@ -52,6 +52,22 @@ class Shortage:
         )
 
 
+def shrunk_in_words(shortages: Sequence[Shortage]) -> list[str]:
+    """What each source's splits get less of, a line for each source."""
+    lines = []
+    for source in dict.fromkeys(shortage.source for shortage in shortages):
+        splits: dict[str, list[str]] = defaultdict(list)
+        for each in shortages:
+            if each.source == source:
+                splits[each.split].append(f"{each.taken} of {each.asked} {each.label or 'examples'}")
+        found = "; ".join(f"{split} {', '.join(kinds)}" for split, kinds in splits.items())
+        lines.append(
+            f"{source} shrinks to what there is: {found}. "
+            "What shares a claim or a group with another split cannot be used"
+        )
+    return lines
+
+
 def keys_of(example: Example) -> tuple[tuple[str, str], tuple[str, str]]:
     return ("claim", normalise_claim(example.claim)), ("group", example.group)
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeAlias
 
-from candor.data.draw import Split, draw_splits, keys_of, refuse_empty
+from candor.data.draw import Split, draw_splits, keys_of, refuse_empty, shrunk_in_words
 from candor.data.loaded import LoadedSource
 from candor.data.rows import SkippedRow
 from candor.data.sources.load import load_source
@@ -112,8 +112,8 @@ def make_splits(
     for source in loaded.values():
         if source.skipped:
             say(source.skipped_in_words())
-    for shortage in draw.shortages:
-        say(f"shrunk: {shortage}")
+    for line in shrunk_in_words(draw.shortages):
+        say(line)
     splits = Splits(**{name: completer.filled(split) for name, split in draw.chosen.items()})
     check_disjoint(dict(splits.items()))
     notes = {
