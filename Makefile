@@ -78,11 +78,12 @@ bench: $(READY)  ## measure what docs/performance.md claims, quickly; see benchm
 	$(BIN)/python benchmarks/bootstrap.py --turns 3 --loop-resamples 50
 	$(BIN)/python benchmarks/wiki.py --pages 5000
 
-experiments: $(INSTALLED)  ## run the sandbox experiments of docs/objective-results.md into runs/experiments.html (some five hours on two cores)
+experiments: $(INSTALLED)  ## run the sandbox experiments of docs/objective-results.md into runs/experiments.html (some eight hours on two cores)
 	$(BIN)/candor run sandbox/objectives --jobs 2
 	$(BIN)/candor run sandbox/all-domains --jobs 2
 	$(BIN)/candor run sandbox/ablations --jobs 2
-	$(BIN)/candor report runs/objectives runs/all-domains runs/ablations --out runs/experiments.html
+	$(BIN)/candor run sandbox/field --jobs 2
+	$(BIN)/candor report runs/objectives runs/all-domains runs/ablations runs/field --out runs/experiments.html
 
 more-experiments: $(INSTALLED)  ## the same for prompts without labels and for base models that lack something (some two hours more)
 	$(BIN)/candor run sandbox/unlabelled --jobs 2
