@@ -15,6 +15,7 @@ from candor.data.examples import read_examples
 from candor.errors import DamagedError, RunError, Stopped
 from candor.files import read_json
 from candor.progress import Reporter
+from candor.report.tables import comparison_table
 from candor.runs import stages
 from candor.runs.grid import Member, claim_folder, members
 from candor.runs.stages import Stages
@@ -203,7 +204,14 @@ def test_base_model_warm_start_and_trained_model_each_answer_and_the_warm_start_
         assert len(set(answers.values())) == 3
         results = read_results(member.folder.results)
         assert results["run"]["before"] == "warm start"
-        assert "warm start" in results["comparisons"][0]["base"]["model"]
+        (comparison,) = results["comparisons"]
+        assert "warm start" in comparison["base"]["model"]
+        raw = [row for row in answers["base"].splitlines()[1:] if json.loads(row)["label"] is None]
+        untaught = comparison["metrics"]["untaught"]["invalid_rate"]
+        assert untaught["value"] == len(raw) / untaught["n"]
+        table = comparison_table(results["comparisons"])
+        assert table.columns[:4] == ("Metric", "Base", "Warm start", "Trained")
+        assert "trained minus warm start" in table.caption
 
 
 def test_cross_fitted_probabilities_are_made_once_for_every_training_example(warmed: list[Member]) -> None:

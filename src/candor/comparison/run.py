@@ -5,11 +5,14 @@ from __future__ import annotations
 from pathlib import Path
 
 from candor.comparison.compare import compare_files
+from candor.comparison.pairing import load_side
 from candor.comparison.results import run_results
 from candor.comparison.threshold import ThresholdAnswers, load_threshold_answers, threshold_sources
 from candor.errors import PredictionError
 from candor.files import read_json
 from candor.metrics import schema
+from candor.metrics.paired import view_metrics
+from candor.metrics.views import stated_view
 from candor.recipe.recipe import Recipe, load_run_recipe
 from candor.run_folder import AnsweredBy, RunFolder
 
@@ -88,7 +91,7 @@ def _compare(run: RunFolder, recipe: Recipe, source: str, threshold: ThresholdAn
         run.predictions(before, "validation", source),
         run.predictions("trained", "validation", source),
     )
-    return compare_files(
+    found = compare_files(
         run.predictions(before, "test", source),
         run.predictions("trained", "test", source),
         validation=validation if all(path.is_file() for path in validation) else None,
@@ -102,3 +105,9 @@ def _compare(run: RunFolder, recipe: Recipe, source: str, threshold: ThresholdAn
         class_shares=recipe.evaluation.class_shares,
         own=recipe.evaluation.metrics,
     )
+    raw = run.predictions("base", "test", source)
+    if before == "warm" and raw.is_file():
+        view = stated_view(load_side(raw, "base").predictions)
+        figures = view_metrics(view, resamples=recipe.evaluation.resamples, seed=recipe.seeds[0])
+        found["metrics"]["untaught"] = {name: metric.as_json() for name, metric in figures.items()}
+    return found

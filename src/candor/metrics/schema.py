@@ -323,7 +323,7 @@ class Comparison(TypedDict):
     trained: FileHeader
     settings: Settings
     rows: Rows
-    metrics: dict[Literal["base", "trained", "bayes"], dict[str, Figure]]
+    metrics: dict[Literal["base", "trained", "bayes", "untaught"], dict[str, Figure]]
     differences: dict[str, Difference]
     tests: dict[str, Test]
     confusion: dict[Literal["base", "trained", "bayes"], list[list[int]]]

@@ -158,8 +158,7 @@ def combine_seeds(runs: Sequence[schema.RunResults]) -> seeds_schema.SeedResults
                 "dataset": dataset,
                 "role": found[0]["role"],
                 "metrics": {
-                    side: _figures([one["metrics"].get(side, {}) for one in found])
-                    for side in ("base", "trained", "bayes")
+                    side: _figures([one["metrics"].get(side, {}) for one in found]) for side in found[0]["metrics"]
                 },
                 "differences": _figures([one["differences"] for one in found]),
             }

@@ -46,7 +46,7 @@ class SeedComparison(TypedDict):
 
     dataset: str
     role: Role | None
-    metrics: dict[Literal["base", "trained", "bayes"], dict[str, SeedFigure]]
+    metrics: dict[Literal["base", "trained", "bayes", "untaught"], dict[str, SeedFigure]]
     differences: dict[str, SeedFigure]
     crossed: NotRequired[dict[str, CrossedFigure]]
 

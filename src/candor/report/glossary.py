@@ -31,6 +31,7 @@ TERMS: Final[dict[str, str]] = {
     "Holm": "Correction for testing many things: the chance of any false alarm among all tests stays below the level.",
     "Bayes": "The best that any model could do on this data; known in the sandbox alone, whose world is made up.",
     "Base": "The model before training.",
+    "Warm start": "The base model once it was taught the form of an answer and the labels; what training went on from.",
     "Trained": "The model after training.",
     "Arm": "One way of training; runs that differ in their seed alone are one arm.",
     "Seed": "Start of the random numbers: another seed is the same training with other chance.",

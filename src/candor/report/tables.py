@@ -114,25 +114,31 @@ class Table:
 
 
 def comparison_table(items: Sequence[Comparison], metrics: Sequence[str] = HEADLINE) -> Table:
-    """Base, trained, difference, corrected p and, where known, Bayes: one group per dataset."""
-    has_bayes = any(item.get("metrics", {}).get("bayes") for item in items)
+    """Base, trained, difference, corrected p and, where known, Bayes: one group per dataset.
+
+    Where training went on from a warm start, that is what is compared with; the base model before it stands first.
+    """
+    has_bayes, has_raw = (any(item.get("metrics", {}).get(side) for item in items) for side in ("bayes", "untaught"))
     groups = []
     for item in items:
         rows = [
-            _comparison_row(item, metric, has_bayes=has_bayes)
+            _comparison_row(item, metric, has_bayes=has_bayes, has_raw=has_raw)
             for metric in metrics
             if figure(item, "base", metric) or figure(item, "trained", metric)
         ]
         groups.append(Group(dataset_title(item), tuple(rows)))
     p_title = "p" if any(item.get("conventions") == "paper" for item in items) else "p (Holm)"
-    columns = ("Metric", "Base", "Trained", "Difference", p_title, *(["Bayes"] if has_bayes else []))
+    before = ("Base", "Warm start") if has_raw else ("Base",)
+    columns = ("Metric", *before, "Trained", "Difference", p_title, *(["Bayes"] if has_bayes else []))
     return Table("results", _caption(items), columns, tuple(groups))
 
 
 def arms_table(arms: Sequence[Arm], metrics: Sequence[str] = HEADLINE) -> Table:
     """Base, every arm and, where known, Bayes side by side: one group per dataset, means over seeds."""
     datasets = datasets_of(arms)
-    has_bayes = any(item.get("metrics", {}).get("bayes") for arm in arms for name in datasets for item in arm.on(name))
+    sides = {side for arm in arms for name in datasets for item in arm.on(name) for side in _filled(item)}
+    has_bayes, has_raw = "bayes" in sides, "untaught" in sides
+    before = ("untaught", "base") if has_raw else ("base",)
     groups = []
     for dataset in datasets:
         rows = []
@@ -142,8 +148,8 @@ def arms_table(arms: Sequence[Arm], metrics: Sequence[str] = HEADLINE) -> Table:
             if base is None and all(cell.text == wording.NOTHING for cell in trained):
                 continue
             bayes = overall(arms, dataset, "bayes", metric)
-            shared = [_shared_cell(arms, dataset, side, metric) for side in ("base", "bayes")]
-            cells = [shared[0], *trained, *(shared[1:] if has_bayes else [])]
+            shared = {side: _shared_cell(arms, dataset, side, metric) for side in (*before, "bayes")}
+            cells = [*(shared[side] for side in before), *trained, *([shared["bayes"]] if has_bayes else [])]
             marks = [_mark("base", base, [item for arm in arms for item in arm.on(dataset)], "base", metric)]
             for place, arm in enumerate(arms):
                 spread = arm.spread(dataset, "trained", metric)
@@ -151,13 +157,15 @@ def arms_table(arms: Sequence[Arm], metrics: Sequence[str] = HEADLINE) -> Table:
             marks.append(_mark("bayes", bayes, (), "bayes", metric))
             rows.append(Row(wording.title(metric), tuple(cells), _marks(marks)))
         groups.append(Group(dataset, tuple(rows)))
-    columns = ("Metric", "Base", *(arm.name for arm in arms), *(["Bayes"] if has_bayes else []))
+    titles = ("Base", "Warm start") if has_raw else ("Base",)
+    columns = ("Metric", *titles, *(arm.name for arm in arms), *(["Bayes"] if has_bayes else []))
+    start = "warm start" if has_raw else "base model"
     many = any(len(arm.runs) > 1 for arm in arms)
     caption = (
-        "With each mean over seeds the lowest and the highest; then the mean difference to the base model, and in how "
+        f"With each mean over seeds the lowest and the highest; then the mean difference to the {start}, and in how "
         "many of the seeds it is significant after Holm's correction."
         if many
-        else "With each figure its interval; then the difference to the base model with its interval, and whether it "
+        else f"With each figure its interval; then the difference to the {start} with its interval, and whether it "
         "is significant after Holm's correction."
     )
     return Table("results", caption, columns, tuple(groups))
@@ -254,10 +262,16 @@ def figure_cell(metric: str, found: Mapping[str, Any]) -> Cell:
     return Cell(wording.number(metric, value), note, value=value)
 
 
-def _comparison_row(item: Comparison, metric: str, *, has_bayes: bool) -> Row:
+def _filled(item: Comparison) -> list[str]:
+    """Sides of a comparison that have figures."""
+    return [side for side, figures in item.get("metrics", {}).items() if figures]
+
+
+def _comparison_row(item: Comparison, metric: str, *, has_bayes: bool, has_raw: bool) -> Row:
     change = difference(item, metric)
     significant = bool(is_significant(item, metric))
     cells = [
+        *([figure_cell(metric, figure(item, "untaught", metric))] if has_raw else []),
         figure_cell(metric, figure(item, "base", metric)),
         figure_cell(metric, figure(item, "trained", metric)),
         Cell(
@@ -349,11 +363,12 @@ def _caption(items: Sequence[Comparison]) -> str:
     if not items:
         return "No results yet."
     settings = items[0]["settings"]
+    start = "warm start" if any("untaught" in _filled(item) for item in items) else "base"
     corrected = (
         "by the study's uncorrected test" if items[0].get("conventions") == "paper" else "after Holm's correction"
     )
     return (
-        f"In brackets or below, the {settings['level']:.0%} interval. Differences are trained minus base on the same "
-        f"examples ({settings['resamples']:,} paired resamples); those significant at {settings['significance']:g} "
-        f"{corrected} are bold. {LEAST_SEEN}"
+        f"In brackets or below, the {settings['level']:.0%} interval. Differences are trained minus {start} on the "
+        f"same examples ({settings['resamples']:,} paired resamples); those significant at "
+        f"{settings['significance']:g} {corrected} are bold. {LEAST_SEEN}"
     )
