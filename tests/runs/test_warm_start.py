@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from places import ROOT
 from safetensors.torch import load_file
 from toy import example, toy_engine
 from toy_run import make_run
@@ -14,9 +15,10 @@ from toy_run import make_run
 from candor.data.examples import read_examples
 from candor.data.splits import traces
 from candor.engines.local.warm_start import continue_from
+from candor.engines.named import NAMED
 from candor.errors import RunError
 from candor.files import read_json, write_json
-from candor.recipe.recipe import Recipe, recipe_from
+from candor.recipe.recipe import Recipe, load_recipe, load_run_recipe, recipe_from
 from candor.recipe.warm_start import ReadyWarmStart, TrainedWarmStart
 from candor.run_folder import RunFolder
 from candor.runs import warm_start
@@ -29,6 +31,7 @@ from candor.runs.warm_start import (
     seen_before,
     training_recipe,
 )
+from candor.seals import Seal
 
 
 def recipe(*overrides: str) -> Recipe:
@@ -111,3 +114,22 @@ def test_a_packed_adapter_is_half_as_large_says_what_it_has_seen_and_can_be_gone
     continue_from(engine._model, packed)
     with pytest.raises(RunError, match="its training is not at its end"):
         pack(tmp_path / "none", tmp_path / "packed", "none")
+
+
+RECIPES = sorted(path for path in (ROOT / "recipes/real").glob("*.yaml") if "warm_start: {adapter:" in path.read_text())
+
+
+@pytest.mark.parametrize("path", RECIPES, ids=lambda path: path.stem)
+def test_recipes_ask_as_the_packed_adapter_that_they_go_on_from_was_asked(path: Path) -> None:
+    recipe = load_recipe(path)
+    assert isinstance(recipe.warm_start, ReadyWarmStart)
+    packed = find_adapter(recipe.warm_start)
+    Seal(packed).check()
+    maker = load_run_recipe(packed / "recipe.yaml")
+    assert (recipe.prompt, recipe.model.name) == (maker.prompt, maker.model.name)
+    assert (recipe.model.lora.rank, recipe.model.lora.alpha) == (maker.model.lora.rank, maker.model.lora.alpha)
+    assert maker.model_copy(update={"name": ""}) == load_recipe(ROOT / "recipes/real/warm-start.yaml").model_copy(
+        update={"name": ""}
+    )
+    assert sum(file.stat().st_size for file in packed.iterdir()) < 6e6
+    assert read_json(packed / "adapter_config.json")["base_model_name_or_path"] == NAMED[maker.model.name].hub

@@ -207,18 +207,9 @@ _TEMPLATES: Final[dict[str, Template]] = {
             separator=" ",
             ending="",
         ),
-        # The question behind what it asks about: its own tokens can compare, which a small model has few others for.
-        replace(
-            _VERDICT,
-            name="verdict-question",
-            instructions="",
-            evidence="Evidence: {evidence}\n",
-            separator=" ",
-            ending="Does the evidence support the claim (PASS), refute it (FAIL), or not say (NA)? State LABEL and "
-            "CONF, the probability that it is right.\n",
-        ),
-        # The claim behind its evidence: then the claim's own tokens have the evidence before them. The form of the
-        # answer is not asked for: this is for models that are taught it.
+        # The evidence before the claim and the question behind both: the claim's tokens can look at the evidence, and the
+        # question's compare the two, which a small model has few others for. The form is not asked for: this is for
+        # models that are taught it.
         replace(
             _VERDICT,
             name="evidence-first",

@@ -116,6 +116,7 @@ def pack(run: Path, out: Path, name: str) -> Path:
         shutil.copytree(folder.adapter, target, dirs_exist_ok=True)
         weights = target / "adapter_model.safetensors"
         save_file({key: value.bfloat16() for key, value in load_file(weights).items()}, weights, {"format": "pt"})
+        weights.chmod(0o644)  # safetensors writes for its owner alone
         settings = read_json(target / "adapter_config.json")
         known = NAMED.get(recipe.model.name)
         if known is not None:
