@@ -112,3 +112,49 @@ def test_what_is_undefined_is_a_dash_and_not_told_to_the_hub() -> None:
 def test_the_recipe_in_it_is_the_whole_one() -> None:
     text = model_card(recipe(), None, about())
     assert Recipe.model_validate(yaml.safe_load(text.split("```yaml\n")[1].split("```")[0])) == recipe()
+
+
+def test_a_model_by_name_is_called_as_the_hub_calls_it_with_its_licence() -> None:
+    card = ModelCard(model_card(recipe(model={"name": "smollm2-135m"}), None, about()))
+    assert (card.data.base_model, card.data.license) == ("HuggingFaceTB/SmolLM2-135M-Instruct", "apache-2.0")
+    assert 'base, commit = "HuggingFaceTB/SmolLM2-135M-Instruct", "12fd25f77366' in card.text
+    gemma = ModelCard(model_card(recipe(model={"name": "gemma3-270m"}), None, about()))
+    assert (gemma.data.base_model, gemma.data.license) == ("google/gemma-3-270m", None)
+    assert ModelCard(model_card(recipe(model={"name": "sandbox"}), None, about())).data.base_model is None
+
+
+def test_counts_are_those_that_were_drawn() -> None:
+    assert "Trained on wiki (3 PASS 4 NA), books (7)" in model_card(recipe(), None, about())
+    assert "Trained on wiki (2 PASS 3 NA), books (7)" in model_card(
+        recipe(), None, about(), {"wiki": {"PASS": 2, "NA": 3}}
+    )
+
+
+def _lines(card: str) -> str:
+    """The lines of the card that load the model without candor."""
+    return next(part.split("```")[0] for part in card.split("```python\n") if "PeftModel" in part)
+
+
+def test_the_lines_without_candor_are_python_and_ask_as_the_recipe_did() -> None:
+    plain = _lines(model_card(recipe(prompt={"chat_template": "none"}), None, about()))
+    compile(plain, "card", "exec")
+    assert "chat_template" not in plain
+    assert "as plain text, without a chat template" in model_card(
+        recipe(prompt={"chat_template": "none"}), None, about()
+    )
+    prompt = {"system": 'Say "so".', "chat_template_kwargs": {"style": "short"}}
+    framed = _lines(model_card(recipe(prompt=prompt), None, about()))
+    compile(framed, "card", "exec")
+    assert '{"role": "system", "content": "Say \\"so\\"."}' in framed
+    assert "style='short'" in framed
+    for without in (
+        model_card(recipe(), None, about(merged=True)),
+        model_card(recipe(model={"name": "sandbox"}), None, about()),
+    ):
+        assert "PeftModel" not in without
+
+
+def test_figures_are_said_to_be_against_what_training_went_on_from() -> None:
+    assert "Base model → this model" in model_card(recipe(), RESULTS, about())
+    warmed = recipe(warm_start={"adapter": "smollm2-vitaminc"})
+    assert "Warm start → this model" in model_card(warmed, RESULTS, about())

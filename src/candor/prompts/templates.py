@@ -207,9 +207,9 @@ _TEMPLATES: Final[dict[str, Template]] = {
             separator=" ",
             ending="",
         ),
-        # The evidence before the claim and the question behind both: the claim's tokens can look at the evidence, and the
-        # question's compare the two, which a small model has few others for. The form is not asked for: this is for
-        # models that are taught it.
+        # The evidence before the claim and the question behind both: the claim's tokens can look at the evidence, and
+        # the question's compare the two, which a small model has few others for. The form is not asked for: this is
+        # for models that are taught it.
         replace(
             _VERDICT,
             name="evidence-first",

@@ -9,6 +9,8 @@ from typing import Any, Final
 
 from huggingface_hub import EvalResult, ModelCard, ModelCardData
 
+from candor.engines.load import SANDBOX
+from candor.engines.named import NAMED
 from candor.recipe.recipe import Recipe, to_yaml
 from candor.run_folder import SIDES
 from candor.types import Example, Label
@@ -23,30 +25,42 @@ METRICS: Final = {
 }
 """Figures that the card gives, by their names in results."""
 
+_LICENCES: Final = {"Apache-2.0": "apache-2.0"}
+"""Of base models by name, as the hub writes them; an adapter of others is under their authors' terms."""
+
 ROLES: Final = {"in_domain": "trained on it", "out_of_domain": "not trained on it"}
 
 _SAMPLE: Final = Example("", "", "the claim", ("its first evidence sentence", "its second"), Label.NA, "")
 
 
-def model_card(recipe: Recipe, results: Mapping[str, Any] | None, about: Mapping[str, Any]) -> str:
+def model_card(
+    recipe: Recipe,
+    results: Mapping[str, Any] | None,
+    about: Mapping[str, Any],
+    drawn: Mapping[str, Mapping[str, int]] | None = None,
+) -> str:
     """Write the card.
 
     Args:
         recipe: of the run.
         results: the run's results, or ``None`` where base and trained model were not compared.
         about: what goes with the export.
+        drawn: how many training examples of each label each source gave; as the recipe asked for where it is missing.
 
     Returns:
         Markdown (``card.md.j2``) behind YAML that holds the figures as the hub's ``model-index``.
     """
     comparisons = [] if results is None else results["comparisons"]
-    train = recipe.data.counts("train")
-    is_hub_id = not Path(recipe.model.name).exists() and recipe.model.name != "sandbox"
+    train = {**recipe.data.counts("train"), **(drawn or {})}
+    known = NAMED.get(recipe.model.name)
+    base = recipe.model.name if known is None else known.hub
+    has_hub_id = not Path(base).exists() and base != SANDBOX
     data = ModelCardData(
         model_name=recipe.name,
         library_name="transformers" if about["merged"] else "peft",
         pipeline_tag="text-generation",
-        base_model=recipe.model.name if is_hub_id else None,
+        base_model=base if has_hub_id else None,
+        license=_LICENCES.get(known.licence) if known is not None else None,
         language="en",
         tags=["candor", "fact-verification", "calibration", "abstention", *([] if about["merged"] else ["lora"])],
         eval_results=[result for one in comparisons for result in _eval_results(one)] or None,
@@ -57,6 +71,11 @@ def model_card(recipe: Recipe, results: Mapping[str, Any] | None, about: Mapping
         recipe=recipe,
         recipe_yaml=to_yaml(recipe),
         about=about,
+        base=base,
+        base_revision=recipe.model.revision if known is None else known.revision,
+        peft=has_hub_id and not about["merged"],
+        chat=recipe.prompt.rendered().chat.use,
+        before="Warm start" if recipe.warm_start else "Base model",
         prompt=recipe.prompt.words().render(_SAMPLE),
         titles=list(METRICS.values()),
         figures=[_cells(one) for one in comparisons],

@@ -56,14 +56,21 @@ def export_run(folder: Path, out: Path, *, merged: bool = False, reporter: Repor
             _write_merged(recipe, base, adapter, target)
         else:
             shutil.copytree(adapter, target, dirs_exist_ok=True)
+            (target / "adapter_model.safetensors").chmod(0o644)  # safetensors writes for its owner alone
             _name_base(target, recipe)
         about = _about(folder, recipe, merged=merged)
         write_json(target / EXPORTED, about)
         if (known := calibration_claims(folder, recipe)) is not None:
             write_json(target / KNOWN_CLAIMS, known.as_json())
-        write_text(target / CARD, model_card(recipe, results, about))
+        write_text(target / CARD, model_card(recipe, results, about, _drawn(run)))
         seal_folder(target, but=[CARD])  # which people may rewrite
     return out
+
+
+def _drawn(run: RunFolder) -> dict[str, dict[str, int]]:
+    """How many training examples of each label there were, by source, where the run's manifest says so."""
+    splits = read_json(run.manifest).get("data", {}).get("splits", {}) if run.manifest.is_file() else {}
+    return {name: notes["labels"] for name, notes in splits.get("train", {}).items() if "labels" in notes}
 
 
 def _write_merged(recipe: Recipe, base: str, adapter: Path, target: Path) -> None:
