@@ -224,6 +224,9 @@ def test_confidence_must_beat_the_base_rate_and_rank() -> None:
     finding = findings_on([item])[2]
     assert finding["outcome"] == "holds"
     assert finding["title"].endswith(", and beats the base model recalibrated")
+    warmed = copy.deepcopy(item)
+    warmed["metrics"]["untaught"] = {}
+    assert findings_on([warmed])[2]["title"].endswith(", and beats the warm start recalibrated")
 
     def outcome(**changes: Any) -> schema.Outcome:
         changed = copy.deepcopy(item)

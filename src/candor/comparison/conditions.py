@@ -51,6 +51,11 @@ def is_out_of_form(results: schema.Comparison) -> bool:
     return max(results["rows"]["invalid"].values()) > OUT_OF_FORM * results["rows"]["used"]
 
 
+def started_from(results: schema.Comparison) -> str:
+    """In words, what the trained model is compared with: the base model, or its warm start where there was one."""
+    return "warm start" if "untaught" in results["metrics"] else "base model"
+
+
 def is_recalibrated(results: schema.Comparison) -> bool:
     """Whether there were validation answers enough to recalibrate the base model's confidence."""
     return any(fit["method"] != "none" and fit["trained_minus"] for fit in results["recalibration"])
@@ -101,7 +106,7 @@ def confidence_conditions(results: schema.Comparison) -> list[schema.Number]:
     for fit in results["recalibration"]:
         gain = fit["trained_minus"].get("brier")
         if fit["method"] != "none" and gain is not None:
-            title = f"gain in Brier score over the base model recalibrated ({fit['method']})"
+            title = f"gain in Brier score over the {started_from(results)} recalibrated ({fit['method']})"
             numbers.append(_figure_number(results, _negated(gain), title, 0.0, NO_GAIN))
     return numbers
 

@@ -24,6 +24,7 @@ from candor.comparison.conditions import (
     levels,
     loss_conditions,
     rise_condition,
+    started_from,
 )
 from candor.comparison.pairing import shortcut_warning, unrecorded_prompts
 from candor.comparison.share_tests import RISE
@@ -40,9 +41,6 @@ _TITLES: Final = (
     "Out of domain, NA recall rises too, and nothing else is lost",
     "The stated confidence beats the base rate and tells right answers from wrong ones",
 )
-
-_RECALIBRATED: Final = ", and beats the base model recalibrated"
-"""Goes on with the third title where every dataset has validation answers to recalibrate with."""
 
 _HEADS: Final[dict[schema.Outcome, str]] = {
     "holds": "Holds",
@@ -95,7 +93,8 @@ def findings_on(
     # A lone comparison of which nobody said where it stands is judged by the stricter of the two.
     first = _TITLES[0] if told or not comparisons else _TITLES[0].removeprefix("In domain, ")
     fitted = bool(comparisons) and all(map(is_recalibrated, comparisons))
-    third = _TITLES[2] + (_RECALIBRATED if fitted else "")
+    # Where every dataset has validation answers to recalibrate with.
+    third = _TITLES[2] + (f", and beats the {started_from(comparisons[0])} recalibrated" if fitted else "")
     return [
         _finding(1, first, [rise(one, RISE) for one in inside], nothing="nothing was evaluated in domain"),
         _finding(2, _TITLES[1], [rise(one, 0.0) for one in outside], nothing="nothing was evaluated out of domain"),
@@ -167,7 +166,9 @@ def _judge_confidence(results: schema.Comparison) -> _Judged:
     against = []
     if not is_recalibrated(results):
         few = "Too few" if results["recalibration"] else "There are no"
-        against.append(f"{few} validation answers to say whether recalibrating the base model does as well.")
+        against.append(
+            f"{few} validation answers to say whether recalibrating the {started_from(results)} does as well."
+        )
     missing = results["rows"]["without_confidence"]["trained"]
     if missing > OUT_OF_FORM * results["rows"]["used"]:
         against.append(f"{missing} of {results['rows']['used']} answers of trained have no confidence.")
@@ -203,7 +204,8 @@ def _why_not_comparable(results: schema.Comparison) -> str | None:
         return "The two models read different prompts, which can move figures more than training does."
     unread, used = results["rows"]["invalid"]["base"], results["rows"]["used"]
     if unread > MOST * used:
-        return f"The base model gave no label in {unread:,} of {used:,} answers: a rise from there is a matter of form."
+        start = started_from(results)
+        return f"The {start} gave no label in {unread:,} of {used:,} answers: a rise from there is a matter of form."
     return None
 
 

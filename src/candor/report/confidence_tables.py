@@ -66,7 +66,8 @@ def recalibration_table(items: Sequence[Comparison]) -> Table | None:
             groups.append(Group(dataset_title(item), (*rows, Row("trained", trained))))
     if not groups:
         return None
-    caption = "The base model's confidence recalibrated on validation answers; below each, trained minus this."
+    start = "warm start" if any("untaught" in item.get("metrics", {}) for item in items) else "base model"
+    caption = f"The {start}'s confidence recalibrated on validation answers; below each, trained minus this."
     return Table("recalibration", caption, ("Confidence", *map(wording.title, metrics)), tuple(groups))
 
 
