@@ -57,6 +57,14 @@ def test_a_perfect_ranking_has_no_excess() -> None:
     assert figures([0, 5], [3, 0])["auroc"] == 0.0
 
 
+def test_weighted_counts_that_add_up_to_a_whole_number_but_for_rounding() -> None:
+    right_L_R, wrong_L_R = np.full((40, 1), 3 / 40), np.full((40, 1), 3 / 40 / 3)
+    # Summed in one order they give 3.9999..., in another 4.0000...
+    found = ranking_figures(right_L_R, wrong_L_R)
+    assert found["auroc"] == pytest.approx(0.5)
+    assert found["augrc"] == pytest.approx(0.5 * 0.75 * 0.25 + 0.25**2 / 2)
+
+
 def test_coverage_at_a_risk_is_the_largest_that_any_threshold_reaches() -> None:
     # Risks 0/10, 2/20, 2/30, 4/40 of 50 answers, ten of them without a confidence.
     found = figures([10, 8, 10, 8], [0, 2, 0, 2], without=10)

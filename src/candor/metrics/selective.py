@@ -6,6 +6,7 @@ each, R resamples at once. Answers of equal confidence are never ordered among t
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Final
 
@@ -37,8 +38,8 @@ def ranking_figures(right_L_R: Floats, wrong_L_R: Floats) -> dict[str, Floats]:
       (1 - AUROC) a (1 - a) + (1 - a)^2 / 2, so it does not hang on the few surest answers.
 
     Args:
-        right_L_R: right answers, whole counts.
-        wrong_L_R: wrong answers, whole counts.
+        right_L_R: right answers. AUROC and AUGRC hold for weighted counts as well, the others for whole ones.
+        wrong_L_R: wrong answers, likewise.
 
     Returns:
         arrays [R]; NaN where a figure is undefined (AUROC needs right and wrong answers, AUPRC right ones).
@@ -56,7 +57,8 @@ def ranking_figures(right_L_R: Floats, wrong_L_R: Floats) -> dict[str, Floats]:
 
     # The k surest of a block of m ties with e errors, after A answers with E errors, err E + (k - A) e / m times in
     # expectation; summing (that / k) over the block leaves e + (E - A e / m) (H[A + m] - H[A]), H harmonic numbers.
-    top = int(total_R.max(initial=0))
+    # Weighted counts may add up to a little more in one order than in another.
+    top = math.ceil(total_R.max(initial=0)) + 1
     harmonic = np.concatenate([[0.0], np.cumsum(1.0 / np.arange(1, top + 1))])
     at_L_R = harmonic[accepted_L_R.astype(np.int64)]
     step_L_R = at_L_R.copy()
@@ -83,8 +85,8 @@ def coverages_at_risk(right_L_R: Floats, wrong_L_R: Floats, all_R: Floats) -> di
     is too good to be true: :func:`coverage_bound` says what can be relied on.
 
     Args:
-        right_L_R: right answers, whole counts.
-        wrong_L_R: wrong answers, whole counts.
+        right_L_R: right answers. AUROC and AUGRC hold for weighted counts as well, the others for whole ones.
+        wrong_L_R: wrong answers, likewise.
         all_R: number of answers with or without confidence.
 
     Returns:
