@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -35,6 +35,11 @@ class Spread:
         if not known:
             return None
         return cls(sum(known) / len(known), min(known), max(known), len(known))
+
+
+def start_of(items: Iterable[Comparison]) -> str:
+    """The word for what the trained models are compared with: the base, or the warm start where there was one."""
+    return "warm start" if any(item.get("metrics", {}).get("untaught") for item in items) else "base"
 
 
 @dataclass(frozen=True, slots=True)

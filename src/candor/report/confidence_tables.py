@@ -7,7 +7,7 @@ from typing import Any
 
 from candor.metrics.schema import Threshold
 from candor.report import wording
-from candor.report.arms import Comparison, figure
+from candor.report.arms import Comparison, figure, start_of
 from candor.report.tables import Cell, Group, Row, Table, dataset_title, figure_cell
 from candor.run_folder import SIDES
 from candor.types import LABELS
@@ -66,8 +66,7 @@ def recalibration_table(items: Sequence[Comparison]) -> Table | None:
             groups.append(Group(dataset_title(item), (*rows, Row("trained", trained))))
     if not groups:
         return None
-    start = "warm start" if any("untaught" in item.get("metrics", {}) for item in items) else "base model"
-    caption = f"The {start}'s confidence recalibrated on validation answers; below each, trained minus this."
+    caption = f"The {start_of(items)}'s confidence recalibrated on validation answers; below each, trained minus this."
     return Table("recalibration", caption, ("Confidence", *map(wording.title, metrics)), tuple(groups))
 
 

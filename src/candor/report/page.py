@@ -12,7 +12,7 @@ from markupsafe import Markup
 from candor.errors import RunError
 from candor.files import write_text
 from candor.report import against, confidence_tables, formats, sections, tables, tiles
-from candor.report.arms import Arm, arms_of, comparisons, datasets_of
+from candor.report.arms import Arm, arms_of, comparisons, datasets_of, start_of
 from candor.report.class_shares import class_shares_table
 from candor.report.figures import ARMS_A_PANEL, Figures, training_warnings
 from candor.report.own_metrics import own_metrics_table
@@ -129,7 +129,8 @@ def render_page(runs: Sequence[SavedRun], drawn: Figures, *, title: str) -> str:
         "findings": sections.hypotheses(arms),
         "warnings": sections.warnings(runs),
         "inlined": inlined,
-        "results_title": "Base against trained" if len(arms) == 1 else "Base and arms side by side",
+        "results_title": _start(arms).capitalize()
+        + (" against trained" if len(arms) == 1 else " and arms side by side"),
         "results": results,
         "key": _key(arms, results) if results else [],
         "seeds": seeds_table(arms),
@@ -178,10 +179,14 @@ def render_page(runs: Sequence[SavedRun], drawn: Figures, *, title: str) -> str:
 def _key(arms: Sequence[Arm], table: tables.Table) -> list[tuple[str, Markup]]:
     """Names of the marks beside the rows of the main table."""
     roles = {mark.role for group in table.groups for row in group.rows for mark in row.marks}
-    names = {"base": "base"} | {
+    names = {"base": _start(arms)} | {
         role_of(place): arm.name if len(arms) > 1 else "trained" for place, arm in enumerate(arms)
     }
     return [(name, dot(role)) for role, name in (names | {"bayes": "Bayes limit"}).items() if role in roles]
+
+
+def _start(arms: Sequence[Arm]) -> str:
+    return start_of(item for arm in arms for run in arm.runs for item in comparisons(run))
 
 
 def _results(arms: Sequence[Arm]) -> tables.Table:

@@ -18,6 +18,7 @@ from candor.report.arms import (
     is_significant,
     least_seen,
     overall,
+    start_of,
     tested_p,
 )
 from candor.report.style import role_of
@@ -138,13 +139,14 @@ def arms_table(arms: Sequence[Arm], metrics: Sequence[str] = HEADLINE) -> Table:
     datasets = datasets_of(arms)
     sides = {side for arm in arms for name in datasets for item in arm.on(name) for side in _filled(item)}
     has_bayes, has_raw = "bayes" in sides, "untaught" in sides
+    start = start_of(item for arm in arms for name in datasets for item in arm.on(name))
     before = ("untaught", "base") if has_raw else ("base",)
     groups = []
     for dataset in datasets:
         rows = []
         for metric in metrics:
             base = overall(arms, dataset, "base", metric)
-            trained = [_arm_cell(arm, dataset, metric) for arm in arms]
+            trained = [_arm_cell(arm, dataset, metric, start) for arm in arms]
             if base is None and all(cell.text == wording.NOTHING for cell in trained):
                 continue
             bayes = overall(arms, dataset, "bayes", metric)
@@ -159,7 +161,6 @@ def arms_table(arms: Sequence[Arm], metrics: Sequence[str] = HEADLINE) -> Table:
         groups.append(Group(dataset, tuple(rows)))
     titles = ("Base", "Warm start") if has_raw else ("Base",)
     columns = ("Metric", *titles, *(arm.name for arm in arms), *(["Bayes"] if has_bayes else []))
-    start = "warm start" if has_raw else "base model"
     many = any(len(arm.runs) > 1 for arm in arms)
     caption = (
         f"With each mean over seeds the lowest and the highest; then the mean difference to the {start}, and in how "
@@ -174,7 +175,8 @@ def arms_table(arms: Sequence[Arm], metrics: Sequence[str] = HEADLINE) -> Table:
 def transfer_table(arms: Sequence[Arm], metric: str) -> Table:
     """What was trained on (rows) by what was evaluated on (columns): mean and spread over seeds of one metric."""
     datasets = datasets_of(arms)
-    rows = [Row("nothing (base)", tuple(spread_cell(metric, overall(arms, d, "base", metric)) for d in datasets))]
+    start = start_of(item for arm in arms for name in datasets for item in arm.on(name))
+    rows = [Row(f"nothing ({start})", tuple(spread_cell(metric, overall(arms, d, "base", metric)) for d in datasets))]
     for arm in arms:
         cells = []
         for dataset in datasets:
@@ -324,7 +326,7 @@ def _shared_cell(arms: Sequence[Arm], dataset: str, side: str, metric: str) -> C
     return figure_cell(metric, found[0]) if spread and spread.low == spread.high else spread_cell(metric, spread)
 
 
-def _arm_cell(arm: Arm, dataset: str, metric: str) -> Cell:
+def _arm_cell(arm: Arm, dataset: str, metric: str, start: str) -> Cell:
     items = arm.on(dataset)
     change = Spread.of([difference(item, metric).get("value") for item in items])
     if len(items) == 1:
@@ -336,7 +338,7 @@ def _arm_cell(arm: Arm, dataset: str, metric: str) -> Cell:
         return cell
     tested = [is_significant(item, metric) for item in items]
     hits, of = sum(map(bool, tested)), sum(value is not None for value in tested)
-    notes = [cell.note, " ".join(filter(None, (wording.signed(metric, change.mean), ends or "to base")))]
+    notes = [cell.note, " ".join(filter(None, (wording.signed(metric, change.mean), ends or f"to {start}")))]
     if of:
         notes.append(_one_verdict(items, metric) if of == 1 else f"significant in {hits} of {of}")
     always = of > 0 and hits == of
@@ -363,7 +365,7 @@ def _caption(items: Sequence[Comparison]) -> str:
     if not items:
         return "No results yet."
     settings = items[0]["settings"]
-    start = "warm start" if any("untaught" in _filled(item) for item in items) else "base"
+    start = start_of(items)
     corrected = (
         "by the study's uncorrected test" if items[0].get("conventions") == "paper" else "after Holm's correction"
     )
