@@ -6,7 +6,7 @@ the table says in which share of the draws it holds the truth. Bounds on one sid
 lie on their side of the truth in 95 % of the draws or more. Two models of equal skill say how often each p is below .05
 although nothing differs, also with 2, 5, 10 and 30 NA examples; seeds that share a test set likewise.
 
-    python benchmarks/coverage.py            # about eight minutes on one core
+    python benchmarks/coverage.py            # about twelve minutes on one core
     python benchmarks/coverage.py --quick    # does it run? some twenty seconds, numbers of no use
 """
 
