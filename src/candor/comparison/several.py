@@ -85,7 +85,7 @@ def arrange_files(
     made = []
     for place in range(count):
         own = pairs[place * size : (place + 1) * size]
-        names = list(datasets) or [_recorded(trained) for _, trained in own]
+        names = list(datasets) or [_recorded(trained, base) for base, trained in own]
         if len(set(names)) < size:
             raise PredictionError(f"the datasets {', '.join(names)} are not told apart by name; name them (--datasets)")
         roles = _roles(names, trained_on[min(place, len(trained_on) - 1)] if trained_on else None, role)
@@ -157,8 +157,10 @@ def as_one(results: Sequence[schema.RunResults]) -> schema.Comparison | schema.R
     return {**comparison, "findings": findings_on([comparison])}
 
 
-def _recorded(path: Path) -> str:
-    return load_side(path, "trained").header["dataset"] or path.name.split(".")[0]
+def _recorded(*paths: Path) -> str:
+    """The dataset that the first of some files records, in their order, else the name of the first."""
+    found = (load_side(path, "trained").header["dataset"] for path in paths)
+    return next(filter(None, found), paths[0].name.split(".")[0])
 
 
 def _roles(
@@ -168,7 +170,10 @@ def _roles(
         return dict.fromkeys(names, role)
     unknown = [name for name in trained_on if name not in names]
     if unknown:
-        raise PredictionError(f"trained on {unknown[0]!r}, but the datasets are {', '.join(names)}")
+        raise PredictionError(
+            f"trained on {unknown[0]!r}, but the datasets are {', '.join(names)}, as the files or their names have it; "
+            "give their own names in the order of the files (--datasets)"
+        )
     return {name: "in_domain" if name in trained_on else "out_of_domain" for name in names}
 
 
