@@ -104,6 +104,15 @@ def test_a_wrong_value_names_its_place_and_what_would_be_right(override: str, me
     assert "\n" not in str(caught.value)
 
 
+def test_a_probe_of_hidden_states_needs_an_engine_that_shows_them() -> None:
+    probed = ["objective={preset: probe-distilled}", "data.validation={wiki: 9}"]
+    recipe_from(VALUES, probed)
+    with pytest.raises(RecipeError, match=r"taught_confidence: probe: needs examples .* under data\.validation"):
+        recipe_from(VALUES, [probed[0], "data.validation={wiki: 0}"])
+    with pytest.raises(RecipeError, match=r"probe reads hidden states, so set engine\.kind: local"):
+        recipe_from(VALUES, [*probed, "engine={kind: tinker}"])
+
+
 def test_what_is_missing_is_named() -> None:
     with pytest.raises(RecipeError, match=r"model is missing; data is missing"):
         recipe_from({"name": "x"})

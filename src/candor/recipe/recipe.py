@@ -23,7 +23,14 @@ from candor.prompts.chat import LONGEST_THOUGHT_END
 from candor.prompts.grammar import AnswerGrammar
 from candor.recipe.data import DataConfig
 from candor.recipe.engine import EngineConfig, ModelConfig
-from candor.recipe.objective import EnumeratedSplit, ObjectiveConfig, SampledExpected, objective_config, without_idle
+from candor.recipe.objective import (
+    EnumeratedSplit,
+    ObjectiveConfig,
+    SampledExpected,
+    SupervisedProbe,
+    objective_config,
+    without_idle,
+)
 from candor.recipe.prompt import PromptConfig
 from candor.recipe.reward import RewardConfig
 from candor.recipe.train import TrainConfig
@@ -148,12 +155,14 @@ class Recipe(Config):
         self._check_warm_start()
         if self.train.patience and not self.train.validate_every:
             raise ValueError("train.patience: needs train.validate_every above 0")
-        if self.train.validate_every and not any(
+        probed = isinstance(self.objective, SupervisedProbe)
+        if (self.train.validate_every or probed) and not any(
             self.data.counts("validation").get(name) for name in self.trained_on()
         ):
-            raise ValueError(
-                "train.validate_every: needs examples of a source that is trained on under data.validation"
-            )
+            asking = "objective.taught_confidence: probe" if probed else "train.validate_every"
+            raise ValueError(f"{asking}: needs examples of a source that is trained on under data.validation")
+        if probed and self.engine.kind == "tinker":
+            raise ValueError("objective.taught_confidence: probe reads hidden states, so set engine.kind: local")
         if self.objective.kind == "sampled" and self.sampling.reasoning_tokens:
             raise ValueError("sampling.reasoning_tokens: no effect with objective.kind=sampled; use max_new_tokens")
         if self.objective.kind == "supervised" and (self.sampling.reasoning_tokens or self.prompt.words().reasons):
