@@ -284,32 +284,3 @@ def test_training_without_its_warm_start_says_which_stage_makes_it(model: Path, 
     (member,) = group(model, tmp_path / "run", *WARM)
     with pytest.raises(RunError, match="no warm start to go on from; run the stage warm first"):
         Stages(member, data_dir=None, reporter=QUIET).go(["data", "train"])
-
-
-# ------------------------------------------------------------------------------------- a probe of hidden states
-
-
-def test_a_probe_of_hidden_states_is_fitted_once_before_training_and_kept(model: Path, tmp_path: Path) -> None:
-    probe = ("objective={preset: probe-distilled}", "stages=[data, train]", "train.steps=2")
-    (whole,) = group(model, tmp_path / "whole", *probe, "data.validation={toy: 60}")
-    Stages(whole, data_dir=None, reporter=QUIET).go()
-    kept = read_json(whole.folder.hidden_probe)
-    assert kept["fitted_on"] == 60
-    assert 0 < kept["right"] < 1
-    assert len(kept["answers"]) == len(read_examples(whole.folder.examples("train")))
-
-    (stopped,) = group(model, tmp_path / "stopped", *probe, "data.validation={toy: 60}")
-    asked = iter(range(100))
-    with pytest.raises(Stopped):
-        Stages(stopped, data_dir=None, reporter=QUIET, should_stop=lambda: next(asked) == 2).go()
-    assert stopped.folder.hidden_probe.read_bytes() == whole.folder.hidden_probe.read_bytes()
-    shutil.copy(stopped.folder.hidden_probe, tmp_path / "copy")
-    stopped.folder.hidden_probe.write_text(stopped.folder.hidden_probe.read_text() + " ")
-    with pytest.raises(DamagedError, match="hidden_probe"):
-        Stages(stopped, data_dir=None, reporter=QUIET).go()
-    stopped.folder.hidden_probe.unlink()
-    with pytest.raises(DamagedError, match=r"hidden_probe\.json is gone"):
-        Stages(stopped, data_dir=None, reporter=QUIET).go()
-    shutil.copy(tmp_path / "copy", stopped.folder.hidden_probe)
-    Stages(stopped, data_dir=None, reporter=QUIET).go()
-    assert weights(stopped.folder.adapter) == weights(whole.folder.adapter)

@@ -11,11 +11,10 @@ import numpy as np
 import pytest
 from toy import EXAMPLES, save_toy_model, toy_engine, toy_recipe
 
-from candor.errors import DataError, EngineError
-from candor.prompts.encoding import decode
+from candor.errors import DataError
 from candor.recipe.recipe import Recipe
 from candor.training import hidden_probe
-from candor.training.asking import label_probabilities, states_behind_labels
+from candor.training.asking import label_probabilities
 from candor.training.batches import draw_batch, key_of, prepare
 from candor.training.hidden_probe import HiddenProbe, probed_answers
 from candor.training.supervised import supervised_step
@@ -61,29 +60,6 @@ def test_it_needs_right_and_wrong_labels_in_two_groups(right: list[bool]) -> Non
     groups = ["a", "b", "c", "d", "e", "e"]
     with pytest.raises(DataError, match="needs right and wrong ones in two groups"):
         HiddenProbe.fit(np.zeros((6, 2)), np.array(right), groups)
-
-
-def test_states_are_read_where_the_confidence_begins(model: Path) -> None:
-    engine = toy_engine(model)
-    asked: list[str] = []
-
-    def look(sequences: Any) -> Any:
-        asked.extend(decode(engine.tokenizer, sequence) for sequence in sequences)
-        return np.zeros((len(sequences), 3))
-
-    engine.hidden_states = look  # type: ignore[method-assign]
-    states_behind_labels(recipe(model), engine, EXAMPLES[:2], np.array([0, 2]))
-    assert asked[0].endswith("LABEL=PASS\nCONF=")
-    assert asked[1].endswith("LABEL=NA\nCONF=")
-    assert EXAMPLES[1].claim in asked[1]
-
-
-def test_an_engine_that_shows_none_is_refused(model: Path) -> None:
-    class Service:
-        tokenizer = toy_engine(model).tokenizer
-
-    with pytest.raises(EngineError, match="shows no hidden states"):
-        states_behind_labels(recipe(model), Service(), EXAMPLES, np.zeros(10, dtype=int))  # type: ignore[arg-type]
 
 
 def test_what_is_taught_is_the_models_own_label_and_the_probes_number(model: Path, tmp_path: Path) -> None:
