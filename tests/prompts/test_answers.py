@@ -123,8 +123,10 @@ def confidence(text: str) -> float | None:
 
 
 def confidence_if_any(text: str) -> float | None:
-    """The same where what stands behind may change the label, or end a thought that all before it belongs to."""
-    return parse(f"LABEL=NA\nCONF={text}", VERDICT).confidence
+    """The same, but that what stands behind may end a thought, to which all before it then belongs."""
+    answer = parse(f"LABEL=NA\nCONF={text}", VERDICT)
+    assert answer.label is Label.NA or (answer == NOTHING and any(mark in text for mark in ("<", "&lt;", "[", "◁")))
+    return answer.confidence
 
 
 # -------------------------------------------------------------------------------------------------- confidences

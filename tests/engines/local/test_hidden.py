@@ -10,6 +10,7 @@ import torch
 from toy import save_toy_model, toy_engine
 
 from candor.engines.base import ShowsHiddenStates
+from candor.errors import EngineError
 
 
 def test_they_are_what_the_head_reads_whatever_stands_beside_them(tmp_path: Path) -> None:
@@ -34,5 +35,5 @@ def test_the_adapter_has_its_say(tmp_path: Path) -> None:
 
 def test_a_sequence_longer_than_the_model_is_refused(tmp_path: Path) -> None:
     engine = toy_engine(save_toy_model(tmp_path), trained=False)
-    with pytest.raises(Exception, match="tokens"):
+    with pytest.raises(EngineError, match="tokens"):
         engine.hidden_states([(1,) * (engine.max_length + 1)])

@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, Final
+from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
 from candor.engines.base import Tokens
-
-ROWS_PER_FORWARD: Final = 16
-"""Sequences in one forward, to bound memory."""
+from candor.engines.local.plain import ROWS_PER_FORWARD
 
 
 @torch.no_grad()
