@@ -279,8 +279,7 @@ def main(arguments: list[str] | None = None) -> None:
         error.show()
         sys.exit(EXIT_WRONG_USE)
     except (typer.Abort, KeyboardInterrupt):
-        print("stopped; run the same command again to go on", file=sys.stderr)
-        sys.exit(EXIT_STOPPED)
+        code = EXIT_STOPPED
     except Stopped as error:
         print(error, file=sys.stderr)
         sys.exit(EXIT_STOPPED)
@@ -288,6 +287,8 @@ def main(arguments: list[str] | None = None) -> None:
         _fail(error, given, EXIT_WRONG_USE if isinstance(error, RecipeError) else EXIT_FAILED)
     except OSError as error:
         _fail(error, given, EXIT_FAILED)
+    if code == EXIT_STOPPED:  # which typer makes of Ctrl-C, too, without a word
+        print("stopped; run the same command again to go on", file=sys.stderr)
     sys.exit(code or 0)
 
 
