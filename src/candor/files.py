@@ -194,6 +194,11 @@ def locked(lock: Path, *, error: CandorError) -> Iterator[None]:
         held.release()
 
 
+def part_of(out: Path) -> Path:
+    """Where what becomes ``out`` grows."""
+    return out.with_name(out.name + PART)
+
+
 @contextlib.contextmanager
 def journal_of(out: Path) -> Iterator[Journal]:
     """Yield ``OUT.part``, in which what becomes ``out`` grows, and keep a second process from it meanwhile.
@@ -208,7 +213,7 @@ def journal_of(out: Path) -> Iterator[Journal]:
         try:
             if out.exists():
                 raise DataError("is there already; remove it or name another with --out", file=out)
-            yield Journal(out.with_name(out.name + PART))
+            yield Journal(part_of(out))
         finally:
             if out.exists():
                 lock.unlink(missing_ok=True)  # nobody who still comes has anything to do

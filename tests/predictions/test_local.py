@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import shutil
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -11,12 +13,12 @@ import pytest
 from toy import EXAMPLES, TEMPLATE, example, save_toy_model, toy_engine, toy_recipe
 
 from candor.engines.base import Engine
-from candor.errors import DamagedError, ModelError, RunError
-from candor.files import read_json, write_json
+from candor.errors import DamagedError, DataError, ModelError, RunError
+from candor.files import part_of, read_json, write_json
 from candor.predictions.file import read_predictions
 from candor.predictions.local import of_run, predict, predict_file
 from candor.predictions.validation import validation_score
-from candor.progress import Reporter
+from candor.progress import Bar, Reporter
 from candor.prompts.chat import FIXED_DATE
 from candor.run_folder import RunFolder
 from candor.types import Label, Prediction, Validity
@@ -71,6 +73,61 @@ def test_a_file_is_answered_in_the_chat_that_is_asked_for_which_it_notes(tmp_pat
     assert [header.chat and header.chat["date"] for header in headers] == [None, "2025-01-02", FIXED_DATE, FIXED_DATE]
     assert len({header.template_sha256 for header in headers}) == 4
     assert len({header.rendered_sha256 for header in headers}) == 4
+
+
+def test_a_stopped_file_goes_on_where_it_was(tmp_path: Path) -> None:
+    """Whatever batch it was stopped behind, and if the last was left torn: the same bytes as in one go."""
+    model = save_toy_model(tmp_path / "model")
+    data = tmp_path / "claims.jsonl"
+    data.write_text("".join(f'{{"claim": "x = {i}", "evidence": ["x is {i}"], "label": "PASS"}}\n' for i in range(7)))
+    options: dict[str, Any] = {"model": str(model), "adapter": None, "template": "sandbox", "batch_size": 2}
+    options |= {"device": "cpu", "max_new_tokens": 8}
+
+    class Stops(Reporter):
+        """Ends the process, as Ctrl-C does, behind so many batches."""
+
+        def __init__(self, batches: int) -> None:
+            super().__init__(quiet=True)
+            self.left = batches
+            self.said: list[str] = []
+
+        def say(self, message: str) -> None:
+            self.said.append(message)
+
+        @contextlib.contextmanager
+        def bar(self, words: str, total: int, *, done: int = 0) -> Iterator[Bar]:
+            with super().bar(words, total, done=done) as bar:
+                advance = bar.advance
+
+                def counted(count: int = 1, row: Mapping[str, Any] | None = None) -> None:
+                    advance(count, row)
+                    self.left -= 1
+                    if self.left == 0:
+                        raise KeyboardInterrupt
+
+                bar.advance = counted  # type: ignore[method-assign]
+                yield bar
+
+    whole = tmp_path / "whole.jsonl"
+    predict_file(data, whole, **options, reporter=Reporter(quiet=True))
+    for stop in (1, 2, 3):
+        out = tmp_path / f"{stop}.jsonl"
+        with pytest.raises(KeyboardInterrupt):
+            predict_file(data, out, **options, reporter=Stops(stop))
+        part = part_of(out)
+        assert not out.exists()
+        assert len(part.read_text().splitlines()) == 1 + 2 * stop
+        if stop == 2:
+            part.write_bytes(part.read_bytes()[:-9])
+        with pytest.raises(DataError, match="differs in max_new_tokens"):
+            predict_file(data, out, **options | {"max_new_tokens": 9}, reporter=Reporter(quiet=True))
+        again = Stops(0)
+        assert predict_file(data, out, **options, reporter=again) == 7
+        assert again.said[-1] == f"going on with {7 - 2 * stop + (stop == 2)} of 7 claims"
+        assert out.read_bytes() == whole.read_bytes()
+        assert not part.exists()
+    with pytest.raises(DataError, match="is there already"):
+        predict_file(data, whole, **options, reporter=Reporter(quiet=True))
 
 
 def test_an_answer_that_did_not_end_is_not_clean(engine: Engine) -> None:

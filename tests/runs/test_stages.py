@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import shutil
+from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +16,7 @@ from candor.comparison.results import read_results
 from candor.data.examples import read_examples
 from candor.errors import DamagedError, RunError, Stopped
 from candor.files import read_json
+from candor.predictions.file import read_predictions
 from candor.progress import Reporter
 from candor.report.tables import comparison_table
 from candor.runs import stages
@@ -41,13 +44,13 @@ def group(model: Path, out: Path, *overrides: str) -> list[Member]:
 def asked(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     """How many examples the model was asked about, call by call."""
     calls: list[int] = []
-    ask = stages.predict
+    ask = stages.answer_into
 
-    def counted(engine: Any, examples: Any, *rest: Any, **options: Any) -> Any:
+    def counted(out: Path, engine: Any, examples: Any, *rest: Any, **options: Any) -> Any:
         calls.append(len(examples))
-        return ask(engine, examples, *rest, **options)
+        return ask(out, engine, examples, *rest, **options)
 
-    monkeypatch.setattr(stages, "predict", counted)
+    monkeypatch.setattr(stages, "answer_into", counted)
     return calls
 
 
@@ -234,6 +237,34 @@ def test_a_warm_start_that_was_stopped_goes_on_as_if_nothing_had_been(
     assert not member.folder.warm_start.adapter.exists()
     Stages(member, data_dir=None, reporter=QUIET).go(["warm"])
     assert weights(member.folder.warm_start.adapter) == weights(warmed[0].folder.warm_start.adapter)
+
+
+def _nth(asked: Iterator[int], stop: int) -> bool:
+    return next(asked) == stop
+
+
+def test_answers_that_were_stopped_go_on_behind_their_last_batch(
+    model: Path, tmp_path: Path, warmed: list[Member]
+) -> None:
+    (member,) = group(model, tmp_path / "run", *WARM, "evaluation.batch_size=2")
+    Stages(member, data_dir=None, reporter=QUIET).go(["data", "warm"])
+    stops = 0
+    for stop in range(1, 100):
+        asked = iter(range(100))
+        try:
+            Stages(member, data_dir=None, reporter=QUIET, should_stop=partial(_nth, asked, stop)).go(["base"])
+        except Stopped:
+            stops += 1
+            kept = list(member.folder.predictions("base", "test", "toy").parent.glob("*.part"))
+            assert len(kept) <= 1
+        else:
+            break
+    assert stops > 3
+    for split in ("validation", "test"):
+        ours, theirs = (folder.predictions("base", split, "toy") for folder in (member.folder, warmed[0].folder))
+        assert [a.raw for a in read_predictions(ours).predictions] == [
+            a.raw for a in read_predictions(theirs).predictions
+        ]
 
 
 def test_a_ready_adapter_is_taken_and_what_it_was_trained_on_is_kept_away_from(

@@ -80,6 +80,8 @@ def predict(
 ) -> None:
     """Answer claims with a model, greedily, and keep label probabilities beside the answers.
 
+    Answers are kept as they come; the same command goes on after a kill.
+
     [bold]Examples[/]
 
     candor predict runs/demo/paper-seed0/data/test.jsonl -m sandbox --template sandbox --out base.jsonl

@@ -14,6 +14,7 @@ import torch
 from candor.engines.foreign import read_plainly
 from candor.engines.hub import check_name
 from candor.errors import ModelError
+from candor.files import sha256
 from candor.recipe.engine import LoraConfig, ModelConfig
 from candor.seals import Seal
 
@@ -35,6 +36,14 @@ _TEXT_PART: Final = {
     r"^model\.language_model\.": "model.",
 }
 """Where models that also see and hear keep the weights of the language model within them, and its own names."""
+
+
+def adapter_sha256(adapter: Path | None) -> str | None:
+    """Hex SHA-256 of an adapter's weights; ``None`` without an adapter, or where none lie in its folder."""
+    for name in ADAPTER_WEIGHTS if adapter is not None else ():
+        if adapter is not None and (adapter / name).is_file():
+            return sha256(adapter / name)
+    return None
 
 
 def choose_device(name: str) -> torch.device:

@@ -10,11 +10,15 @@ from typing import Any
 import numpy as np
 
 from candor.data.inputs import read_splits
+from candor.engines import parallel
 from candor.engines.base import Engine, Sampling
 from candor.engines.hub import commit_of
 from candor.engines.load import SANDBOX, base_model_of, check_base, load_engine, pinned
+from candor.engines.pretrained import adapter_sha256
 from candor.errors import DataError, RunError
+from candor.files import Journal, journal_of, part_of
 from candor.predictions.file import Header, read_prediction, write_predictions
+from candor.predictions.kept import Answers, Line, check_ids, made_from
 from candor.progress import Reporter
 from candor.prompts import templates
 from candor.prompts.encoding import EncodedPrompt, encode, rendered_sha256
@@ -39,6 +43,7 @@ def predict(
     max_new_tokens: int,
     batch_size: int,
     on_batch: OnBatch | None = None,
+    answers: Answers | None = None,
 ) -> list[Prediction]:
     """Answer every example greedily.
 
@@ -49,6 +54,8 @@ def predict(
         max_new_tokens: longest answer, its end included.
         batch_size: prompts in one batch.
         on_batch: told of progress.
+        answers: those that are there already, and where the others are kept as they come. A batch that is not there
+            whole is answered again, so that a start after a kill meets the same batches.
 
     Returns:
         One prediction for each example, in order.
@@ -57,23 +64,107 @@ def predict(
     encoded = [encode(template, e, engine.tokenizer, max_tokens=engine.max_length - room) for e in examples]
     # Prompts of like length waste no padding; each answer depends on its own prompt alone, so order is free.
     order = sorted(range(len(examples)), key=lambda index: len(encoded[index].tokens))
-    predictions: dict[int, Prediction] = {}
+    answers = Answers() if answers is None else answers
     for at in range(0, len(order), batch_size):
         indices = order[at : at + batch_size]
-        rollouts = engine.rollout([encoded[i].tokens for i in indices], 1, Sampling(0.0, max_new_tokens), LABEL_PROBE)
-        for index, (rollout,) in zip(indices, rollouts, strict=True):
-            predictions[index] = _prediction(examples[index], encoded[index], rollout, template)
+        if not all(index in answers.lines for index in indices):
+            prompts = [encoded[index].tokens for index in indices]
+            rollouts = engine.rollout(prompts, 1, Sampling(0.0, max_new_tokens), LABEL_PROBE)
+            answers.append(
+                [_line(index, encoded[index], rollout) for index, (rollout,) in zip(indices, rollouts, strict=True)]
+            )
         if on_batch:
             on_batch(len(indices))
-    return [predictions[index] for index in range(len(examples))]
+    return [_prediction(example, answers.lines[index], template) for index, example in enumerate(examples)]
 
 
-def _prediction(example: Example, encoded: EncodedPrompt, rollout: Rollout, template: templates.Template) -> Prediction:
-    p_pass, p_fail, p_na = label_probs(np.array(rollout.probe_logprobs)).tolist()
-    found = read_prediction(
-        example, rollout.text, template, stopped=rollout.stopped, label_probs=(p_pass, p_fail, p_na)
+def answer_into(
+    out: Path,
+    engine: Engine,
+    examples: Sequence[Example],
+    template: templates.Template,
+    *,
+    model: str,
+    dataset: str,
+    split: str,
+    seed: int,
+    adapter: Path | None,
+    max_new_tokens: int,
+    batch_size: int,
+    on_batch: OnBatch,
+    say: Callable[[str], None],
+) -> list[Prediction]:
+    """As :func:`predict`, and write the predictions; after a kill the same call goes on.
+
+    While it works, every answer is a line of ``OUT.part``. The main process alone writes, all know what is there.
+
+    Args:
+        out: the file to write.
+        engine: the model.
+        examples: what is asked.
+        template: the prompt.
+        model: who answers, for the header.
+        dataset: what is asked, likewise.
+        split: of the dataset, likewise.
+        seed: of the run, likewise.
+        adapter: whose weights the engine holds; answers of others are not gone on with.
+        max_new_tokens: longest answer, its end included.
+        batch_size: prompts in one batch.
+        on_batch: told of progress.
+        say: told in words where it goes on.
+
+    Raises:
+        DataError: the part belongs to other work.
+    """
+    header = Header(
+        model=model,
+        template=template.name,
+        template_sha256=template.sha256,
+        dataset=dataset,
+        split=split,
+        seed=seed,
+        rendered_sha256=rendered_sha256(template, engine.tokenizer),
+        chat=template.unusual_chat,
     )
-    return replace(found, evidence_dropped=encoded.evidence_dropped, evidence_cut=encoded.evidence_cut)
+    weights = adapter_sha256(adapter)
+    origin = made_from(header, examples, max_new_tokens=max_new_tokens, weights_sha256=weights)
+    journal = Journal(part_of(out))
+    answers = Answers(journal, origin) if parallel.is_main() else Answers()
+    answers.take(parallel.gather(list(answers.lines.values()) if parallel.is_main() else []))
+    if answers.lines:
+        say(f"going on with {len(examples) - len(answers.lines)} of {len(examples)} claims")
+    predictions = predict(
+        engine,
+        examples,
+        template,
+        max_new_tokens=max_new_tokens,
+        batch_size=batch_size,
+        on_batch=on_batch,
+        answers=answers,
+    )
+    if parallel.is_main():
+        write_predictions(out, header, predictions)
+        journal.path.unlink()
+    return predictions
+
+
+def _line(index: int, encoded: EncodedPrompt, rollout: Rollout) -> Line:
+    return {
+        "index": index,
+        "text": rollout.text,
+        "stopped": rollout.stopped,
+        "label_probs": label_probs(np.array(rollout.probe_logprobs)).tolist(),
+        "evidence_dropped": encoded.evidence_dropped,
+        "evidence_cut": encoded.evidence_cut,
+    }
+
+
+def _prediction(example: Example, line: Line, template: templates.Template) -> Prediction:
+    p_pass, p_fail, p_na = line["label_probs"]
+    found = read_prediction(
+        example, line["text"], template, stopped=line["stopped"], label_probs=(p_pass, p_fail, p_na)
+    )
+    return replace(found, evidence_dropped=line["evidence_dropped"], evidence_cut=line["evidence_cut"])
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,7 +217,9 @@ def predict_file(
     form: TableForm | None = None,
     reporter: Reporter,
 ) -> int:
-    """Answer the claims of a file and write the predictions.
+    """Answer the claims of a file and write the predictions; after a kill the same call goes on.
+
+    While it works, every answer is a line of ``OUT.part``.
 
     Args:
         data: the claims.
@@ -147,7 +240,8 @@ def predict_file(
         The number of predictions.
 
     Raises:
-        DataError: the file cannot be read, or holds no claims.
+        DataError: the file cannot be read or holds no claims, ``out`` is there already or another process is at work on
+            it, or its part belongs to other work.
         PromptError: no such template, or chat settings that cannot be rendered.
         ModelError: the model cannot be loaded.
         RunError: ``model`` is a run folder without a trained model, or holds several runs; names them.
@@ -156,6 +250,7 @@ def predict_file(
     examples = [example for split in splits.values() for group in split.values() for example in group]
     if not examples:
         raise DataError("no claims in it", file=data)
+    check_ids(examples, data)
     if (run := of_run(model, adapter, template, chat)) is not None:
         max_new_tokens = max_new_tokens or run.max_new_tokens
         name = base_model_of(run.adapter, run.model.name, reporter)
@@ -167,27 +262,25 @@ def predict_file(
         commit = None if model == SANDBOX else commit_of(model)
         called = model if commit is None else f"{model}@{commit}"
         recipe_model = ModelConfig(name=model, revision=commit, device=device)
-    engine = load_engine(recipe_model, EngineConfig(), seed=0, adapter=adapter or False, reporter=reporter)
-    with reporter.bar("predict", len(examples)) as bar:
-        predictions = predict(
-            engine,
-            examples,
-            chosen,
-            max_new_tokens=max_new_tokens or EvaluationConfig().max_new_tokens,
-            batch_size=batch_size,
-            on_batch=bar.advance,
-        )
-    header = Header(
-        model=called if adapter is None else f"{called} + {adapter}",
-        template=chosen.name,
-        template_sha256=chosen.sha256,
-        dataset=names.pop() if len(names := {example.dataset for example in examples}) == 1 else data.stem,
-        split="test",
-        seed=0,
-        rendered_sha256=rendered_sha256(chosen, engine.tokenizer),
-        chat=chosen.unusual_chat,
-    )
-    write_predictions(out, header, predictions)
+    datasets = {example.dataset for example in examples}
+    with journal_of(out):
+        engine = load_engine(recipe_model, EngineConfig(), seed=0, adapter=adapter or False, reporter=reporter)
+        with reporter.bar("predict", len(examples)) as bar:
+            predictions = answer_into(
+                out,
+                engine,
+                examples,
+                chosen,
+                model=called if adapter is None else f"{called} + {adapter}",
+                dataset=datasets.pop() if len(datasets) == 1 else data.stem,
+                split="test",
+                seed=0,
+                adapter=adapter,
+                max_new_tokens=max_new_tokens or EvaluationConfig().max_new_tokens,
+                batch_size=batch_size,
+                on_batch=bar.advance,
+                say=reporter.say,
+            )
     shortened = sum(prediction.evidence_dropped + prediction.evidence_cut > 0 for prediction in predictions)
     if shortened:
         reporter.warn(f"{shortened} of {len(predictions)} prompts were too long: evidence was left out or cut")

@@ -16,12 +16,10 @@ from candor.data.splits import check_asked, make_splits
 from candor.engines import parallel
 from candor.errors import DataError, RunError, Stopped
 from candor.files import atomic_path, read_json, write_json
-from candor.predictions.file import Header, write_predictions
 from candor.predictions.form import out_of_form
-from candor.predictions.local import predict
+from candor.predictions.local import answer_into
 from candor.predictions.validation import validation_score
 from candor.progress import Bar, Reporter
-from candor.prompts.encoding import rendered_sha256
 from candor.recipe.data import ANSWERED, DRAWN, SPLITS
 from candor.recipe.recipe import dump
 from candor.recipe.warm_start import ReadyWarmStart, TrainedWarmStart
@@ -338,27 +336,32 @@ class Stages:
                     continue
                 engine = self._engine.holding(side)
                 with self._reporter.bar(f"{MODELS[side]} on {source} ({split})", len(examples)) as bar:
-                    predictions = predict(
+
+                    def on_batch(count: int, bar: Bar = bar) -> None:
+                        bar.advance(count)
+                        self._stop_if_asked()
+
+                    answer_into(
+                        path,
                         engine,
                         examples,
                         self._template,
+                        model=self._recipe.model.name + ADDED[side],
+                        dataset=source,
+                        split=split,
+                        seed=self._seed,
+                        adapter=self._adapter(side),
                         max_new_tokens=self._recipe.evaluation.max_new_tokens,
                         batch_size=self._recipe.evaluation.batch_size,
-                        on_batch=bar.advance,
+                        on_batch=on_batch,
+                        say=self._reporter.say,
                     )
-                header = Header(
-                    model=self._recipe.model.name + ADDED[side],
-                    template=self._template.name,
-                    template_sha256=self._template.sha256,
-                    dataset=source,
-                    split=split,
-                    seed=self._seed,
-                    rendered_sha256=rendered_sha256(self._template, engine.tokenizer),
-                    chat=self._template.unusual_chat,
-                )
                 if parallel.is_main():
-                    write_predictions(path, header, predictions)
                     self._kept.made(path)
+
+    def _adapter(self, side: AnsweredBy) -> Path | None:
+        """The adapter of the model that answers."""
+        return {"base": None, "warm": self._folder.warm_start.adapter, "trained": self._folder.adapter}[side]
 
     def _compare(self) -> None:
         results = self._folder.results

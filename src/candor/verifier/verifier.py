@@ -22,9 +22,10 @@ from candor.engines.answer_scores import grammar_logprobs, greedy_answer, open_a
 from candor.engines.base import Engine
 from candor.engines.hub import check_name, commit_of
 from candor.engines.load import SANDBOX, base_model_of, check_base, load_engine, pinned
+from candor.engines.pretrained import adapter_sha256
 from candor.engines.ragged import padded
 from candor.errors import DataError, ModelError, RunError
-from candor.files import read_json, sha256
+from candor.files import read_json
 from candor.progress import Reporter
 from candor.prompts import templates
 from candor.prompts.answers import CONFIDENCES
@@ -162,7 +163,7 @@ class Verifier:
             prompt,
             batch_size=batch_size,
             name=called if path is None else f"{called} + {path}",
-            weights_sha256=_adapter_sha256(path),
+            weights_sha256=adapter_sha256(path),
         )
 
     @classmethod
@@ -189,7 +190,7 @@ class Verifier:
             calibration=calibration_claims(folder.path, recipe, sources=validation),
             batch_size=batch_size,
             name=f"{recipe.name} (seed {recipe.seeds[0]})",
-            weights_sha256=_adapter_sha256(adapter),
+            weights_sha256=adapter_sha256(adapter),
         )
 
     @classmethod
@@ -221,7 +222,7 @@ class Verifier:
             calibration=CalibrationClaims.from_json(read_json(known)) if known.is_file() else None,
             batch_size=batch_size,
             name=about["name"],
-            weights_sha256=_adapter_sha256(adapter),
+            weights_sha256=adapter_sha256(adapter),
         )
 
     def describe(self) -> dict[str, Any]:
@@ -387,8 +388,3 @@ def trained_adapter(folder: RunFolder, recipe: Recipe) -> Path:
         )
     Seal(folder.adapter).check()
     return folder.adapter
-
-
-def _adapter_sha256(adapter: Path | None) -> str | None:
-    weights = None if adapter is None else adapter / "adapter_model.safetensors"
-    return sha256(weights) if weights is not None and weights.is_file() else None

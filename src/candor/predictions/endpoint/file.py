@@ -7,10 +7,8 @@ asks only for what is missing there, and the predictions take their name once al
 from __future__ import annotations
 
 import asyncio
-import hashlib
-import json
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final
 
@@ -22,6 +20,7 @@ from candor.predictions.endpoint.client import Asking, Endpoint
 from candor.predictions.endpoint.label_probs import contradiction, listed_label_probs
 from candor.predictions.endpoint.reply import Reply
 from candor.predictions.file import Header, read_prediction, write_predictions
+from candor.predictions.kept import Answers, Line, check_ids, made_from
 from candor.progress import Bar, Reporter
 from candor.prompts import templates
 from candor.prompts.chat import SWITCHES, ChatSettings
@@ -110,7 +109,7 @@ def predict_endpoint(
     examples = [example for split in splits.values() for group in split.values() for example in group]
     if not examples:
         raise DataError("no claims in it", file=data)
-    _check_ids(examples, data)
+    check_ids(examples, data)
     datasets = {example.dataset for example in examples}
     header = Header(
         model=f"{asking.model} at {public_url(asking.url)}",
@@ -122,7 +121,7 @@ def predict_endpoint(
         chat=_chat_of(asking),
     )
     with journal_of(out) as journal:
-        answers = _Answers(journal, header, examples, asking)
+        answers = _Counted(journal, header, examples, asking)
         resumed = len(answers.lines)
         if resumed:
             reporter.say(f"going on with {len(examples) - resumed} of {len(examples)} claims")
@@ -188,20 +187,11 @@ def _chat_of(asking: Asking) -> dict[str, Any] | None:
     return {"system": asking.system, "kwargs": dict(asking.chat_template_kwargs)}
 
 
-def _check_ids(examples: Sequence[Example], data: Path) -> None:
-    """Refuse repeated ids before anything is paid for: predictions could not be written."""
-    seen: set[str] = set()
-    for example in examples:
-        if example.id in seen:
-            raise DataError(f"id {example.id!r} occurs twice; ids must be unique within a file", file=data)
-        seen.add(example.id)
-
-
 async def _ask_all(
     examples: Sequence[Example],
     template: templates.Template,
     asking: Asking,
-    answers: _Answers,
+    answers: _Counted,
     prices: Prices | None,
     bar: Bar,
     reporter: Reporter,
@@ -218,7 +208,7 @@ async def _ask_all(
                 refused[index] = str(error)
                 reporter.warn(f"{examples[index].id}: refused: {error}")
             else:
-                answers.append(_line(index, reply, without_kwargs=not endpoint.takes_kwargs))
+                answers.append([_line(index, reply, without_kwargs=not endpoint.takes_kwargs)])
             cost = answers.cost(prices)
             bar.advance(1, {} if cost is None else {"cost": cost})
 
@@ -243,7 +233,7 @@ async def _ask_all(
     return refused
 
 
-def _line(index: int, reply: Reply, *, without_kwargs: bool = False) -> dict[str, Any]:
+def _line(index: int, reply: Reply, *, without_kwargs: bool = False) -> Line:
     """An answer as the part keeps it."""
     return {
         **({"without_kwargs": True} if without_kwargs else {}),
@@ -257,14 +247,14 @@ def _line(index: int, reply: Reply, *, without_kwargs: bool = False) -> dict[str
     }
 
 
-def _prediction(example: Example, line: dict[str, Any], template: templates.Template) -> Prediction:
+def _prediction(example: Example, line: Line, template: templates.Template) -> Prediction:
     probs = line["label_probs"]
     label_probs = None if probs is None else (probs[0], probs[1], probs[2])
     return read_prediction(example, line["text"], template, stopped=line["stopped"], label_probs=label_probs)
 
 
-class _Answers:
-    """Answers as they come, each claim once; kept in a journal, with the tokens that the server counted."""
+class _Counted(Answers):
+    """Answers with the tokens that the server counted."""
 
     def __init__(self, journal: Journal, header: Header, examples: Sequence[Example], asking: Asking) -> None:
         """Take over what an earlier start was answered.
@@ -272,30 +262,15 @@ class _Answers:
         Raises:
             DataError: the journal belongs to other work.
         """
-        self.lines: dict[int, dict[str, Any]] = {}
         self.tokens_in = self.tokens_out = 0
-        self._journal = journal
-        self._rows = len(examples)
-        content = hashlib.sha256(json.dumps([asdict(example) for example in examples]).encode()).hexdigest()
-        first = {**asdict(header), "claims_sha256": content, "max_new_tokens": asking.max_new_tokens}
-        if asking.leave_out:
-            first["left_out"] = sorted(asking.leave_out)
-        first.pop("created_by")
-        if header.chat is None:  # parts of before do not tell
-            first.pop("chat")
-        journal.resume(first, self._keep)
-
-    def append(self, line: dict[str, Any]) -> None:
-        """Keep one more answer."""
-        self._journal.append([line], sync=True)
-        self._keep(line)
+        left_out = sorted(asking.leave_out) or None
+        super().__init__(journal, made_from(header, examples, max_new_tokens=asking.max_new_tokens, left_out=left_out))
 
     def cost(self, prices: Prices | None) -> float | None:
         """What the tokens cost so far; ``None`` without prices."""
         return None if prices is None else prices.cost(prefill=self.tokens_in, sample=self.tokens_out)
 
-    def _keep(self, line: dict[str, Any]) -> None:
-        if 0 <= line["index"] < self._rows:
-            self.lines[line["index"]] = line
-            self.tokens_in += line["tokens_in"] or 0
-            self.tokens_out += line["tokens_out"] or 0
+    def _keep(self, line: Line) -> None:
+        super()._keep(line)
+        self.tokens_in += line["tokens_in"] or 0
+        self.tokens_out += line["tokens_out"] or 0

@@ -1,0 +1,84 @@
+"""Answers as they come, kept in a file that a killed process goes on with, until they are a prediction file."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from candor.errors import DataError
+from candor.files import Journal
+from candor.predictions.file import Header
+from candor.types import Example
+
+Line = dict[str, Any]
+"""An answer as a journal keeps it: ``index`` of its example, ``text``, ``stopped``, ``label_probs`` and more."""
+
+
+class Answers:
+    """Answers by the index of their example, each once; in memory alone, or in a journal as well.
+
+    Attributes:
+        lines: what is there, by index.
+    """
+
+    def __init__(self, journal: Journal | None = None, made_from: Mapping[str, Any] | None = None) -> None:
+        """Take over what an earlier start was answered.
+
+        Args:
+            journal: where answers are kept.
+            made_from: what they are answers to and whose, as :func:`made_from` says it.
+
+        Raises:
+            DataError: the journal belongs to other work.
+        """
+        self.lines: dict[int, Line] = {}
+        self._journal = journal
+        if journal is not None:
+            journal.resume(made_from or {}, self._keep)
+
+    def append(self, lines: Sequence[Line]) -> None:
+        """Keep more answers; a journal has them on disk before this returns."""
+        if self._journal is not None:
+            self._journal.append(lines, sync=True)
+        self.take(lines)
+
+    def take(self, lines: Iterable[Line]) -> None:
+        """Know answers that are kept elsewhere."""
+        for line in lines:
+            self._keep(line)
+
+    def _keep(self, line: Line) -> None:
+        self.lines[line["index"]] = line
+
+
+def made_from(header: Header, examples: Sequence[Example], **asked: Any) -> dict[str, Any]:
+    """What a journal's answers are made from: two starts that differ in it must not share one.
+
+    Args:
+        header: of the predictions.
+        examples: what is asked.
+        asked: whatever else an answer depends on; what is ``None`` is left out.
+    """
+    content = hashlib.sha256(json.dumps([asdict(example) for example in examples]).encode()).hexdigest()
+    first = {**asdict(header), "claims_sha256": content}
+    first.pop("created_by")
+    if header.chat is None:  # parts of before do not tell
+        first.pop("chat")
+    return first | {name: value for name, value in asked.items() if value is not None}
+
+
+def check_ids(examples: Sequence[Example], data: Path) -> None:
+    """Refuse repeated ids before anything is paid for: predictions could not be written.
+
+    Raises:
+        DataError: an id occurs twice in ``data``.
+    """
+    seen: set[str] = set()
+    for example in examples:
+        if example.id in seen:
+            raise DataError(f"id {example.id!r} occurs twice; ids must be unique within a file", file=data)
+        seen.add(example.id)
