@@ -169,6 +169,20 @@ def test_few_rows_give_no_more_false_alarms_than_said(n: int, margin: float) -> 
         assert alarms <= 0.05
 
 
+def test_few_rows_that_differ_do_not_make_the_interval_wider_than_need_be() -> None:
+    """Six of 200 rows differ, each in a group of its own: the interval is about that of single rows, p is not."""
+    base, trained = np.zeros(200, dtype=bool), np.zeros(200, dtype=bool)
+    base[[0, 5]] = trained[[20, 45, 90, 150]] = True
+    single = paired_share_difference(base, trained, np.arange(200), margin=-0.05)
+    grouped = paired_share_difference(base, trained, np.arange(200) // 5, margin=-0.05)
+    assert grouped.effective == pytest.approx(200, rel=0.02)
+    assert grouped.interval is not None
+    assert single.interval is not None
+    assert grouped.interval == pytest.approx(single.interval, abs=0.02)  # Student's quantile is larger
+    assert single.p < 0.001
+    assert grouped.p > 0.01  # as if there were 40 rows
+
+
 def test_one_group_has_no_interval() -> None:
     share = paired_share_difference([0, 1, 0], [1, 1, 0], np.zeros(3, dtype=np.int64))
     assert share.interval is None

@@ -43,6 +43,30 @@ def test_rows_that_repeat_are_worth_one() -> None:
     assert often.interval[1] - often.interval[0] > once.interval[1] - once.interval[0]
 
 
+def test_groups_whose_rows_are_not_alike_have_wilsons_interval() -> None:
+    """One right and one wrong row in each group: the variance between groups is below that of single rows."""
+    hits, rows = np.arange(40) % 2 == 0, np.arange(40) // 2
+    hits[0] = False  # else the groups were all alike
+    share = clustered_share(hits, rows)
+    expected = stats.binomtest(19, 40).proportion_ci(0.95, "wilson")
+    assert share.effective == 40
+    assert share.interval == pytest.approx((expected.low, expected.high))
+
+
+@pytest.mark.parametrize("alike", [0.0, 0.5])
+@pytest.mark.parametrize(("n", "rate"), [(40, 0.6), (100, 0.1), (100, 0.6)])
+def test_intervals_in_groups_hold_the_truth_as_often_as_they_say(n: int, rate: float, alike: float) -> None:
+    draw = np.random.default_rng([n, round(10 * rate), round(10 * alike)])
+    held = 0
+    for _ in range(1_000):
+        rows = np.repeat(np.arange(n), draw.integers(1, 6, n))[:n]
+        hits = np.where(draw.random(n) < alike, draw.random(n)[rows], draw.random(n)) < rate
+        interval = clustered_share(hits, rows).interval
+        assert interval is not None
+        held += interval[0] <= rate <= interval[1]
+    assert 0.93 - 0.014 <= held / 1_000 <= 0.97 + 0.014
+
+
 def test_a_hundred_rows_of_one_group_say_as_much_as_one() -> None:
     share = clustered_share(np.ones(100), np.zeros(100, dtype=np.int64))
     assert (share.effective, share.groups) == (1.0, 1)

@@ -8,7 +8,7 @@ every resample does too. What stands here is right for few rows and for many, an
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 import numpy as np
@@ -87,14 +87,14 @@ def paired_share_difference(
 
     The interval inverts Tango's score test (Tango 1998), which is right for few discordant rows too, at the number of
     independent rows that the rows are worth: n divided by the design effect of the difference, as in Obuchowski
-    (1998); with fewer than ``FEWEST_DISCORDANT`` discordant groups at Kish's number where that is smaller, as if all
-    rows of a group were alike. Where rows come in groups, Student's quantile stands for the normal one.
+    (1998). Where rows come in groups, Student's quantile stands for the normal one.
 
     Against a margin of 0, p is that of the sign-flip test over the sums of groups: without an effect, base and trained
     might as well be exchanged in every group. Its distribution is computed, not drawn; with groups of one row it is
-    McNemar's test, exact for few discordant rows and mid-p for more. Against another margin p is the score test's: for
-    up to 150 independent rows the largest over all shares of discordant rows of the exact chance of a table at least as
-    extreme, else the normal one.
+    McNemar's test, exact for few discordant rows and mid-p for more. Against another margin p is the score test's, with
+    fewer than ``FEWEST_DISCORDANT`` discordant groups at Kish's number of rows where that is smaller, as if all rows of
+    a group were alike: for up to 150 independent rows the largest over all shares of discordant rows of the exact
+    chance of a table at least as extreme, else the normal one.
 
     Args:
         base_hits: whether the first model's row counts, [N].
@@ -122,17 +122,20 @@ def paired_share_difference(
     discordant = int((sum_G != 0).sum())
     difference = (rises - falls) / n
     part_G = sum_G - difference * size_G
-    effective = _effective(part_G, size_G, rises, falls, discordant)
+    effective = _effective(part_G, size_G, rises, falls)
     table = _Table(rises / n, falls / n, effective)
+    # So few say nothing of how alike the rows of a group are: then a test takes the worst for granted.
+    careful = min(effective, kish_size(size_G)) if discordant < FEWEST_DISCORDANT else effective
+    tested = replace(table, n=careful)
     if margin == 0.0:
         p, p_fall = sign_flip(sum_G)
     else:
-        p, p_fall = table.p_rise(margin), table.mirrored().p_rise(-margin)
+        p, p_fall = tested.p_rise(margin), tested.mirrored().p_rise(-margin)
     quantile = float(special.ndtri((1 + level) / 2))
     if sum_G.size < n:
         quantile = float(special.stdtrit(degrees_of_freedom(part_G), (1 + level) / 2))
     # Of so many rows without a fall, a true fall by the margin would be a surprise.
-    unseen = margin < 0 and (1 + margin) ** effective <= (1 - level) / 2
+    unseen = margin < 0 and (1 + margin) ** careful <= (1 - level) / 2
     return PairedShare(
         difference,
         table.interval(quantile) if sum_G.size > 1 else None,
@@ -180,12 +183,11 @@ def _convolved(first: Floats, second: Floats) -> Floats:
     return np.maximum(product, 0.0)
 
 
-def _effective(part_G: Floats, size_G: Floats, rises: float, falls: float, discordant: int) -> float:
+def _effective(part_G: Floats, size_G: Floats, rises: float, falls: float) -> float:
     n = float(size_G.sum())
     mean = (rises - falls) / n
     variance = (rises + falls) / n - mean**2
-    found = effective_rows(part_G, size_G, variance) if variance > 0 else kish_size(size_G)
-    return min(found, kish_size(size_G)) if discordant < FEWEST_DISCORDANT else found
+    return effective_rows(part_G, size_G, variance) if variance > 0 else kish_size(size_G)
 
 
 def _needed(table: _Table, margin: float, n: int, level: float) -> int | None:

@@ -106,10 +106,10 @@ def certain_share_interval(value: float, n: float, level: float = LEVEL) -> Inte
 def clustered_share(hits_N: ArrayLike, group_N: NDArray[np.int64], level: float = LEVEL) -> Share:
     """A share of rows in groups, with Wilson's interval at the number of independent rows that they are worth.
 
-    The variance over groups gives the design effect, which is never taken as below 1, and where rows do come in
-    groups Student's quantile stands for the normal one (as Korn and Graubard 1998 do for the Clopper-Pearson
-    interval). A share of exactly 0 or 1 shows no variance: it has the Clopper-Pearson interval at Kish's number, as if
-    all rows of a group were alike.
+    The variance over groups gives the design effect, which is never taken as below 1. Where rows come in groups and it
+    is above 1, Student's quantile stands for the normal one (as Korn and Graubard 1998 do for the Clopper-Pearson
+    interval): a variance that is estimated from few groups is known badly, a binomial one is not. A share of exactly 0
+    or 1 shows no variance: it has the Clopper-Pearson interval at Kish's number, as if all rows of a group were alike.
 
     Args:
         hits_N: whether each row counts, of N rows.
@@ -128,7 +128,7 @@ def clustered_share(hits_N: ArrayLike, group_N: NDArray[np.int64], level: float 
     part_G = hit_G - value * size_G
     effective = min(effective_rows(part_G, size_G, value * (1 - value)), n)
     quantile = float(special.ndtri((1 + level) / 2))
-    if groups < n:
+    if groups < n and effective < n:
         quantile = float(special.stdtrit(degrees_of_freedom(part_G), (1 + level) / 2))
     return Share(value, wilson_interval(value, effective, quantile), n, groups, effective)
 
