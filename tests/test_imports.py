@@ -16,7 +16,7 @@ import candor
 SOURCE = Path(candor.__file__).parent
 
 LAYERS = (
-    "types errors files extensions seals config seeding means progress run_folder",
+    "types errors files extensions seals config seeding means progress run_folder shards",
     "prompts metrics",
     "recipe sandbox",
     "data engines",

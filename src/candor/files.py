@@ -63,7 +63,12 @@ def write_jsonl(path: Path | str, rows: Iterable[Any]) -> None:
     """Write one JSON value per line, whole or not at all."""
     with atomic_path(path) as temporary, temporary.open("w", encoding="utf-8") as stream:
         for row in rows:
-            stream.write(json.dumps(row, ensure_ascii=False, allow_nan=False) + "\n")
+            stream.write(json_line(row))
+
+
+def json_line(row: Any) -> str:
+    """One row of a JSONL file, its line feed included. NaN is refused."""
+    return json.dumps(row, ensure_ascii=False, allow_nan=False) + "\n"
 
 
 def parse_json(text: str | bytes) -> Any:
@@ -291,7 +296,7 @@ class Journal:
 
     def append(self, rows: Iterable[Any], *, sync: bool) -> None:
         """Write each row as a line, all in one write; with ``sync`` a crash of the machine loses none of them."""
-        lines = "".join(json.dumps(row, ensure_ascii=False, allow_nan=False) + "\n" for row in rows)
+        lines = "".join(map(json_line, rows))
         with self.path.open("ab") as stream:
             stream.write(lines.encode())
             stream.flush()

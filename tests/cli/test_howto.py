@@ -24,6 +24,7 @@ from typer.testing import CliRunner
 
 from candor.cli.main import app
 from candor.extensions import load_extension
+from candor.files import read_jsonl
 from candor.recipe.recipe import load_run_recipe
 from candor.run_folder import RunFolder
 from candor.verifier import Verifier
@@ -114,9 +115,11 @@ def test_extend(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 def test_verify(workplace: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("candor.verifier.hub.push_folder", lambda folder, repo, **_: f"{folder.resolve()} -> {repo}")
     told = [call(line) for line in commands("verify")]
-    assert len(told) == 7
+    assert len(told) == 10
     assert told[-1].strip() == f"{workplace / 'mine-adapter'} -> me/mine-adapter"
     assert len((workplace / "verdicts.jsonl").read_text().splitlines()) == 2
+    labels = [[row["label"] for row in read_jsonl(workplace / name)] for name in ("verdicts.jsonl", "all.jsonl")]
+    assert labels[0] == labels[1]
     assert (workplace / "mine-merged" / "model.safetensors").is_file()
     assert (workplace / "mine-adapter" / "adapter_config.json").is_file()
 

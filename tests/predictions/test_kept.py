@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
@@ -10,7 +11,8 @@ from toy import EXAMPLES
 from candor.errors import DataError
 from candor.files import Journal
 from candor.predictions.file import Header
-from candor.predictions.kept import Answers, check_ids, made_from
+from candor.predictions.kept import Answers, claims_of, made_from
+from candor.shards import Shard
 
 HEADER = Header(model="m", template="t", template_sha256="0", dataset="d", split="test", seed=0)
 
@@ -51,7 +53,29 @@ def test_other_work_is_refused_and_left_alone(tmp_path: Path, other: dict[str, o
     assert journal.path.read_bytes() == before
 
 
-def test_repeated_ids_are_named(tmp_path: Path) -> None:
-    check_ids(EXAMPLES, tmp_path / "claims.jsonl")
-    with pytest.raises(DataError, match=f"claims.jsonl.*{EXAMPLES[0].id}.*twice"):
-        check_ids([*EXAMPLES, EXAMPLES[0]], tmp_path / "claims.jsonl")
+def write(path: Path, ids: list[str]) -> Path:
+    rows = [f'{{"id": "{name}", "claim": "x = 1", "evidence": ["x is {name}"], "label": "NA"}}' for name in ids]
+    path.write_text("\n".join(rows) + "\n")
+    return path
+
+
+def test_a_shard_has_every_so_many_rows_and_tells_of_all(tmp_path: Path) -> None:
+    claims = write(tmp_path / "claims.jsonl", ["a", "b", "c", "d", "e"])
+    whole, none = claims_of(claims, None, None)
+    assert [example.id for example in whole] == ["a", "b", "c", "d", "e"]
+    assert none is None
+    own, told = claims_of(claims, None, Shard(2, 3))
+    assert own == whole[1::3]
+    assert told == {"number": 2, "of": 3, "file_rows": 5}
+
+
+def test_what_cannot_be_answered_is_refused_at_once(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="has 2 claims, so shard 3/3 would be empty"):
+        claims_of(write(tmp_path / "few.jsonl", ["a", "b"]), None, Shard(3, 3))
+    folder = tmp_path / "examples"
+    folder.mkdir()
+    for split in ("train", "test"):
+        row = {"id": "a", "dataset": "d", "group": split, "claim": "x = 1", "evidence": [], "label": "NA"}
+        (folder / f"{split}.jsonl").write_text(json.dumps(row) + "\n")
+    with pytest.raises(DataError, match="examples: id 'a' occurs twice"):
+        claims_of(folder, None, None)

@@ -22,6 +22,7 @@ from candor.cli.init import init
 from candor.cli.models import models
 from candor.cli.power import power
 from candor.cli.recipes import app as recipes_app
+from candor.cli.shards import join
 from candor.errors import CandorError, RecipeError, Stopped
 from candor.run_folder import RunFolder
 
@@ -183,6 +184,9 @@ def run(
 
 
 app.command("predict")(predict.predict)
+
+
+app.command("join")(join)
 
 
 app.command("compare")(compare.compare)

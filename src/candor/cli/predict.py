@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from candor.cli.chat import ChatOption, chat_settings
+from candor.cli.shards import ShardOption, shard_of
 from candor.cli.tables import ColumnOption, LabelOption, table_form
 from candor.errors import CandorError
 
@@ -76,6 +77,7 @@ def predict(
     ] = False,
     column: ColumnOption = None,
     label: LabelOption = None,
+    shard: ShardOption = None,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print the result only.")] = False,
 ) -> None:
     """Answer claims with a model, greedily, and keep label probabilities beside the answers.
@@ -95,6 +97,8 @@ def predict(
     candor predict claims.tsv -m ./my-model --out mine.jsonl --column claim=text --label yes=PASS --label no=FAIL
 
     candor predict claims.csv -m ./my-model --out mine.jsonl --chat system="Be brief." --chat date=2025-06-01
+
+    candor predict claims.csv -m runs/mine --shard 3/16 --out part-3.jsonl
     """
     from candor.progress import Reporter
 
@@ -114,6 +118,7 @@ def predict(
             device=device,
             chat=chat_settings(chat),
             form=form,
+            shard=shard_of(shard),
             reporter=reporter,
         )
         typer.echo(f"{count} predictions in {out}")
@@ -146,6 +151,7 @@ def predict(
         prices=_prices(price_in, price_out),
         refused_as_wrong=refused_as_wrong,
         form=form,
+        shard=shard_of(shard),
         reporter=reporter,
     )
     _tell(asked, out, max_new_tokens)

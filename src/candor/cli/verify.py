@@ -9,12 +9,14 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from candor.cli.chat import ChatOption, chat_settings
+from candor.cli.shards import ShardOption, shard_of
 from candor.cli.tables import ColumnOption, table_form
 from candor.errors import CandorError, install_line
 
 if TYPE_CHECKING:
     from candor.progress import Reporter
     from candor.recipe.data import TableForm
+    from candor.shards import Shard
     from candor.verifier import Verdict, Verifier
 
 Adapter = Annotated[Path | None, typer.Option("--adapter", help="Adapter folder, for a model that is no run.")]
@@ -59,6 +61,7 @@ def verify(
     risk: Risk = None,
     batch_size: BatchSize = 32,
     column: ColumnOption = None,
+    shard: ShardOption = None,
     quiet: Quiet = False,
 ) -> None:
     """Judge one claim, or a file of them, with a trained model.
@@ -81,12 +84,15 @@ def verify(
 
     reporter = Reporter(quiet=quiet)
     form = table_form(column, None)
+    part = shard_of(shard)
+    if part is not None and claims is None:
+        raise typer.BadParameter("one claim has no shards", param_hint="--shard")
     verifier = _load(run, adapter, template, chat, device, risk, batch_size, reporter)
     if claims is None or out is None:
         verdict = verifier.verify(claim or "", evidence or [])
         typer.echo(json.dumps(verdict.as_json()) if as_json else _in_words(verdict, verifier))
         return
-    _verify_file(claims, out, verifier, batch_size, form, reporter)
+    _verify_file(claims, out, verifier, batch_size, form, part, reporter)
 
 
 def _load(
@@ -118,7 +124,13 @@ def _load(
 
 
 def _verify_file(
-    claims: Path, out: Path, verifier: Verifier, batch_size: int, form: TableForm | None, reporter: Reporter
+    claims: Path,
+    out: Path,
+    verifier: Verifier,
+    batch_size: int,
+    form: TableForm | None,
+    shard: Shard | None,
+    reporter: Reporter,
 ) -> None:
     from contextlib import ExitStack
 
@@ -140,6 +152,7 @@ def _verify_file(
             verifier,
             batch_size=batch_size,
             columns=(form or TableForm()).columns,
+            shard=shard,
             on_total=on_total,
             on_batch=lambda rows: bars[0].advance(rows),
             on_bad_row=lambda words: reporter.warn(f"bad row: {words}"),

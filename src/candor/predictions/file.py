@@ -79,6 +79,7 @@ class Header:
         rendered_sha256: hash over the prompt in the form that the model was shown it, chat template, date and all;
             ``None`` where a server renders it.
         chat: how the chat template was rendered, where not as usual.
+        shard: which part of a file of claims it is, where it is a part (:meth:`candor.shards.Shard.described`).
     """
 
     model: str
@@ -90,6 +91,12 @@ class Header:
     created_by: str = f"candor {candor.__version__}"
     rendered_sha256: str | None = None
     chat: Mapping[str, Any] | None = None
+    shard: Mapping[str, Any] | None = None
+
+    def as_json(self) -> dict[str, Any]:
+        """What a file's first line says; the shard only where there is one."""
+        fields = asdict(self)
+        return fields if self.shard is not None else {name: fields[name] for name in fields if name != "shard"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,7 +118,7 @@ def write_predictions(path: Path | str, header: Header, predictions: Sequence[Pr
         if row.id in seen:
             raise PredictionError(f"{path}: id {row.id!r} occurs twice; ids must be unique within a file")
         seen.add(row.id)
-    first = {"candor": _MAGIC, "schema": SCHEMA, **asdict(header)}
+    first = {"candor": _MAGIC, "schema": SCHEMA, **header.as_json()}
     write_jsonl(path, [first, *(asdict(row) for row in predictions)])
 
 
@@ -119,7 +126,8 @@ def read_predictions(path: Path | str) -> PredictionFile:
     """Read what :func:`write_predictions` wrote, plain or gzipped.
 
     Raises:
-        PredictionError: the file is missing, has another format or holds a row that cannot be used; names the line.
+        PredictionError: the file is missing, has another format, is a shard of one or holds a row that cannot be used;
+            names the line.
     """
     lines = read_text(path).split("\n")
     first = _object(lines[0], path, 1)
@@ -133,6 +141,8 @@ def read_predictions(path: Path | str) -> PredictionFile:
         header = Header(**{key: value for key, value in first.items() if key not in ("candor", "schema")})
     except TypeError as error:
         raise PredictionError(f"{path}:1: header: {error}") from error
+    if header.shard is not None:
+        raise PredictionError(f"{path}: is a shard of a file; put all of them together with candor join")
     rows: dict[str, Prediction] = {}
     for number, line in enumerate(lines[1:], start=2):
         if not line.strip():

@@ -9,9 +9,12 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from candor.data.inputs import read_splits
 from candor.errors import DataError
 from candor.files import Journal
 from candor.predictions.file import Header
+from candor.recipe.data import TableForm
+from candor.shards import Shard
 from candor.types import Example
 
 Line = dict[str, Any]
@@ -64,19 +67,33 @@ def made_from(header: Header, examples: Sequence[Example], **asked: Any) -> dict
         asked: whatever else an answer depends on; what is ``None`` is left out.
     """
     content = hashlib.sha256(json.dumps([asdict(example) for example in examples]).encode()).hexdigest()
-    first = {**asdict(header), "claims_sha256": content}
+    first = {**header.as_json(), "claims_sha256": content}
     first.pop("created_by")
     if header.chat is None:  # parts of before do not tell
         first.pop("chat")
     return first | {name: value for name, value in asked.items() if value is not None}
 
 
-def check_ids(examples: Sequence[Example], data: Path) -> None:
-    """Refuse repeated ids before anything is paid for: predictions could not be written.
+def claims_of(data: Path, form: TableForm | None, shard: Shard | None) -> tuple[list[Example], dict[str, Any] | None]:
+    """The examples of a file, or those of a shard of it and what the header says of that.
 
     Raises:
-        DataError: an id occurs twice in ``data``.
+        DataError: the file cannot be read, holds no claims or fewer than there are shards, or an id occurs twice:
+            predictions could not be written, and that is known before anything is paid for.
     """
+    splits = read_splits(str(data), data_dir=None, form=form)
+    examples = [example for split in splits.values() for group in split.values() for example in group]
+    if not examples:
+        raise DataError("no claims in it", file=data)
+    _check_ids(examples, data)
+    if shard is None:
+        return examples, None
+    if not (own := list(shard.rows(examples))):
+        raise DataError(f"has {len(examples)} claims, so shard {shard} would be empty; take fewer shards", file=data)
+    return own, shard.described(len(examples))
+
+
+def _check_ids(examples: Sequence[Example], data: Path) -> None:
     seen: set[str] = set()
     for example in examples:
         if example.id in seen:

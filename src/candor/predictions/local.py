@@ -9,16 +9,15 @@ from typing import Any
 
 import numpy as np
 
-from candor.data.inputs import read_splits
 from candor.engines import parallel
 from candor.engines.base import Engine, Sampling
 from candor.engines.hub import commit_of
 from candor.engines.load import SANDBOX, base_model_of, check_base, load_engine, pinned
 from candor.engines.pretrained import adapter_sha256
-from candor.errors import DataError, RunError
+from candor.errors import RunError
 from candor.files import Journal, journal_of, part_of
 from candor.predictions.file import Header, read_prediction, write_predictions
-from candor.predictions.kept import Answers, Line, check_ids, made_from
+from candor.predictions.kept import Answers, Line, claims_of, made_from
 from candor.progress import Reporter
 from candor.prompts import templates
 from candor.prompts.encoding import EncodedPrompt, encode, rendered_sha256
@@ -29,6 +28,7 @@ from candor.recipe.engine import EngineConfig, ModelConfig
 from candor.recipe.prompt import prompt_in_chat
 from candor.recipe.recipe import EvaluationConfig, load_run_recipe
 from candor.run_folder import RunFolder
+from candor.shards import Shard
 from candor.types import Example, Prediction, Rollout
 
 OnBatch = Callable[[int], None]
@@ -88,6 +88,7 @@ def answer_into(
     dataset: str,
     split: str,
     seed: int,
+    shard: Mapping[str, Any] | None = None,
     adapter: Path | None,
     max_new_tokens: int,
     batch_size: int,
@@ -107,6 +108,7 @@ def answer_into(
         dataset: what is asked, likewise.
         split: of the dataset, likewise.
         seed: of the run, likewise.
+        shard: of it, likewise.
         adapter: whose weights the engine holds; answers of others are not gone on with.
         max_new_tokens: longest answer, its end included.
         batch_size: prompts in one batch.
@@ -125,6 +127,7 @@ def answer_into(
         seed=seed,
         rendered_sha256=rendered_sha256(template, engine.tokenizer),
         chat=template.unusual_chat,
+        shard=shard,
     )
     weights = adapter_sha256(adapter)
     origin = made_from(header, examples, max_new_tokens=max_new_tokens, weights_sha256=weights)
@@ -215,6 +218,7 @@ def predict_file(
     device: str,
     chat: Mapping[str, Any] | None = None,
     form: TableForm | None = None,
+    shard: Shard | None = None,
     reporter: Reporter,
 ) -> int:
     """Answer the claims of a file and write the predictions; after a kill the same call goes on.
@@ -232,6 +236,7 @@ def predict_file(
         device: ``auto``, ``cpu``, ``cuda`` or ``cuda:N``.
         chat: how the chat template is rendered, as a recipe's part ``prompt`` says it.
         form: how a table is read.
+        shard: answer these rows alone.
         reporter: told of progress.
 
     Where ``model`` is a run folder, its trained model answers, with its own prompt and chat settings.
@@ -246,11 +251,7 @@ def predict_file(
         ModelError: the model cannot be loaded.
         RunError: ``model`` is a run folder without a trained model, or holds several runs; names them.
     """
-    splits = read_splits(str(data), data_dir=None, form=form)
-    examples = [example for split in splits.values() for group in split.values() for example in group]
-    if not examples:
-        raise DataError("no claims in it", file=data)
-    check_ids(examples, data)
+    examples, described = claims_of(data, form, shard)
     if (run := of_run(model, adapter, template, chat)) is not None:
         max_new_tokens = max_new_tokens or run.max_new_tokens
         name = base_model_of(run.adapter, run.model.name, reporter)
@@ -275,6 +276,7 @@ def predict_file(
                 dataset=datasets.pop() if len(datasets) == 1 else data.stem,
                 split="test",
                 seed=0,
+                shard=described,
                 adapter=adapter,
                 max_new_tokens=max_new_tokens or EvaluationConfig().max_new_tokens,
                 batch_size=batch_size,

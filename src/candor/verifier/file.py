@@ -23,6 +23,7 @@ from candor.errors import CandorError, DataError
 from candor.files import Journal, atomic_path, journal_of, sha256
 from candor.prompts.encoding import EncodedPrompt
 from candor.recipe.data import Columns
+from candor.shards import Shard
 from candor.verifier.calibration_claims import Resemblance, answer_traits, text_traits
 from candor.verifier.verifier import Verifier
 
@@ -62,6 +63,7 @@ def verify_file(
     *,
     batch_size: int,
     columns: Columns = _USUAL,
+    shard: Shard | None = None,
     on_total: Callable[[int, int], None] = lambda total, done: None,
     on_batch: Callable[[int], None] = lambda rows: None,
     on_bad_row: Callable[[str], None] = lambda words: None,
@@ -74,17 +76,21 @@ def verify_file(
         verifier: the model.
         batch_size: rows judged, and written, together.
         columns: which hold claim, evidence and id, where they are not the usual ones.
+        shard: judge these rows alone; the first line of ``out`` then says so.
         on_total: told of the rows in the file and of those done before.
         on_batch: told of rows as they are done.
         on_bad_row: told of each row that cannot be used, with its place.
 
     Raises:
-        DataError: ``claims`` cannot be read, ``out`` is there already or another process is at work on it, or its part
-            belongs to other claims or another model.
+        DataError: ``claims`` cannot be read or has no row of the shard, ``out`` is there already or another process is
+            at work on it, or its part belongs to other claims or another model.
     """
     if not claims.is_file():
         raise DataError("no such file", file=claims)
     layout = layout_of(claims)
+    in_all = sum(1 for _ in _rows(claims, layout, None))
+    if shard is not None and not shard.size(in_all):
+        raise DataError(f"has {in_all} rows, so shard {shard} would be empty; take fewer shards", file=claims)
     done = bad = 0
 
     def count(line: dict[str, Any]) -> None:
@@ -96,10 +102,12 @@ def verify_file(
         made_from = {"candor": "verdicts", "claims_sha256": sha256(claims), "verifier": verifier.describe()}
         if columns != _USUAL:
             made_from["columns"] = columns.model_dump()
+        if shard is not None:
+            made_from["shard"] = shard.described(in_all)
         journal.resume(made_from, count)
         resumed = done
-        on_total(sum(1 for _ in _rows(claims, layout)), done)
-        rows = islice(_rows(claims, layout), done, None)
+        on_total(in_all if shard is None else shard.size(in_all), done)
+        rows = islice(_rows(claims, layout, shard), done, None)
         while batch := list(islice(rows, batch_size)):
             lines = _judged([_read(line, row, columns, verifier) for line, row in batch], verifier)
             for line in lines:
@@ -108,18 +116,19 @@ def verify_file(
                 count(line)
             journal.append(lines, sync=True)
             on_batch(len(lines))
-        resemblance = _resemblance(claims, layout, columns, journal, verifier)
-        _finish(journal, out)
+        resemblance = _resemblance(claims, layout, shard, columns, journal, verifier)
+        _finish(journal, out, with_header=shard is not None)
     return Outcome(done, resumed, bad, resemblance)
 
 
-def _rows(claims: Path, layout: str) -> Iterator[tuple[int, Any]]:
+def _rows(claims: Path, layout: str, shard: Shard | None) -> Iterator[tuple[int, Any]]:
     with DataPath(claims).open() as stream:
-        yield from read_rows(stream, layout)
+        rows = read_rows(stream, layout)
+        yield from rows if shard is None else shard.rows(rows)
 
 
 def _resemblance(
-    claims: Path, layout: str, columns: Columns, journal: Journal, verifier: Verifier
+    claims: Path, layout: str, shard: Shard | None, columns: Columns, journal: Journal, verifier: Verifier
 ) -> Resemblance | None:
     """Compare the claims with those that the threshold was chosen on, by what was written of each."""
     if verifier.calibration is None:
@@ -127,7 +136,7 @@ def _resemblance(
     written = islice((value for value, _ in journal.lines()), 1, None)
     traits = (
         (*text_traits(*_asked(record(row), columns)), *answer_traits(said["label_probs"].values(), said["confidence"]))
-        for (_, row), said in zip(_rows(claims, layout), written, strict=True)
+        for (_, row), said in zip(_rows(claims, layout, shard), written, strict=True)
         if "error" not in said
     )
     compared = list(islice(traits, MOST_COMPARED))
@@ -166,10 +175,11 @@ def _judged(rows: list[_Row], verifier: Verifier) -> list[dict[str, Any]]:
     return lines
 
 
-def _finish(journal: Journal, out: Path) -> None:
-    """Give the verdicts their name, without the header."""
+def _finish(journal: Journal, out: Path, *, with_header: bool) -> None:
+    """Give the verdicts their name, without the header where they are those of the whole file."""
     with atomic_path(out) as temporary, journal.path.open("rb") as source, temporary.open("wb") as target:
-        source.readline()
+        if not with_header:
+            source.readline()
         while block := source.read(1 << 20):
             target.write(block)
     journal.path.unlink()

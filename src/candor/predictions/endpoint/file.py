@@ -12,21 +12,21 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final
 
-from candor.data.inputs import read_splits
-from candor.errors import DataError, EndpointError, PromptError, RefusedError
+from candor.errors import EndpointError, PromptError, RefusedError
 from candor.files import Journal, journal_of
 from candor.predictions.endpoint.address import chat_url, public_url
 from candor.predictions.endpoint.client import Asking, Endpoint
 from candor.predictions.endpoint.label_probs import contradiction, listed_label_probs
 from candor.predictions.endpoint.reply import Reply
 from candor.predictions.file import Header, read_prediction, write_predictions
-from candor.predictions.kept import Answers, Line, check_ids, made_from
+from candor.predictions.kept import Answers, Line, claims_of, made_from
 from candor.progress import Bar, Reporter
 from candor.prompts import templates
 from candor.prompts.chat import SWITCHES, ChatSettings
 from candor.prompts.control import disarm_unseen
 from candor.recipe.data import TableForm
 from candor.recipe.engine import Prices
+from candor.shards import Shard
 from candor.types import Example, Prediction
 
 TOLD_SERVERS: Final = ("system", "chat_template_kwargs")
@@ -80,6 +80,7 @@ def predict_endpoint(
     prices: Prices | None,
     refused_as_wrong: bool,
     form: TableForm | None = None,
+    shard: Shard | None = None,
     reporter: Reporter,
 ) -> Asked:
     """Answer the claims of a file over HTTP and write the predictions.
@@ -95,6 +96,7 @@ def predict_endpoint(
         refused_as_wrong: write claims that the server refuses as answers without a label, which count as wrong. Else
             they stay open, and no predictions are written.
         form: how a table is read.
+        shard: ask for these rows alone.
         reporter: told of progress.
 
     Raises:
@@ -105,11 +107,7 @@ def predict_endpoint(
     """
     asking, chosen = _in_chat(asking, template, chat or {})
     chat_url(asking.url)  # a wrong address is told before anything is written
-    splits = read_splits(str(data), data_dir=None, form=form)
-    examples = [example for split in splits.values() for group in split.values() for example in group]
-    if not examples:
-        raise DataError("no claims in it", file=data)
-    check_ids(examples, data)
+    examples, described = claims_of(data, form, shard)
     datasets = {example.dataset for example in examples}
     header = Header(
         model=f"{asking.model} at {public_url(asking.url)}",
@@ -119,6 +117,7 @@ def predict_endpoint(
         split="test",
         seed=0,
         chat=_chat_of(asking),
+        shard=described,
     )
     with journal_of(out) as journal:
         answers = _Counted(journal, header, examples, asking)
