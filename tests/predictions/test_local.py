@@ -47,11 +47,17 @@ def test_predictions_follow_the_examples(engine: Engine) -> None:
     assert any(made.validity is Validity.CLEAN for made in found)
 
 
-def test_neither_batches_nor_order_matter(engine: Engine) -> None:
+def in_blocks(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> list[Prediction]:
+    monkeypatch.setattr("candor.predictions.local.SORTED", 4)
+    return predict(engine, EXAMPLES, TEMPLATE, max_new_tokens=10, batch_size=3)
+
+
+def test_neither_batches_nor_order_matter(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
     one = predict(engine, EXAMPLES, TEMPLATE, max_new_tokens=10, batch_size=64)
     for other in (
         predict(engine, EXAMPLES, TEMPLATE, max_new_tokens=10, batch_size=1),
         predict(engine, EXAMPLES[::-1], TEMPLATE, max_new_tokens=10, batch_size=3)[::-1],
+        in_blocks(engine, monkeypatch),
     ):
         for a, b in zip(one, other, strict=True):
             assert dataclasses.replace(a, label_probs=None) == dataclasses.replace(b, label_probs=None)

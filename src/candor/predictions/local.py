@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 
@@ -30,6 +30,9 @@ from candor.recipe.recipe import EvaluationConfig, load_run_recipe
 from candor.run_folder import RunFolder
 from candor.shards import Shard
 from candor.types import Example, Prediction, Rollout
+
+SORTED: Final = 4096
+"""Examples whose prompts are made, and sorted by length, at once."""
 
 OnBatch = Callable[[int], None]
 """Told how many more examples have been answered."""
@@ -61,20 +64,25 @@ def predict(
         One prediction for each example, in order.
     """
     room = max(max_new_tokens, answer_grammar(template, engine.tokenizer).longest)
-    encoded = [encode(template, e, engine.tokenizer, max_tokens=engine.max_length - room) for e in examples]
-    # Prompts of like length waste no padding; each answer depends on its own prompt alone, so order is free.
-    order = sorted(range(len(examples)), key=lambda index: len(encoded[index].tokens))
     answers = Answers() if answers is None else answers
-    for at in range(0, len(order), batch_size):
-        indices = order[at : at + batch_size]
-        if not all(index in answers.lines for index in indices):
-            prompts = [encoded[index].tokens for index in indices]
-            rollouts = engine.rollout(prompts, 1, Sampling(0.0, max_new_tokens), LABEL_PROBE)
-            answers.append(
-                [_line(index, encoded[index], rollout) for index, (rollout,) in zip(indices, rollouts, strict=True)]
-            )
-        if on_batch:
-            on_batch(len(indices))
+    for start in range(0, len(examples), SORTED):
+        block = range(start, min(start + SORTED, len(examples)))
+        encoded = {
+            index: encode(template, examples[index], engine.tokenizer, max_tokens=engine.max_length - room)
+            for index in block
+        }
+        # Prompts of like length waste no padding; each answer depends on its own prompt alone, so order is free.
+        order = sorted(block, key=lambda index: len(encoded[index].tokens))
+        for at in range(0, len(order), batch_size):
+            indices = order[at : at + batch_size]
+            if not all(index in answers.lines for index in indices):
+                prompts = [encoded[index].tokens for index in indices]
+                rollouts = engine.rollout(prompts, 1, Sampling(0.0, max_new_tokens), LABEL_PROBE)
+                answers.append(
+                    [_line(index, encoded[index], rollout) for index, (rollout,) in zip(indices, rollouts, strict=True)]
+                )
+            if on_batch:
+                on_batch(len(indices))
     return [_prediction(example, answers.lines[index], template) for index, example in enumerate(examples)]
 
 
