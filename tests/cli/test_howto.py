@@ -20,6 +20,7 @@ from fake_run import write_run
 from places import DOCS, README
 from pytest_httpserver import HTTPServer
 from running import FakeVerifier, running
+from toy import toy_tokenizer
 from typer.testing import CliRunner
 
 from candor.cli.main import app
@@ -237,3 +238,27 @@ def test_trl(page: str, number: int, workplace: Path) -> None:
     space: dict[str, Any] = {}
     exec(compile(programs[number], f"docs/{page}.md, program {number + 1}", "exec"), space)
     assert space["trainer"].state.global_step == 2
+
+
+def test_trainers(workplace: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The programs write both trainers' files; the answers of one are taken back."""
+    pandas = pytest.importorskip("pandas", reason="pandas is not installed (extra 'notebook')")
+    monkeypatch.setattr("transformers.AutoTokenizer.from_pretrained", lambda name: toy_tokenizer())
+    found = []
+    for program in blocks("trainers", "python"):
+        exec(compile(program, "docs/trainers.md", "exec"), {})
+        found.append(pandas.read_parquet("train.parquet"))
+    assert [name for name in ("reward_model", "reward_spec") for frame in found if name in frame] == [
+        "reward_model",
+        "reward_spec",
+    ]
+    answered = [
+        {"input": f"user {row['prompt'][0]['content']} assistant", "output": "LABEL=NA\nCONF=0.50"}
+        for row in pandas.read_parquet("test.parquet").to_dict("records")
+    ]
+    (workplace / "validation").mkdir()
+    (workplace / "validation" / "160.jsonl").write_text("".join(json.dumps(row) + "\n" for row in answered))
+    taken, compared = commands("trainers")
+    assert f"{len(answered)} predictions in theirs.jsonl" in call(taken)
+    shutil.copy("theirs.jsonl", workplace / "runs" / "mine" / "predictions" / "base" / "mine.jsonl")
+    assert "NA recall" in call(compared)

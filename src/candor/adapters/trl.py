@@ -17,23 +17,21 @@ from typing import Any, Final, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
+from candor.adapters.verdict_reward import NEED_PROBE, reward_config
 from candor.engines.local.engine import LocalEngine
-from candor.errors import DataError, RecipeError
+from candor.errors import DataError
 from candor.prompts import templates
 from candor.prompts.answers import parse
 from candor.prompts.encoding import encode_text
 from candor.prompts.probe import LABEL_PROBE, label_probs, probe_site
 from candor.recipe.engine import EngineConfig
-from candor.recipe.reward import PRESETS, TERMS, RewardConfig
+from candor.recipe.reward import TERMS, RewardConfig
 from candor.training.rewards import Rewards, score
 from candor.types import LABELS, NO_LABEL, Validity
 
 RewardFunc: TypeAlias = Callable[..., "list[float | None]"]
 Probe: TypeAlias = Callable[[Sequence[Any], Sequence[Sequence[int]]], NDArray[np.float64]]
 """From N prompts and completions (as token ids) to p(PASS), p(FAIL), p(NA) where each emits its label, shape N 3."""
-
-NEED_PROBE: Final = frozenset({"shaping", "alignment", "consistency"})
-"""Terms that look at p(label)."""
 
 _UNKNOWN_PROBS: Final = np.full(len(LABELS), 1 / len(LABELS))
 
@@ -64,7 +62,7 @@ def reward_funcs(
         RecipeError: there is no such preset.
         PromptError: there is no such template.
     """
-    scorer = _Scorer(_config(preset), template, label_column, evidence_column, probe, stop_token_ids)
+    scorer = _Scorer(reward_config(preset), template, label_column, evidence_column, probe, stop_token_ids)
     return [_named(f"candor_{term}", scorer.term(term)) for term in scorer.terms]
 
 
@@ -81,7 +79,7 @@ def weighted_reward(
 
     Arguments and errors as of :func:`reward_funcs`.
     """
-    config = _config(preset)
+    config = reward_config(preset)
     scorer = _Scorer(config, template, label_column, evidence_column, probe, stop_token_ids)
     return _named(f"candor_{config.preset}", scorer.total)
 
@@ -137,14 +135,6 @@ def model_probe(model: Any, tokenizer: Any, *, chat_template_kwargs: Mapping[str
         )
 
     return probe
-
-
-def _config(preset: str | RewardConfig) -> RewardConfig:
-    if isinstance(preset, RewardConfig):
-        return preset
-    if preset not in PRESETS:
-        raise RecipeError(f"no reward preset {preset!r}; there are: {', '.join(PRESETS)}")
-    return RewardConfig.model_validate({"preset": preset})
 
 
 def _named(name: str, function: RewardFunc) -> RewardFunc:

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from candor.predictions.endpoint.client import Asking
     from candor.predictions.endpoint.file import Asked
     from candor.progress import Reporter
+    from candor.recipe.data import TableForm
     from candor.recipe.engine import Prices
 
 REFUSED_SHOWN = 5
@@ -75,6 +76,10 @@ def predict(
         bool,
         typer.Option("--refused-as-wrong", help="Endpoint: count claims that the server refuses as wrong answers."),
     ] = False,
+    from_rollouts: Annotated[
+        Path | None,
+        typer.Option("--from-rollouts", help="Take the answers from a file that verl or SkyRL wrote; -m is a name."),
+    ] = None,
     column: ColumnOption = None,
     label: LabelOption = None,
     shard: ShardOption = None,
@@ -99,11 +104,16 @@ def predict(
     candor predict claims.csv -m ./my-model --out mine.jsonl --chat system="Be brief." --chat date=2025-06-01
 
     candor predict claims.csv -m runs/mine --shard 3/16 --out part-3.jsonl
+
+    candor predict claims.csv -m qwen-verl --from-rollouts validation/160.jsonl --out theirs.jsonl
     """
     from candor.progress import Reporter
 
     reporter = Reporter(quiet=quiet)
     form = table_form(column, label)
+    if from_rollouts is not None:
+        _take(data, from_rollouts, out, model, template, form, reporter, others=[adapter, endpoint, shard, chat])
+        return
     if endpoint is None:
         from candor.predictions.local import predict_file
 
@@ -157,6 +167,30 @@ def predict(
     _tell(asked, out, max_new_tokens)
     if not asked.written:
         raise typer.Exit(1)
+
+
+def _take(
+    data: Path,
+    rollouts: Path,
+    out: Path,
+    model: str,
+    template: str | None,
+    form: TableForm | None,
+    reporter: Reporter,
+    *,
+    others: list[object],
+) -> None:
+    if any(other is not None for other in others):
+        raise typer.BadParameter(
+            "answers that are there already are not asked for: leave out --adapter, --endpoint, --shard and --chat",
+            param_hint="--from-rollouts",
+        )
+    from candor.predictions.rollouts import predictions_from_rollouts
+
+    taken = predictions_from_rollouts(data, rollouts, out, model=model, template=template or "verdict", form=form)
+    if taken.others:
+        reporter.say(f"{taken.others} answers in {rollouts} are to other claims than those of {data}")
+    typer.echo(f"{taken.rows} predictions in {out}")
 
 
 def _prices(tokens_in: float | None, tokens_out: float | None) -> Prices | None:

@@ -1,0 +1,101 @@
+"""The reward of one answer by its text alone, for trainers that hand over one text at a time.
+
+Such a trainer knows the text, the gold label and the evidence, and neither p(label) nor its own step: terms that need
+p(label) are left out, and a reward that is warmed up over steps has to say that it is not.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, Final
+
+import numpy as np
+
+from candor.errors import DataError, RecipeError
+from candor.prompts import templates
+from candor.prompts.answers import parse
+from candor.recipe.reward import PRESETS, TERMS, RewardConfig
+from candor.training.rewards import score
+from candor.types import LABELS, NO_LABEL, Validity
+
+NEED_PROBE: Final = frozenset({"shaping", "alignment", "consistency"})
+"""Terms that look at p(label)."""
+
+_UNKNOWN_PROBS: Final = np.full(len(LABELS), 1 / len(LABELS))
+
+
+def reward_config(preset: str | RewardConfig, **changes: Any) -> RewardConfig:
+    """The reward of a preset, with values of it changed.
+
+    Raises:
+        RecipeError: there is no such preset or value.
+    """
+    if isinstance(preset, RewardConfig):
+        return preset.model_copy(update=changes)
+    if preset not in PRESETS:
+        raise RecipeError(f"no reward preset {preset!r}; there are: {', '.join(PRESETS)}")
+    if unknown := ", ".join(sorted(changes.keys() - RewardConfig.model_fields.keys())):
+        raise RecipeError(f"no such part of a reward: {unknown}; there are: {', '.join(RewardConfig.model_fields)}")
+    return RewardConfig.model_validate({"preset": preset, **changes})
+
+
+class VerdictReward:
+    """Scores answers to claims, one by one."""
+
+    def __init__(self, preset: str | RewardConfig = "candor", *, template: str = "verdict", **changes: Any) -> None:
+        """Choose the reward.
+
+        Args:
+            preset: ``paper``, ``rlcr``, ``candor``, or a configuration of one's own.
+            template: the prompt template, which gives the form of the answer.
+            changes: values of the preset that are to be others, e.g. ``warmup_steps=0``.
+
+        Raises:
+            RecipeError: there is no such preset or value, or the reward is warmed up.
+            PromptError: there is no such template.
+        """
+        self._config = reward_config(preset, **changes)
+        if self._config.warmup_steps:
+            raise RecipeError(
+                f"the warm-up over {self._config.warmup_steps} steps needs the trainer's step, which is not told here; "
+                "set warmup_steps to 0"
+            )
+        self._template = templates.get(template)
+        self._terms = [
+            term for term in TERMS if term not in NEED_PROBE and (term == "accuracy" or getattr(self._config, term) > 0)
+        ]
+
+    def score(self, text: str, gold: str, evidence: Sequence[str], *, ended: bool = True) -> dict[str, float]:
+        """Score an answer.
+
+        Args:
+            text: the answer.
+            gold: the gold label: PASS, FAIL or NA.
+            evidence: the sentences that the prompt shows.
+            ended: whether the answer came to its own end.
+
+        Returns:
+            ``score``, the whole reward; ``acc``, whether the label is right; ``in_form``, whether the answer is exactly
+            in the asked form; and each term under its name. All are numbers, for every answer the same.
+
+        Raises:
+            DataError: the gold label is none.
+        """
+        names = [label.value for label in LABELS]
+        if gold not in names:
+            raise DataError(f"gold label {gold!r}; it must be one of {', '.join(names)}")
+        answer = parse(text, self._template)
+        clean = answer.validity is Validity.CLEAN and ended
+        rewards = score(
+            self._config,
+            label=np.array([NO_LABEL if answer.label is None else LABELS.index(answer.label)]),
+            confidence=np.array([np.nan if answer.confidence is None else answer.confidence]),
+            clean=np.array([clean]),
+            gold=np.array([names.index(gold)]),
+            has_evidence=np.array([len(evidence) > 0]),
+            probs=_UNKNOWN_PROBS[None],
+            step=0,
+        )
+        terms = {name: float(rewards.terms[name][0]) for name in self._terms}
+        right = answer.label is not None and answer.label.value == gold
+        return {"score": sum(terms.values()), "acc": float(right), "in_form": float(clean), **terms}

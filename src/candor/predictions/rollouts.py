@@ -1,0 +1,165 @@
+"""Predictions from the answers that another trainer wrote down: verl's and SkyRL's files of validation answers.
+
+verl (0.9) writes ``STEP.jsonl`` under ``trainer.validation_data_dir`` with ``input`` and ``output`` in each row, SkyRL
+(0.3) ``dumped_evals/.../DATASET.jsonl`` with ``input_prompt`` and ``output_response``. Neither keeps the id of a claim,
+so a row is of the claim whose prompt stands in it.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+from candor.errors import DataError
+from candor.files import read_jsonl
+from candor.predictions.file import Header, read_prediction, write_predictions
+from candor.predictions.kept import claims_of
+from candor.prompts import templates
+from candor.prompts.control import disarm_unseen
+from candor.recipe.data import TableForm
+from candor.types import Example
+
+_KEYS: Final = (("input", "output"), ("input_prompt", "output_response"))
+_END: Final = re.compile(r"(?:\s*(?:<\|[^|<>]{1,40}\|>|</s>|<eos>|<end_of_turn>))+\s*$")
+"""Tokens that end a turn, which SkyRL leaves in the text; no answer in the asked form ends with one."""
+_SHOWN: Final = 3
+
+
+@dataclass(frozen=True, slots=True)
+class Taken:
+    """What became of a file: predictions, and rows that belong to none of the claims."""
+
+    rows: int
+    others: int
+
+
+def predictions_from_rollouts(
+    data: Path,
+    rollouts: Path,
+    out: Path,
+    *,
+    model: str,
+    template: str,
+    form: TableForm | None = None,
+) -> Taken:
+    """Write predictions from a trainer's answers to the claims of a file.
+
+    Label probabilities are not in such files; figures of p(label) are left out of comparisons.
+
+    Args:
+        data: the claims.
+        rollouts: one answer to each, at temperature 0; rows of other claims may stand between.
+        out: the file to write.
+        model: who answered, for the header.
+        template: name of the prompt template that the claims were asked with.
+        form: how a table of claims is read.
+
+    Raises:
+        DataError: a file cannot be read, ``out`` is there already, a row is none of a trainer's, or a claim has no
+            answer or several.
+        PromptError: there is no such template.
+    """
+    if out.exists():
+        raise DataError("is there already; remove it or name another with --out", file=out)
+    asked = templates.get(template)
+    examples, _ = claims_of(data, form, None)
+    answers, others = _by_claim(examples, asked, _rows(rollouts), rollouts)
+    datasets = {example.dataset for example in examples}
+    header = Header(
+        model=model,
+        template=asked.name,
+        template_sha256=asked.sha256,
+        dataset=datasets.pop() if len(datasets) == 1 else data.stem,
+        split="test",
+        seed=0,
+    )
+    predictions = [
+        read_prediction(example, answer.text, asked, stopped=answer.stopped, label_probs=None)
+        for example, answer in zip(examples, answers, strict=True)
+    ]
+    write_predictions(out, header, predictions)
+    return Taken(len(predictions), others)
+
+
+@dataclass(frozen=True, slots=True)
+class _Answer:
+    prompt: str
+    text: str
+    stopped: bool
+
+
+def _rows(path: Path) -> list[_Answer]:
+    found = []
+    for number, row in enumerate(read_jsonl(path), start=1):
+        prompt, text = _texts(row, path, number)
+        # A reason other than the model's own end is a cut; verl tells none.
+        stopped = row.get("stop_reason") in (None, "stop")
+        found.append(_Answer(_plain(prompt), _END.sub("", text), stopped))
+    if not found:
+        raise DataError("no answers in it", file=path)
+    return found
+
+
+def _texts(row: Any, path: Path, number: int) -> tuple[str, str]:
+    for keys in _KEYS:
+        prompt, text = (row.get(key) if isinstance(row, Mapping) else None for key in keys)
+        if isinstance(prompt, str) and isinstance(text, str):
+            return prompt, text
+    wanted = " or ".join(" and ".join(map(repr, keys)) for keys in _KEYS)
+    raise DataError(f"neither verl's nor SkyRL's: a row has {wanted}", file=path, line=number)
+
+
+def _by_claim(
+    examples: Sequence[Example], template: templates.Template, rows: Sequence[_Answer], path: Path
+) -> tuple[list[_Answer], int]:
+    """The answer of each example, and how many rows were of none."""
+    of_prompt: dict[str, list[int]] = defaultdict(list)
+    for index, example in enumerate(examples):
+        of_prompt[_plain(template.render(disarm_unseen(example)))].append(index)
+    given: dict[str, list[_Answer]] = defaultdict(list)
+    around: set[tuple[int, int]] = set()
+    others = 0
+    for row in rows:
+        prompt = _prompt_in(row.prompt, of_prompt, around)
+        if prompt is None:
+            others += 1
+        else:
+            given[prompt].append(row)
+    answers: dict[int, _Answer] = {}
+    for prompt, indices in of_prompt.items():
+        if len(given[prompt]) > len(indices):
+            raise DataError(
+                f"{len(given[prompt])} answers to {examples[indices[0]].id!r}; one is wanted: have one sampled for "
+                "each claim, at temperature 0",
+                file=path,
+            )
+        answers.update(zip(indices, given[prompt], strict=False))
+    if missing := [example.id for index, example in enumerate(examples) if index not in answers]:
+        more = ", ..." if len(missing) > _SHOWN else ""
+        raise DataError(
+            f"no answer to {len(missing)} of {len(examples)} claims ({', '.join(missing[:_SHOWN])}{more}); were they "
+            f"asked with the template {template.name!r}?",
+            file=path,
+        )
+    return [answers[index] for index in range(len(examples))], others
+
+
+def _prompt_in(text: str, prompts: Mapping[str, Any], around: set[tuple[int, int]]) -> str | None:
+    """Which of the prompts stands in a text; ``around`` remembers how much a chat template puts in front and behind."""
+    for front, behind in around:
+        if (found := text[front : len(text) - behind]) in prompts:
+            return found
+    for prompt in prompts:
+        if (place := text.find(prompt)) >= 0:
+            around.add((place, len(text) - place - len(prompt)))
+            return prompt
+    return None
+
+
+def _plain(text: str) -> str:
+    """A text with single spaces for white space, which tokenizers do not all give back as it was."""
+    return " ".join(text.split())

@@ -1,0 +1,131 @@
+"""Answers that verl and SkyRL wrote down, as predictions."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+from toy import EXAMPLES
+from typer.testing import CliRunner
+
+from candor.cli.main import app
+from candor.errors import DataError
+from candor.predictions.file import read_predictions
+from candor.predictions.rollouts import predictions_from_rollouts
+from candor.prompts import templates
+from candor.types import Validity
+
+TEMPLATE = templates.get("verdict")
+ANSWERS = [f"LABEL={label}\nCONF=0.{index}0" for index, label in enumerate(["PASS", "FAIL", "NA", "NA"])]
+
+
+def write(path: Path, rows: list[dict[str, Any]]) -> Path:
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+    return path
+
+
+@pytest.fixture
+def claims(tmp_path: Path) -> Path:
+    return write(
+        tmp_path / "claims.jsonl",
+        [
+            {"id": e.id, "dataset": "toy", "group": e.group, "claim": e.claim, "evidence": e.evidence, "label": e.label}
+            for e in EXAMPLES[:4]
+        ],
+    )
+
+
+def verl_rows() -> list[dict[str, Any]]:
+    """As verl 0.9.1 writes them: special tokens left out of prompt and answer."""
+    prompts = [f"user\n{TEMPLATE.render(example)}\nassistant\n" for example in EXAMPLES[:4]]
+    return [
+        {"input": prompt, "output": answer, "gts": "NA", "score": 0.1, "step": 160, "acc": 1.0}
+        for prompt, answer in zip(prompts, ANSWERS, strict=True)
+    ]
+
+
+def skyrl_rows() -> list[dict[str, Any]]:
+    """As SkyRL 0.3.0 writes them: special tokens left in."""
+    return [
+        {
+            "input_prompt": f"<|im_start|>user\n{TEMPLATE.render(example)}<|im_end|>\n<|im_start|>assistant\n",
+            "output_response": f"{answer}<|im_end|>",
+            "score": [0.0, 1.0],
+            "stop_reason": "stop" if index else "length",
+            "env_class": "candor-verdict",
+            "data_source": "toy",
+        }
+        for index, (example, answer) in enumerate(zip(EXAMPLES[:4], ANSWERS, strict=True))
+    ]
+
+
+@pytest.mark.parametrize("rows", [verl_rows(), skyrl_rows()])
+def test_each_answer_goes_to_the_claim_whose_prompt_it_is_to(
+    claims: Path, tmp_path: Path, rows: list[dict[str, Any]]
+) -> None:
+    other = {**rows[0], next(iter(rows[0])): "a prompt of something else"}
+    file = write(tmp_path / "160.jsonl", [rows[2], other, rows[0], rows[3], rows[1]])
+    out = tmp_path / "out.jsonl"
+    taken = predictions_from_rollouts(claims, file, out, model="theirs", template="verdict")
+    assert (taken.rows, taken.others) == (4, 1)
+    found = read_predictions(out)
+    assert (found.header.model, found.header.template, found.header.dataset) == ("theirs", "verdict", "toy")
+    assert [row.id for row in found.predictions] == [example.id for example in EXAMPLES[:4]]
+    assert [row.raw for row in found.predictions] == ANSWERS
+    assert [row.confidence for row in found.predictions] == [0.0, 0.1, 0.2, 0.3]
+    cut = "stop_reason" in rows[0]
+    assert [row.validity for row in found.predictions] == [Validity.READABLE if cut else Validity.CLEAN] + [
+        Validity.CLEAN
+    ] * 3
+    assert all(row.label_probs is None for row in found.predictions)
+
+
+def test_what_does_not_fit_is_refused_by_name_and_nothing_is_written(claims: Path, tmp_path: Path) -> None:
+    rows, out = verl_rows(), tmp_path / "out.jsonl"
+
+    def take(*wrong: dict[str, Any], template: str = "verdict") -> None:
+        predictions_from_rollouts(
+            claims, write(tmp_path / "160.jsonl", list(wrong)), out, model="theirs", template=template
+        )
+
+    with pytest.raises(DataError, match=f"no answer to 1 of 4 claims \\({EXAMPLES[1].id}\\)"):
+        take(rows[0], rows[2], rows[3])
+    with pytest.raises(DataError, match=r"no answer to 4 of 4 claims .*asked with the template 'verdict-short'"):
+        take(*rows, template="verdict-short")
+    with pytest.raises(DataError, match=f"2 answers to '{EXAMPLES[0].id}'; one is wanted"):
+        take(*rows, rows[0])
+    with pytest.raises(DataError, match=r"160\.jsonl:2: neither verl's nor SkyRL's"):
+        take(rows[0], {"prompt": "x", "response": "y"})
+    with pytest.raises(DataError, match="no answers in it"):
+        take()
+    assert not out.exists()
+    out.write_text("mine")
+    with pytest.raises(DataError, match="is there already"):
+        take(*rows)
+
+
+def test_claims_that_are_asked_alike_each_have_an_answer(tmp_path: Path) -> None:
+    twice = [
+        {"id": name, "dataset": "toy", "group": name, "claim": "x = 1", "evidence": ["x is 1"], "label": "PASS"}
+        for name in ("a", "b")
+    ]
+    claims = write(tmp_path / "claims.jsonl", twice)
+    prompt = TEMPLATE.render(replace(EXAMPLES[0], claim="x = 1", evidence=("x is 1",)))
+    file = write(tmp_path / "1.jsonl", [{"input": prompt, "output": answer} for answer in ANSWERS[:2]])
+    predictions_from_rollouts(claims, file, tmp_path / "out.jsonl", model="theirs", template="verdict")
+    assert [row.raw for row in read_predictions(tmp_path / "out.jsonl").predictions] == ANSWERS[:2]
+
+
+def test_on_the_command_line(claims: Path, tmp_path: Path) -> None:
+    file = write(tmp_path / "160.jsonl", verl_rows())
+    shared = ["predict", str(claims), "-m", "theirs", "--from-rollouts", str(file), "--out", str(tmp_path / "o.jsonl")]
+    wrong = CliRunner().invoke(app, [*shared, "--shard", "1/2"])
+    assert wrong.exit_code == 2
+    result = CliRunner().invoke(app, shared)
+    assert result.exit_code == 0, result.output
+    assert "4 predictions in" in result.stdout
+    compared = CliRunner().invoke(app, ["compare", str(tmp_path / "o.jsonl"), str(tmp_path / "o.jsonl")])
+    assert compared.exit_code == 0, compared.output
