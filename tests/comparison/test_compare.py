@@ -18,6 +18,7 @@ from candor.comparison.study_rules import text_confidence
 from candor.errors import PredictionError
 from candor.metrics.check_results import check_results
 from candor.metrics.names import PROBED, STATED, TESTED
+from candor.metrics.recalibration import METHODS
 from candor.metrics.schema import Comparison
 from candor.predictions.file import Header, write_predictions
 from candor.types import LABELS, Label, Prediction, Validity
@@ -207,7 +208,7 @@ def test_validation_adds_recalibration_and_threshold(write: Write) -> None:
         write("vt", answers(4, rows=200, skill=1.0, first=1_000)),
     )
     results = plain(compare_files(*files, validation=validation, risk=0.2, resamples=2_000))
-    assert [row["method"] for row in results["recalibration"]] == ["none", "temperature", "platt", "isotonic"]
+    assert [row["method"] for row in results["recalibration"]] == list(METHODS)
     assert results["recalibration"][0]["metrics"]["brier"] == results["metrics"]["base"]["brier"]
     threshold = results["threshold"]["trained"]
     assert threshold["bound"] <= 0.2

@@ -13,6 +13,7 @@ from answer_files import FAIL, HEADER, NA, PASS, Same, kept, write_pair
 from candor.comparison.several import ArmFiles, arrange_files, as_one, compare_arms
 from candor.errors import PredictionError
 from candor.metrics.check_results import check_results
+from candor.metrics.recalibration import METHODS
 from candor.predictions.file import read_predictions, write_predictions
 
 RESAMPLES = 2_000
@@ -77,7 +78,7 @@ def test_validation_files_find_their_dataset_and_give_one_threshold(tmp_path: Pa
     assert [one.validation is not None for one in arranged[0].datasets] == [True, False]
     (run,) = compare_arms(arranged, risk=0.3, resamples=RESAMPLES)
     wiki, news = run["comparisons"]
-    assert [row["method"] for row in wiki["recalibration"]] == ["none", "temperature", "platt", "isotonic"]
+    assert [row["method"] for row in wiki["recalibration"]] == list(METHODS)
     assert wiki["threshold"] is not None
     assert news["threshold"] is not None
     # What is chosen on the answers of the one is judged on the other, too.

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy import special
 
-from candor.metrics.recalibration import METHODS, fit_recalibration
+from candor.metrics.recalibration import FITS, fit_recalibration
 from candor.metrics.views import View
 from candor.types import NO_LABEL
 
@@ -61,7 +61,7 @@ def test_isotonic_pools_what_falls_and_is_linear_between() -> None:
     assert fitted.parameters == {"steps": 3.0}
 
 
-@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("method", FITS)
 def test_maps_stay_within_bounds_and_leave_out_the_missing(method: object) -> None:
     view = answers((0.9, 6, 4), (0.5, 2, 8))
     missing = View(np.array([0]), np.array([NO_LABEL]), np.array([np.nan]), np.array([99]))

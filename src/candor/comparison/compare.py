@@ -15,7 +15,7 @@ from candor.comparison.pairing import load_side, match_sides
 from candor.comparison.stages import Both, Draws, Fits
 from candor.comparison.study_rules import STUDY
 from candor.comparison.threshold import ThresholdAnswers, fit_threshold, load_threshold_answers
-from candor.comparison.validation_fits import recalibration_rows, validation_view
+from candor.comparison.validation_fits import recalibration_rows, validation_answers
 from candor.errors import PredictionError
 from candor.metrics import schema
 from candor.metrics.bootstrap import LEVEL, RESAMPLES
@@ -91,8 +91,8 @@ def compare_files(
     significance = rules.tests(views, figures)
     fits = Fits()
     if validation is not None:
-        base_validation = validation_view(validation[0], sides.base)
-        rows = recalibration_rows(*views.paired, base_validation, resamples=draws.resamples, seed=draws.seed)
+        known = validation_answers(validation[0], sides.base)
+        rows = recalibration_rows(matched.base, views.paired.trained, known, resamples=draws.resamples, seed=draws.seed)
         threshold_answers = threshold_answers or load_threshold_answers([validation])
         fits = Fits(recalibration=rows)
     if threshold_answers is not None:

@@ -14,12 +14,20 @@ from scipy import optimize, special
 
 from candor.metrics.calibration import LOG_SCORE_CLIP
 from candor.metrics.views import View
+from candor.types import LABELS, NO_LABEL
 
 Floats = NDArray[np.float64]
-Method = Literal["none", "temperature", "platt", "isotonic"]
+Fit = Literal["none", "temperature", "platt", "isotonic"]
+Method = Literal[Fit, "label_probability", "scaled_label_probability", "agreement"]
 
-METHODS: Final[tuple[Method, ...]] = ("none", "temperature", "platt", "isotonic")
-"""In the order of the table; ``none`` is the base model as it is."""
+FITS: Final[tuple[Fit, ...]] = ("none", "temperature", "platt", "isotonic")
+"""Maps of the stated confidence; ``none`` leaves it as it is."""
+
+METHODS: Final[tuple[Method, ...]] = (*FITS, "label_probability", "scaled_label_probability", "agreement")
+"""In the order of the table: the stated confidence through each fit, then what stands in its place."""
+
+SAMPLES: Final = 8
+"""Labels that are drawn to see how many agree with the answer."""
 
 SHOWN: Final = ("brier", "log_score", "rms_calibration_error", "ece", "adaptive_ece", "auroc", "aurc")
 """Figures of a row: those that a change of confidence alone can change."""
@@ -36,7 +44,7 @@ class Recalibrator:
         parameters: what was fitted, by name.
     """
 
-    def __init__(self, method: Method, parameters: dict[str, float], apply: Callable[[Floats], Floats]) -> None:
+    def __init__(self, method: Fit, parameters: dict[str, float], apply: Callable[[Floats], Floats]) -> None:
         self.method = method
         self.parameters = parameters
         self._apply = apply
@@ -64,7 +72,7 @@ def _fit_line(logit_N: Floats, correct_N: Floats, *, with_bias: bool) -> tuple[f
     return float(fitted[0]), float(fitted[1]) if with_bias else 0.0
 
 
-def fit_recalibration(method: Method, validation: View) -> Recalibrator:
+def fit_recalibration(method: Fit, validation: View) -> Recalibrator:
     """Fit a map of confidences on validation answers by maximum likelihood (isotonic: least squares).
 
     * temperature: logit(c) / T (Guo et al. 2017); 1 / T may be 0 or negative where confidence says nothing or misleads.
@@ -74,7 +82,7 @@ def fit_recalibration(method: Method, validation: View) -> Recalibrator:
     Confidences are clipped as in the log score before the logit.
 
     Args:
-        method: one of ``METHODS``.
+        method: one of ``FITS``.
         validation: answers, at least one of them with a confidence.
     """
     used = validation.take(validation.usable)
@@ -91,3 +99,25 @@ def fit_recalibration(method: Method, validation: View) -> Recalibrator:
     slope, bias = _fit_line(_logit(confidence_N), correct_N, with_bias=method == "platt")
     parameters = {"slope": slope, "bias": bias} if method == "platt" else {"inverse_temperature": slope}
     return Recalibrator(method, parameters, lambda values: np.asarray(special.expit(slope * _logit(values) + bias)))
+
+
+def agreement(probs_N_3: Floats, label_N: NDArray[np.int64], *, seed: int) -> Floats:
+    """Share of ``SAMPLES`` sampled labels that agree with the answer's: self-consistency (Wang et al. 2023).
+
+    Labels are drawn from their probabilities. Where the verdict comes first, that is what sampling whole answers does;
+    behind reasoning, whose words vary too, it is not.
+
+    Args:
+        probs_N_3: probability of each label; what a row lacks to 1 is shared out in proportion.
+        label_N: position of the answered label; the share of an answer without one is NaN.
+        seed: of the draws.
+    """
+    total_N_1 = probs_N_3.sum(axis=1, keepdims=True)
+    even_N_3 = np.where(total_N_1 > 0, probs_N_3 / np.where(total_N_1 > 0, total_N_1, 1.0), 1 / len(LABELS))
+    counts_N_3 = np.random.default_rng(seed).multinomial(SAMPLES, even_N_3)
+    return of_label(counts_N_3 / SAMPLES, label_N)
+
+
+def of_label(values_N_3: Floats, label_N: NDArray[np.int64]) -> Floats:
+    """Each answer's value at its own label; NaN without one."""
+    return np.where(label_N == NO_LABEL, np.nan, values_N_3[np.arange(label_N.size), label_N])

@@ -158,9 +158,21 @@ class Curves(TypedDict):
 
 
 class Recalibration(TypedDict):
-    """The base model's confidence after a fit on validation; ``trained_minus`` says whether training beats it."""
+    """Another confidence for the base model's answers; ``trained_minus`` says whether training beats it.
 
-    method: Literal["none", "temperature", "platt", "isotonic"]
+    ``method`` names a fit of the stated confidence on validation (``none``: as stated), the probability of the label,
+    the same with a temperature fitted on validation, or the share of sampled labels that agree.
+    """
+
+    method: Literal[
+        "none",
+        "temperature",
+        "platt",
+        "isotonic",
+        "label_probability",
+        "scaled_label_probability",
+        "agreement",
+    ]
     parameters: dict[str, float]
     n_fit: int
     metrics: dict[str, Figure]

@@ -92,10 +92,14 @@ def stated_view(predictions: Sequence[Prediction]) -> View:
 
 def probed_view(predictions: Sequence[Prediction]) -> View | None:
     """The predictor that answers argmax p(label) with confidence max p(label); ``None`` unless every row is probed."""
+    probabilities = probed_labels(predictions)
+    return None if probabilities is None else _argmax_view(predictions, probabilities)
+
+
+def probed_labels(predictions: Sequence[Prediction]) -> list[tuple[float, float, float]] | None:
+    """p(label) of every row; ``None`` unless every row is probed."""
     probabilities = [row.label_probs for row in predictions if row.label_probs is not None]
-    if not probabilities or len(probabilities) < len(predictions):
-        return None
-    return _argmax_view(predictions, probabilities)
+    return probabilities if probabilities and len(probabilities) == len(predictions) else None
 
 
 def bayes_view(predictions: Sequence[Prediction]) -> View | None:

@@ -12,7 +12,15 @@ from candor.report.tables import Cell, Group, Row, Table, dataset_title, figure_
 from candor.run_folder import SIDES
 from candor.types import LABELS
 
-_FITS = {"none": "as stated", "temperature": "temperature", "platt": "Platt", "isotonic": "isotonic"}
+_FITS = {
+    "none": "as stated",
+    "temperature": "temperature",
+    "platt": "Platt",
+    "isotonic": "isotonic",
+    "label_probability": "p of its label",
+    "scaled_label_probability": "p, temperature",
+    "agreement": "8 samples agree",
+}
 
 
 def calibration_table(items: Sequence[Comparison]) -> Table | None:
@@ -66,7 +74,10 @@ def recalibration_table(items: Sequence[Comparison]) -> Table | None:
             groups.append(Group(dataset_title(item), (*rows, Row("trained", trained))))
     if not groups:
         return None
-    caption = f"The {start_of(items)}'s confidence recalibrated on validation answers; below each, trained minus this."
+    caption = (
+        f"The {start_of(items)}'s answers with other confidences: the stated one recalibrated on validation answers, "
+        "the probability of the label, and the share of sampled labels that agree; below each, trained minus this."
+    )
     return Table("recalibration", caption, ("Confidence", *map(wording.title, metrics)), tuple(groups))
 
 
