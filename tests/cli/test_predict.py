@@ -18,6 +18,7 @@ from candor.predictions.endpoint.client import Asking
 from candor.predictions.endpoint.file import Asked
 from candor.progress import Reporter
 from candor.recipe.data import TableForm
+from candor.shards import Shard
 
 
 def run(*arguments: str) -> int:
@@ -56,12 +57,19 @@ def test_a_model_of_ones_own_gets_every_option(
 
     monkeypatch.setattr(local, "predict_file", predict_file)
     more = ["--adapter", "a", "--template", "sandbox", "--batch-size", "3", "--max-new-tokens", "9", "--device", "cpu"]
-    more += ["--chat", "system=Be brief.", "--chat", "date=2025-01-02"]
+    more += ["--chat", "system=Be brief.", "--chat", "date=2025-01-02", "--shard", "2/3"]
     assert run("c.csv", "-m", "m", "--out", "o.jsonl", *more) == 0
     assert capsys.readouterr().out == "7 predictions in o.jsonl\n"
     chat = {"system": "Be brief.", "date": datetime.date(2025, 1, 2)}
-    options = {"model": "m", "adapter": Path("a"), "template": "sandbox", "batch_size": 3, "max_new_tokens": 9}
-    assert given == [(Path("c.csv"), Path("o.jsonl"), {**options, "device": "cpu", "chat": chat, "form": None})]
+    options: dict[str, Any] = {
+        "model": "m",
+        "adapter": Path("a"),
+        "template": "sandbox",
+        "batch_size": 3,
+        "max_new_tokens": 9,
+    }
+    options |= {"device": "cpu", "chat": chat, "form": None, "shard": Shard(2, 3)}
+    assert given == [(Path("c.csv"), Path("o.jsonl"), options)]
 
 
 @pytest.mark.parametrize("endpoint", [False, True])
