@@ -1,11 +1,12 @@
-"""Tables and figure of docs/objective-results.md, from the runs that an experiment such as ``sandbox/objectives`` left.
+"""Tables and figure of docs/objective-results.md and docs/real.md, from the runs that an experiment left.
 
     python benchmarks/objectives.py runs/objectives [--figure docs/images/objectives.svg]
     python benchmarks/objectives.py runs/ablations --metrics auroc,brier,na_recall
+    python benchmarks/objectives.py runs/smollm2-arms --figure docs/images/real.svg
 
 Prints one table for each domain that was evaluated on: mean and (lowest-highest) over the seeds of every arm. With
 ``--metrics`` one table for each of these, with a column for each domain. The figure sets the stated confidence of every
-seed beside the label probe and the Bayes limit.
+seed beside the label probe and, where it is known, the Bayes limit.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ from candor.comparison.results import read_results
 METRICS = {
     "accuracy": "accuracy",
     "na_recall": "NA recall",
+    "false_na_rate": "false NA",
     "auroc": "AUROC",
     "brier": "Brier",
     "probe_auroc": "AUROC of p",
@@ -81,7 +83,9 @@ def rows(arms: list[str], columns: list[tuple[str, str]], figures: Figures) -> l
         return str(len(figures[arm, columns[0][0], "trained"]["accuracy"]))
 
     trained = [[arm, seeds(arm), *of(arm)] for arm in arms]
-    return [["nothing (base)", "", *one("base")], *trained, ["Bayes limit", "", *one("bayes")]]
+    known = any((arms[0], dataset, "bayes") in figures for dataset, _ in columns)
+    limit = [["Bayes limit", "", *one("bayes")]] if known else []
+    return [["nothing more (base, or warm start)", "", *one("base")], *trained, *limit]
 
 
 def markdown(title: str, heads: list[str], body: list[list[str]]) -> str:
@@ -103,25 +107,27 @@ def metric_table(metric: str, datasets: list[str], arms: list[str], figures: Fig
 
 
 def draw(path: Path, arms: list[str], datasets: list[str], figures: Figures) -> None:
-    """One panel for each dataset; one row for each arm, one dot for each seed."""
+    """One panel for each dataset; one row for each arm and for what they begin with, one dot for each seed."""
     from matplotlib.figure import Figure
 
-    figure = Figure(figsize=(11, 0.36 * len(arms) + 1.4), layout="constrained")
+    names = ["before training", *arms]
+    figure = Figure(figsize=(11, 0.36 * len(names) + 1.4), layout="constrained")
     axes = figure.subplots(1, len(datasets), sharey=True)
     for axis, dataset in zip(axes, datasets, strict=True):
-        for row, arm in enumerate(arms):
-            trained = figures[arm, dataset, "trained"]
-            probed, stated = trained["probe_auroc"], trained["auroc"]
+        for row, name in enumerate(names):
+            found = figures[arms[0], dataset, "base"] if row == 0 else figures[name, dataset, "trained"]
+            last = 1 if row == 0 else None
+            probed, stated = found["probe_auroc"][:last], found["auroc"][:last]
             axis.plot(probed, [row - 0.16] * len(probed), "|", color="#5f6b7a", markersize=9, label="p(label), probed")
             axis.plot(stated, [row + 0.12] * len(stated), "o", color="#0b6e4f", markersize=5, alpha=0.8, label="stated")
-        (limit,) = figures[arms[0], dataset, "bayes"]["auroc"][:1]
-        axis.axvline(limit, color="#b3541e", linewidth=1, label="Bayes limit")
+        for limit in figures[arms[0], dataset, "bayes"]["auroc"][:1]:
+            axis.axvline(limit, color="#b3541e", linewidth=1, label="Bayes limit")
         axis.axvline(0.5, color="#9aa4b0", linewidth=1, linestyle=":", label="chance")
         axis.set(title=f"evaluated on {dataset}", xlabel="AUROC", xlim=(0.4, 0.86))
-        axis.set_yticks(range(len(arms)), arms)
+        axis.set_yticks(range(len(names)), names)
+        axis.set_ylim(len(names) - 0.5, -0.5)
         axis.spines[["top", "right", "left"]].set_visible(False)
         axis.tick_params(axis="y", length=0)
-    axes[0].invert_yaxis()
     handles, labels = axes[0].get_legend_handles_labels()
     known = dict(zip(labels, handles, strict=True))
     figure.legend(known.values(), known.keys(), loc="outside lower center", ncols=4, frameon=False)
