@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 from pathlib import Path
 from typing import Any
@@ -64,6 +65,8 @@ def test_what_does_not_fit_together_is_refused_by_name_and_nothing_is_written(tm
     whole.write_text('{"candor": "predictions", "model": "m"}\n')
     text = tmp_path / "text.jsonl"
     text.write_bytes(b"\xff\xfe")
+    packed = tmp_path / "packed.jsonl"
+    packed.write_bytes(gzip.compress(paths[0].read_bytes()))
     short, cut, twice, more, odd = (tmp_path / f"{name}.jsonl" for name in ("short", "cut", "twice", "more", "odd"))
     lines = paths[0].read_text(encoding="utf-8").split("\n")
     short.write_text("\n".join([*lines[:-2], ""]), encoding="utf-8")
@@ -77,6 +80,7 @@ def test_what_does_not_fit_together_is_refused_by_name_and_nothing_is_written(tm
         ([theirs, *paths[1:]], "is of other work than .*differs in model"),
         ([whole, *paths[1:]], "whole.jsonl.*is no shard"),
         ([text], "text.jsonl.*is no shard"),
+        ([packed, *paths[1:]], "packed.jsonl.*is gzipped"),
         ([tmp_path / "none", *paths], "none.*no such file"),
         ([short, *paths[1:]], "short.jsonl.*has fewer rows than its first line says"),
         ([cut, *paths[1:]], "cut.jsonl.*or half of one"),

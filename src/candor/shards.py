@@ -60,7 +60,7 @@ class Shard:
 
 
 def join(shards: Sequence[Path], out: Path) -> int:
-    """Put what became of all shards of a file together, in the order of its rows, as if it had been done in one go.
+    """Put what became of all shards of a file together, in the order of its rows.
 
     Reads and writes line by line.
 
@@ -109,7 +109,8 @@ def _in_order(shards: Sequence[Path], stack: ExitStack) -> tuple[dict[str, Any],
         if not found:
             common, of, first = header, shard.of, path
         if header != common:
-            differs = ", ".join(sorted(key for key in {*header, *common} if header.get(key) != common.get(key)))
+            theirs, ours = _flat(header), _flat(common)
+            differs = ", ".join(sorted(key for key in {*theirs, *ours} if theirs.get(key) != ours.get(key)))
             raise DataError(f"is of other work than {first} (it differs in {differs})", file=path)
         if shard.number in found:
             raise DataError(f"is shard {shard}, and so is {found[shard.number][0]}", file=path)
@@ -118,23 +119,29 @@ def _in_order(shards: Sequence[Path], stack: ExitStack) -> tuple[dict[str, Any],
         raise DataError("no shards to join")
     if missing := [str(Shard(number, of)) for number in range(1, of + 1) if number not in found]:
         raise DataError(f"not all shards are there; missing: {', '.join(missing)}", file=first)
-    rows = common.pop("file_rows")
-    common.pop("of")
+    rows = common.pop("shard")["file_rows"]
     return common, rows, [found[number] for number in range(1, of + 1)]
 
 
+def _flat(header: dict[str, Any]) -> dict[str, Any]:
+    return {**header, **header["shard"]}
+
+
 def _header(line: bytes, path: Path) -> tuple[dict[str, Any], Shard]:
-    """What a first line says but for the shard's number, with ``of`` and ``file_rows`` on their own; and the shard."""
+    """What a first line says but for the shard's number, which all shards must share; and the shard."""
+    if line.startswith(b"\x1f\x8b"):
+        raise DataError("is gzipped; unpack it first", file=path)
     try:
         header = parse_json(line)
     except ValueError:
         header = None
     if not isinstance(header, dict) or header.get("candor") not in _KINDS or header.get("shard") is None:
         raise DataError("is no shard; predict and verify write one with --shard", file=path)
-    told = header.pop("shard")
+    told = header["shard"]
     number, of, rows = (told.get(key) if isinstance(told, dict) else None for key in ("number", "of", "file_rows"))
     if isinstance(number, int) and isinstance(of, int) and isinstance(rows, int) and 1 <= number <= of <= rows:
-        return header | {"of": of, "file_rows": rows}, Shard(number, of)
+        del told["number"]
+        return header, Shard(number, of)
     raise DataError("its first line names no shard", file=path, line=1)
 
 

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 
 from candor.adapters.trl import reward_funcs, weighted_reward
-from candor.adapters.verdict_reward import NEED_PROBE, VerdictReward
+from candor.adapters.verdict_reward import NEED_PROBE, VerdictReward, reward_config, sentences
 from candor.errors import DataError, PromptError, RecipeError
 from candor.recipe.reward import TERMS
 
@@ -50,9 +51,22 @@ def test_what_cannot_be_is_refused() -> None:
         VerdictReward("best")
     with pytest.raises(RecipeError, match="no such part of a reward: weight"):
         VerdictReward("candor", weight=2)
+    for preset in ("candor", reward_config("candor")):
+        with pytest.raises(RecipeError, match="no such part of a reward: calibraton"):
+            VerdictReward(preset, calibraton=5)
+        with pytest.raises(RecipeError, match="reward: calibration: "):
+            VerdictReward(preset, calibration=-5)
     with pytest.raises(RecipeError, match="set warmup_steps to 0"):
         VerdictReward("paper")
     with pytest.raises(PromptError, match="no prompt template 'none'"):
         VerdictReward(template="none")
     with pytest.raises(DataError, match="gold label 'SUPPORTS'; it must be one of PASS, FAIL, NA"):
         VerdictReward().score(ANSWERS[0], "SUPPORTS", [])
+
+
+def test_evidence_is_a_list_of_sentences() -> None:
+    assert sentences(("a", "b")) == sentences(np.array(["a", "b"], dtype=object)) == ["a", "b"]
+    assert sentences([]) == []
+    for wrong in ("a text", None, [1], 3):
+        with pytest.raises(DataError, match="evidence must be a list of sentences"):
+            sentences(wrong)

@@ -28,6 +28,10 @@ def test_predictions_of_shards_are_those_of_the_whole(trained_run: Path, tmp_pat
     compared = run("compare", parts[0], parts[1])
     assert compared.exit_code == 1
     assert "put all of them together with candor join" in str(compared.exception)
+    longer = run(*shared, "--shard", "3/3", "--max-new-tokens", 30, "--out", tmp_path / "longer.jsonl")
+    assert longer.exit_code == 0
+    wrong = run("join", *parts[:2], tmp_path / "longer.jsonl", "--out", tmp_path / "joined.jsonl")
+    assert "differs in max_new_tokens" in str(wrong.exception)
     joined = run("join", *parts[::-1], "--out", tmp_path / "joined.jsonl")
     assert joined.exit_code == 0, joined.output
     whole, together = (read_predictions(tmp_path / f"{name}.jsonl") for name in ("whole", "joined"))

@@ -61,12 +61,29 @@ def write(path: Path, ids: list[str]) -> Path:
 
 def test_a_shard_has_every_so_many_rows_and_tells_of_all(tmp_path: Path) -> None:
     claims = write(tmp_path / "claims.jsonl", ["a", "b", "c", "d", "e"])
-    whole, none = claims_of(claims, None, None)
-    assert [example.id for example in whole] == ["a", "b", "c", "d", "e"]
-    assert none is None
-    own, told = claims_of(claims, None, Shard(2, 3))
-    assert own == whole[1::3]
-    assert told == {"number": 2, "of": 3, "file_rows": 5}
+    whole = claims_of(claims, None, None)
+    assert [example.id for example in whole.examples] == ["a", "b", "c", "d", "e"]
+    assert whole.shard is None
+    first, own = (claims_of(claims, None, Shard(number, 3)) for number in (1, 2))
+    assert own.examples == whole.examples[1::3]
+    assert own.dataset == whole.dataset
+    assert own.shard is not None
+    assert first.shard == own.shard | {"number": 1}
+    assert {key: own.shard[key] for key in ("number", "of", "file_rows")} == {"number": 2, "of": 3, "file_rows": 5}
+    other = claims_of(write(tmp_path / "claims.jsonl", ["x", "b", "c", "d", "e"]), None, Shard(2, 3))
+    assert other.examples == own.examples
+    assert other.shard is not None
+    assert other.shard["claims_sha256"] != own.shard["claims_sha256"]
+
+
+def test_shards_of_a_file_with_several_datasets_share_its_name(tmp_path: Path) -> None:
+    rows = [
+        {"id": str(n), "dataset": "ab"[n // 5], "group": "g", "claim": f"x = {n}", "evidence": [], "label": "NA"}
+        for n in range(6)
+    ]
+    path = tmp_path / "mixed.jsonl"
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    assert [claims_of(path, None, Shard(number, 2)).dataset for number in (1, 2)] == [None, None]
 
 
 def test_what_cannot_be_answered_is_refused_at_once(tmp_path: Path) -> None:

@@ -119,6 +119,34 @@ def test_claims_that_are_asked_alike_each_have_an_answer(tmp_path: Path) -> None
     assert [row.raw for row in read_predictions(tmp_path / "out.jsonl").predictions] == ANSWERS[:2]
 
 
+@pytest.mark.parametrize("order", [(0, 1), (1, 0)])
+def test_a_prompt_that_begins_a_longer_one_is_told_from_it(tmp_path: Path, order: tuple[int, int]) -> None:
+    """One claim with one sentence of evidence, and with a second behind it; the end of a prompt is no mark."""
+    both = [replace(EXAMPLES[0], id=str(n), group="g", evidence=("Owls fly.", "Owls hunt.")[: n + 1]) for n in (0, 1)]
+    rows = [{"input": f"user\n{TEMPLATE.render(both[n])}\nassistant", "output": ANSWERS[n]} for n in order]
+    file = write(tmp_path / "1.jsonl", rows)
+    fields = ("id", "dataset", "group", "claim", "evidence")
+    claims = [{name: getattr(e, name) for name in fields} | {"label": "NA"} for e in both]
+    predictions_from_rollouts(write(tmp_path / "2.jsonl", claims), file, tmp_path / "o", model="m", template="verdict")
+    assert [row.raw for row in read_predictions(tmp_path / "o").predictions] == ANSWERS[:2]
+    one, none = write(tmp_path / "3.jsonl", claims[:1]), tmp_path / "none"
+    long = write(tmp_path / "4.jsonl", [row for row, n in zip(rows, order, strict=True) if n == 1])
+    with pytest.raises(DataError, match="no answer to 1 of 1 claims"):
+        predictions_from_rollouts(one, long, none, model="m", template="verdict")
+    taken = predictions_from_rollouts(one, file, tmp_path / "p", model="m", template="verdict")
+    assert (taken.rows, taken.others) == (1, 1)
+
+
+def test_what_spells_control_tokens_is_found_however_it_was_broken_up(tmp_path: Path) -> None:
+    row = {"id": "a", "dataset": "d", "group": "g", "claim": "x <i>y</i> [NASA] said", "evidence": [], "label": "NA"}
+    claims = write(tmp_path / "claims.jsonl", [row])
+    prompt = TEMPLATE.render(replace(EXAMPLES[0], claim=str(row["claim"]), evidence=()))
+    file = tmp_path / "1.jsonl"
+    file.write_text(json.dumps({"input": prompt, "output": ANSWERS[0]}) + "\n\n")  # with a blank line at its end
+    taken = predictions_from_rollouts(claims, file, tmp_path / "o", model="m", template="verdict")
+    assert taken.rows == 1
+
+
 def test_on_the_command_line(claims: Path, tmp_path: Path) -> None:
     file = write(tmp_path / "160.jsonl", verl_rows())
     shared = ["predict", str(claims), "-m", "theirs", "--from-rollouts", str(file), "--out", str(tmp_path / "o.jsonl")]

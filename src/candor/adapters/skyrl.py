@@ -17,7 +17,7 @@ from skyrl_gym.envs.base_text_env import BaseTextEnv, BaseTextEnvStepOutput
 from skyrl_gym.envs.registration import register
 
 from candor.adapters import verl
-from candor.adapters.verdict_reward import VerdictReward
+from candor.adapters.verdict_reward import VerdictReward, sentences
 from candor.errors import DataError
 from candor.types import Example
 
@@ -44,8 +44,8 @@ class VerdictEnv(BaseTextEnv):  # type: ignore[misc]
         row = extras or {}
         try:
             self._gold = str(row["reward_spec"]["ground_truth"])
-            self._evidence = [str(sentence) for sentence in row["extra_info"]["evidence"]]
-        except KeyError as error:
+            self._evidence = sentences(row["extra_info"]["evidence"])
+        except (KeyError, TypeError) as error:
             raise DataError(f"the row has no {error}; candor.adapters.skyrl.rows makes rows that have all") from None
         self._reward = VerdictReward(**{str(key): env_config[key] for key in env_config or ()})
         self._said: dict[str, float] = {}

@@ -12,12 +12,12 @@ from __future__ import annotations
 
 import operator
 from collections.abc import Callable, Collection, Mapping, Sequence
-from typing import Any, Final, TypeAlias
+from typing import Any, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
-from candor.adapters.verdict_reward import NEED_PROBE, reward_config
+from candor.adapters.verdict_reward import NEED_PROBE, UNKNOWN_PROBS, reward_config
 from candor.engines.local.engine import LocalEngine
 from candor.errors import DataError
 from candor.prompts import templates
@@ -32,8 +32,6 @@ from candor.types import LABELS, NO_LABEL, Validity
 RewardFunc: TypeAlias = Callable[..., "list[float | None]"]
 Probe: TypeAlias = Callable[[Sequence[Any], Sequence[Sequence[int]]], NDArray[np.float64]]
 """From N prompts and completions (as token ids) to p(PASS), p(FAIL), p(NA) where each emits its label, shape N 3."""
-
-_UNKNOWN_PROBS: Final = np.full(len(LABELS), 1 / len(LABELS))
 
 
 def reward_funcs(
@@ -202,7 +200,7 @@ class _Scorer:
         stopped = [True] * len(answers)
         if self._stop is not None and ids is not None:
             stopped = [len(tokens) > 0 and tokens[-1] in self._stop for tokens in ids]
-        probs: NDArray[np.float64] = np.tile(_UNKNOWN_PROBS, (len(answers), 1))
+        probs: NDArray[np.float64] = np.tile(UNKNOWN_PROBS, (len(answers), 1))
         if self._probe is not None:
             if ids is None:
                 raise DataError("the probe needs completion_ids, which TRL passes to reward functions from 0.20 on")

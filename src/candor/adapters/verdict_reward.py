@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from typing import Any, Final
 
 import numpy as np
+from pydantic import ValidationError
 
 from candor.errors import DataError, RecipeError
 from candor.prompts import templates
@@ -21,22 +22,38 @@ from candor.types import LABELS, NO_LABEL, Validity
 NEED_PROBE: Final = frozenset({"shaping", "alignment", "consistency"})
 """Terms that look at p(label)."""
 
-_UNKNOWN_PROBS: Final = np.full(len(LABELS), 1 / len(LABELS))
+UNKNOWN_PROBS: Final = np.full(len(LABELS), 1 / len(LABELS))
+"""What stands for p(label) where no term looks at it."""
 
 
 def reward_config(preset: str | RewardConfig, **changes: Any) -> RewardConfig:
     """The reward of a preset, with values of it changed.
 
     Raises:
-        RecipeError: there is no such preset or value.
+        RecipeError: there is no such preset or value, or a value is out of range.
     """
-    if isinstance(preset, RewardConfig):
-        return preset.model_copy(update=changes)
-    if preset not in PRESETS:
+    if isinstance(preset, str) and preset not in PRESETS:
         raise RecipeError(f"no reward preset {preset!r}; there are: {', '.join(PRESETS)}")
     if unknown := ", ".join(sorted(changes.keys() - RewardConfig.model_fields.keys())):
         raise RecipeError(f"no such part of a reward: {unknown}; there are: {', '.join(RewardConfig.model_fields)}")
-    return RewardConfig.model_validate({"preset": preset, **changes})
+    given = {"preset": preset} if isinstance(preset, str) else preset.model_dump()
+    try:
+        return RewardConfig.model_validate(given | changes)
+    except ValidationError as error:
+        first = error.errors()[0]
+        raise RecipeError(f"reward: {'.'.join(map(str, first['loc']))}: {first['msg']}") from None
+
+
+def sentences(value: Any) -> list[str]:
+    """The evidence of a row: a list, tuple or array of texts.
+
+    Raises:
+        DataError: it is something else; one text alone would be taken letter by letter.
+    """
+    found = None if isinstance(value, str) or not hasattr(value, "__iter__") else list(value)
+    if found is None or not all(isinstance(one, str) for one in found):
+        raise DataError(f"evidence must be a list of sentences, not {value!r:.80}")
+    return [str(one) for one in found]
 
 
 class VerdictReward:
@@ -93,7 +110,7 @@ class VerdictReward:
             clean=np.array([clean]),
             gold=np.array([names.index(gold)]),
             has_evidence=np.array([len(evidence) > 0]),
-            probs=_UNKNOWN_PROBS[None],
+            probs=UNKNOWN_PROBS[None],
             step=0,
         )
         terms = {name: float(rewards.terms[name][0]) for name in self._terms}

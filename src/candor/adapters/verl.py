@@ -10,11 +10,12 @@ verl.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Mapping
 from functools import cache
 from typing import Any
 
-from candor.adapters.verdict_reward import VerdictReward
+from candor.adapters.verdict_reward import VerdictReward, sentences
 from candor.errors import DataError
 from candor.prompts import templates
 from candor.prompts.control import disarm
@@ -56,13 +57,13 @@ def compute_score(
     """
     if extra_info is None or extra_info.get("evidence") is None:
         raise DataError("extra_info holds no 'evidence'; candor.adapters.verl.rows makes rows that do")
-    evidence = [str(sentence) for sentence in extra_info["evidence"]]
-    return _reward(preset, template, tuple(sorted(changes.items()))).score(solution_str, ground_truth, evidence)
+    evidence = sentences(extra_info["evidence"])
+    return _reward(preset, template, json.dumps(changes, sort_keys=True)).score(solution_str, ground_truth, evidence)
 
 
 @cache
-def _reward(preset: str, template: str, changes: tuple[tuple[str, Any], ...]) -> VerdictReward:
-    return VerdictReward(preset, template=template, **dict(changes))
+def _reward(preset: str, template: str, changes: str) -> VerdictReward:
+    return VerdictReward(preset, template=template, **json.loads(changes))
 
 
 def rows(examples: Iterable[Example], tokenizer: Any, *, template: str = "verdict") -> list[dict[str, Any]]:

@@ -38,7 +38,7 @@ def join(
 ) -> None:
     """Put the predictions or verdicts of all shards of a file together.
 
-    The file is the one that predict or verify would have written without shards.
+    The rows stand in the order of the file, as without shards.
 
     [bold]Examples[/]
 

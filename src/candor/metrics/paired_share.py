@@ -147,7 +147,7 @@ def paired_share_difference(
         sum_G.size,
         effective,
         discordant >= FEWEST_DISCORDANT or unseen,
-        _needed(table, margin, n, level),
+        _needed(tested, margin, n, level),
         None if sum_G.size > 1 else NO_GROUPS,
         math.sqrt(table.variance() / effective) if sum_G.size > 1 else None,
     )

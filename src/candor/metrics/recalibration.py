@@ -1,4 +1,4 @@
-"""Post-hoc baselines: the base model's confidence, mended by a fit on validation answers.
+"""Post-hoc baselines: the base model's confidence, mended by a fit on validation answers, or others in its place.
 
 Training is only worth its cost if it beats a fit of one or two parameters that never changes an answer.
 """

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -66,16 +66,30 @@ def made_from(header: Header, examples: Sequence[Example], **asked: Any) -> dict
         examples: what is asked.
         asked: whatever else an answer depends on; what is ``None`` is left out.
     """
-    content = hashlib.sha256(json.dumps([asdict(example) for example in examples]).encode()).hexdigest()
-    first = {**header.as_json(), "claims_sha256": content}
+    first = {**header.as_json(), "claims_sha256": _content(examples)}
     first.pop("created_by")
     if header.chat is None:  # parts of before do not tell
         first.pop("chat")
     return first | {name: value for name, value in asked.items() if value is not None}
 
 
-def claims_of(data: Path, form: TableForm | None, shard: Shard | None) -> tuple[list[Example], dict[str, Any] | None]:
-    """The examples of a file, or those of a shard of it and what the header says of that.
+@dataclass(frozen=True, slots=True)
+class Claims:
+    """What is asked.
+
+    Attributes:
+        examples: those of the file, or of a shard of it.
+        dataset: the name that all examples of the file share; ``None`` where they have several.
+        shard: what a header says of the shard, if it is one: which, how many rows the file has, and a hash of all.
+    """
+
+    examples: list[Example]
+    dataset: str | None
+    shard: dict[str, Any] | None
+
+
+def claims_of(data: Path, form: TableForm | None, shard: Shard | None) -> Claims:
+    """Read the examples of a file, or those of a shard of it.
 
     Raises:
         DataError: the file cannot be read, holds no claims or fewer than there are shards, or an id occurs twice:
@@ -86,11 +100,17 @@ def claims_of(data: Path, form: TableForm | None, shard: Shard | None) -> tuple[
     if not examples:
         raise DataError("no claims in it", file=data)
     _check_ids(examples, data)
+    names = {example.dataset for example in examples}
+    dataset = names.pop() if len(names) == 1 else None
     if shard is None:
-        return examples, None
+        return Claims(examples, dataset, None)
     if not (own := list(shard.rows(examples))):
         raise DataError(f"has {len(examples)} claims, so shard {shard} would be empty; take fewer shards", file=data)
-    return own, shard.described(len(examples))
+    return Claims(own, dataset, shard.described(len(examples)) | {"claims_sha256": _content(examples)})
+
+
+def _content(examples: Sequence[Example]) -> str:
+    return hashlib.sha256(json.dumps([asdict(example) for example in examples]).encode()).hexdigest()
 
 
 def _check_ids(examples: Sequence[Example], data: Path) -> None:

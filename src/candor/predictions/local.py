@@ -126,6 +126,8 @@ def answer_into(
     Raises:
         DataError: the part belongs to other work.
     """
+    weights = adapter_sha256(adapter)
+    asked = {"max_new_tokens": max_new_tokens, "weights_sha256": weights}
     header = Header(
         model=model,
         template=template.name,
@@ -135,10 +137,9 @@ def answer_into(
         seed=seed,
         rendered_sha256=rendered_sha256(template, engine.tokenizer),
         chat=template.unusual_chat,
-        shard=shard,
+        shard=None if shard is None else {**shard, **asked},
     )
-    weights = adapter_sha256(adapter)
-    origin = made_from(header, examples, max_new_tokens=max_new_tokens, weights_sha256=weights)
+    origin = made_from(header, examples, **asked)
     journal = Journal(part_of(out))
     answers = Answers(journal, origin) if parallel.is_main() else Answers()
     answers.take(parallel.gather(list(answers.lines.values()) if parallel.is_main() else []))
@@ -259,7 +260,8 @@ def predict_file(
         ModelError: the model cannot be loaded.
         RunError: ``model`` is a run folder without a trained model, or holds several runs; names them.
     """
-    examples, described = claims_of(data, form, shard)
+    claims = claims_of(data, form, shard)
+    examples = claims.examples
     if (run := of_run(model, adapter, template, chat)) is not None:
         max_new_tokens = max_new_tokens or run.max_new_tokens
         name = base_model_of(run.adapter, run.model.name, reporter)
@@ -271,7 +273,6 @@ def predict_file(
         commit = None if model == SANDBOX else commit_of(model)
         called = model if commit is None else f"{model}@{commit}"
         recipe_model = ModelConfig(name=model, revision=commit, device=device)
-    datasets = {example.dataset for example in examples}
     with journal_of(out):
         engine = load_engine(recipe_model, EngineConfig(), seed=0, adapter=adapter or False, reporter=reporter)
         with reporter.bar("predict", len(examples)) as bar:
@@ -281,10 +282,10 @@ def predict_file(
                 examples,
                 chosen,
                 model=called if adapter is None else f"{called} + {adapter}",
-                dataset=datasets.pop() if len(datasets) == 1 else data.stem,
+                dataset=claims.dataset or data.stem,
                 split="test",
                 seed=0,
-                shard=described,
+                shard=claims.shard,
                 adapter=adapter,
                 max_new_tokens=max_new_tokens or EvaluationConfig().max_new_tokens,
                 batch_size=batch_size,

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from candor.errors import DataError
-from candor.files import read_jsonl
+from candor.files import parse_json
 from candor.predictions.file import Header, read_prediction, write_predictions
 from candor.predictions.kept import claims_of
 from candor.prompts import templates
@@ -27,6 +27,8 @@ _KEYS: Final = (("input", "output"), ("input_prompt", "output_response"))
 _END: Final = re.compile(r"(?:\s*(?:<\|[^|<>]{1,40}\|>|</s>|<eos>|<end_of_turn>))+\s*$")
 """Tokens that end a turn, which SkyRL leaves in the text; no answer in the asked form ends with one."""
 _SHOWN: Final = 3
+_MOST_SCANS: Final = 100
+"""Texts that are searched for every prompt once it is known what stands around one; more are of other claims."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,14 +68,14 @@ def predictions_from_rollouts(
     if out.exists():
         raise DataError("is there already; remove it or name another with --out", file=out)
     asked = templates.get(template)
-    examples, _ = claims_of(data, form, None)
+    claims = claims_of(data, form, None)
+    examples = claims.examples
     answers, others = _by_claim(examples, asked, _rows(rollouts), rollouts)
-    datasets = {example.dataset for example in examples}
     header = Header(
         model=model,
         template=asked.name,
         template_sha256=asked.sha256,
-        dataset=datasets.pop() if len(datasets) == 1 else data.stem,
+        dataset=claims.dataset or data.stem,
         split="test",
         seed=0,
     )
@@ -94,7 +96,15 @@ class _Answer:
 
 def _rows(path: Path) -> list[_Answer]:
     found = []
-    for number, row in enumerate(read_jsonl(path), start=1):
+    if not path.is_file():
+        raise DataError("no such file", file=path)
+    for number, line in enumerate(path.read_bytes().split(b"\n"), start=1):
+        if not line.strip():
+            continue
+        try:
+            row = parse_json(line)
+        except ValueError as error:
+            raise DataError(f"not JSON ({error})", file=path, line=number) from error
         prompt, text = _texts(row, path, number)
         # A reason other than the model's own end is a cut; verl tells none.
         stopped = row.get("stop_reason") in (None, "stop")
@@ -120,11 +130,19 @@ def _by_claim(
     of_prompt: dict[str, list[int]] = defaultdict(list)
     for index, example in enumerate(examples):
         of_prompt[_plain(template.render(disarm_unseen(example)))].append(index)
+    # Behind a prompt no further sentence of evidence may follow: then it is the beginning of a longer one.
+    goes_on = {
+        prompt: _plain(template.item.format(number=len(examples[indices[0]].evidence) + 1, sentence=""))
+        for prompt, indices in of_prompt.items()
+    }
     given: dict[str, list[_Answer]] = defaultdict(list)
-    around: set[tuple[int, int]] = set()
-    others = 0
+    around: set[tuple[str, str]] = set()
+    scans = others = 0
     for row in rows:
-        prompt = _prompt_in(row.prompt, of_prompt, around)
+        prompt = _within(row.prompt, of_prompt, around)
+        if prompt is None and scans < _MOST_SCANS:
+            scans += bool(around)
+            prompt = _search(row.prompt, goes_on, around)
         if prompt is None:
             others += 1
         else:
@@ -148,18 +166,26 @@ def _by_claim(
     return [answers[index] for index in range(len(examples))], others
 
 
-def _prompt_in(text: str, prompts: Mapping[str, Any], around: set[tuple[int, int]]) -> str | None:
-    """Which of the prompts stands in a text; ``around`` remembers how much a chat template puts in front and behind."""
+def _within(text: str, prompts: Mapping[str, Any], around: set[tuple[str, str]]) -> str | None:
+    """The prompt in a text that has in front and behind what a text before had."""
     for front, behind in around:
-        if (found := text[front : len(text) - behind]) in prompts:
-            return found
-    for prompt in prompts:
-        if (place := text.find(prompt)) >= 0:
-            around.add((place, len(text) - place - len(prompt)))
+        if text.startswith(front) and text.endswith(behind):
+            found = text[len(front) : len(text) - len(behind)]
+            if found in prompts:
+                return found
+    return None
+
+
+def _search(text: str, goes_on: Mapping[str, str], around: set[tuple[str, str]]) -> str | None:
+    """The longest prompt in a text; what a chat template puts around it is remembered."""
+    for prompt in sorted((prompt for prompt in goes_on if prompt in text), key=len, reverse=True):
+        front, _, behind = text.partition(prompt)
+        if not goes_on[prompt] or not behind.startswith(goes_on[prompt]):
+            around.add((front, behind))
             return prompt
     return None
 
 
 def _plain(text: str) -> str:
-    """A text with single spaces for white space, which tokenizers do not all give back as it was."""
-    return " ".join(text.split())
+    """A text without white space: tokenizers do not all give it back, and what spells a control token is broken up."""
+    return "".join(text.split())

@@ -15,7 +15,7 @@ from candor.data.examples import read_examples, write_examples
 from candor.data.splits import check_asked, make_splits
 from candor.engines import parallel
 from candor.errors import DataError, RunError, Stopped
-from candor.files import atomic_path, read_json, write_json
+from candor.files import atomic_path, part_of, read_json, write_json
 from candor.predictions.form import out_of_form
 from candor.predictions.local import answer_into
 from candor.predictions.validation import validation_score
@@ -324,6 +324,7 @@ class Stages:
             for source, examples in self._examples(split).items():
                 path = self._folder.predictions(side, split, source)
                 if path.is_file() or not examples:
+                    part_of(path).unlink(missing_ok=True)  # of a start that was killed between the two
                     self._kept.found(path)
                     continue
                 self._stop_if_asked()

@@ -88,9 +88,6 @@ def verify_file(
     if not claims.is_file():
         raise DataError("no such file", file=claims)
     layout = layout_of(claims)
-    in_all = sum(1 for _ in _rows(claims, layout, None))
-    if shard is not None and not shard.size(in_all):
-        raise DataError(f"has {in_all} rows, so shard {shard} would be empty; take fewer shards", file=claims)
     done = bad = 0
 
     def count(line: dict[str, Any]) -> None:
@@ -99,6 +96,9 @@ def verify_file(
         bad += "error" in line
 
     with journal_of(out) as journal:
+        in_all = sum(1 for _ in _rows(claims, layout, None))
+        if shard is not None and not shard.size(in_all):
+            raise DataError(f"has {in_all} rows, so shard {shard} would be empty; take fewer shards", file=claims)
         made_from = {"candor": "verdicts", "claims_sha256": sha256(claims), "verifier": verifier.describe()}
         if columns != _USUAL:
             made_from["columns"] = columns.model_dump()

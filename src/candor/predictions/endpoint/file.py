@@ -107,17 +107,18 @@ def predict_endpoint(
     """
     asking, chosen = _in_chat(asking, template, chat or {})
     chat_url(asking.url)  # a wrong address is told before anything is written
-    examples, described = claims_of(data, form, shard)
-    datasets = {example.dataset for example in examples}
+    claims = claims_of(data, form, shard)
+    examples = claims.examples
+    asked = {"max_new_tokens": asking.max_new_tokens, "left_out": sorted(asking.leave_out)}
     header = Header(
         model=f"{asking.model} at {public_url(asking.url)}",
         template=chosen.name,
         template_sha256=chosen.sha256,
-        dataset=datasets.pop() if len(datasets) == 1 else data.stem,
+        dataset=claims.dataset or data.stem,
         split="test",
         seed=0,
         chat=_chat_of(asking),
-        shard=described,
+        shard=None if claims.shard is None else {**claims.shard, **asked},
     )
     with journal_of(out) as journal:
         answers = _Counted(journal, header, examples, asking)
