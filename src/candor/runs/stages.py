@@ -324,7 +324,8 @@ class Stages:
             for source, examples in self._examples(split).items():
                 path = self._folder.predictions(side, split, source)
                 if path.is_file() or not examples:
-                    part_of(path).unlink(missing_ok=True)  # of a start that was killed between the two
+                    if (part := part_of(path)).is_file():  # of a start that was killed between the two
+                        part.unlink()
                     self._kept.found(path)
                     continue
                 self._stop_if_asked()
