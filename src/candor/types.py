@@ -115,6 +115,8 @@ class Prediction:
         validity: how much of the answer could be read.
         label_probs: probed p(PASS), p(FAIL), p(NA) where the label is emitted, summing to 1.
         valid_mass: probability of all answers in the asked form, in [0, 1]; ``None`` where not computed.
+        label_confidences: what is stated behind PASS, FAIL and NA if the model is made to say each, in [0, 1];
+            ``None`` where not asked for.
         evidence_dropped: number of evidence sentences left out at the end because the prompt was too long.
         evidence_cut: characters cut from the end of the one sentence shown, which was longer than all room.
         posterior: copied from the example.
@@ -132,6 +134,7 @@ class Prediction:
     validity: Validity
     label_probs: tuple[float, float, float] | None = None
     valid_mass: float | None = None
+    label_confidences: tuple[float, float, float] | None = None
     evidence_dropped: int = 0
     evidence_cut: int = 0
     posterior: tuple[float, float, float] | None = None

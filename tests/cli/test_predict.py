@@ -104,9 +104,19 @@ def test_a_server_is_asked_as_told_and_open_claims_are_a_failure(
     assert (options["prices"].prefill, options["prices"].sample) == (2.0, 0.0)
 
 
-def test_a_server_takes_no_adapter(capsys: pytest.CaptureFixture[str]) -> None:
-    assert run("c.csv", "-m", "m", "--out", "o", "--endpoint", "http://h", "--adapter", "a") == 2
-    assert "a model behind a server has no adapter here" in " ".join(capsys.readouterr().err.split())
+@pytest.mark.parametrize(
+    ("given", "words"),
+    [
+        (["--endpoint", "http://h", "--adapter", "a"], "--adapter: no effect: the model is behind a server"),
+        (["--endpoint", "http://h", "--every-label"], "--every-label: no effect: the model is behind a server"),
+        (["--retries", "6", "--price-in", "1"], "--retries, --price-in: no effect: there is no --endpoint"),
+        (["--from-rollouts", "r", "--batch-size", "9"], "--batch-size: no effect: nobody is asked for answers"),
+        (["--from-rollouts", "r", "--endpoint", "http://h"], "--endpoint: no effect: nobody is asked for answers"),
+    ],
+)
+def test_an_option_without_effect_is_refused(given: list[str], words: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run("c.csv", "-m", "m", "--out", "o", *given) == 2
+    assert words in " ".join(capsys.readouterr().err.split())
 
 
 @pytest.mark.parametrize(

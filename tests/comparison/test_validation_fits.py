@@ -13,8 +13,8 @@ from sklearn.isotonic import IsotonicRegression
 from sklearn.linear_model import LogisticRegression
 
 from candor.comparison.validation_fits import recalibration_rows
-from candor.metrics.recalibration import METHODS, agreement, fit_recalibration
-from candor.metrics.views import View
+from candor.metrics.recalibration import METHODS, agreement, fit_recalibration, normalised_by_distractors
+from candor.metrics.views import View, stated_view
 from candor.types import LABELS, NO_LABEL, Prediction, Validity
 
 
@@ -117,11 +117,37 @@ def test_agreeing_samples_are_drawn_from_the_label_probabilities() -> None:
     assert np.isnan(agreement(probs[:1], np.array([NO_LABEL]), seed=0)).all()
 
 
+def test_what_is_stated_for_other_labels_as_well_counts_for_less() -> None:
+    stated = np.array([[0.9, 0.1, 0.0], [0.9, 0.6, 0.3], [0.2, 0.1, 0.0], [0.5, 0.5, 0.5]])
+    labels = np.array([0, 0, 0, NO_LABEL])
+    found = normalised_by_distractors(stated, labels)
+    assert found[:3] == pytest.approx([0.9, 0.5, 0.2])
+    assert np.isnan(found[3])
+
+
+def test_dinco_is_the_mean_of_that_and_of_agreement() -> None:
+    base, validation = told(graded(300, 1)), told(graded(200, 2))
+    asked = [
+        replace(row, label_confidences=tuple(row.confidence if row.label is name else 0.4 for name in LABELS))
+        for row in base
+    ]
+    trained = stated_view(base)
+    rows = {row["method"]: row for row in recalibration_rows(asked, trained, validation, resamples=20, seed=3)}
+    probs = np.array([row.label_probs for row in base])
+    share = agreement(probs, trained.label_N, seed=3)
+    confidence = (trained.confidence_N / (trained.confidence_N + 0.8) + share) / 2
+    brier = float(((confidence - trained.correct) ** 2).mean())
+    assert rows["distractors"]["metrics"]["brier"]["value"] == pytest.approx(brier)
+    rows = {row["method"]: row for row in recalibration_rows(base, trained, validation, resamples=20, seed=3)}
+    assert rows["distractors"]["metrics"] == {}
+    assert "evaluation.every_label" in (rows["distractors"]["reason"] or "")
+
+
 def test_without_label_probabilities_there_is_a_reason() -> None:
     base, known = told(graded(100, 1)), told(graded(200, 2))
     bare = [replace(row, label_probs=None) for row in base]
     rows = {row["method"]: row for row in recalibration_rows(bare, make_view(2, 100), known, resamples=20, seed=0)}
-    for method in ("label_probability", "scaled_label_probability", "agreement"):
+    for method in ("label_probability", "scaled_label_probability", "agreement", "distractors"):
         assert rows[method]["reason"] == "not every answer has label probabilities"
         assert rows[method]["metrics"] == {}
     bare = [replace(row, label_probs=None) for row in known]

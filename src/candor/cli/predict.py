@@ -22,8 +22,18 @@ if TYPE_CHECKING:
 
 REFUSED_SHOWN = 5
 
+_HERE = frozenset({"adapter", "batch_size", "device", "every_label"})
+_BEHIND_A_SERVER = frozenset(
+    {
+        *("endpoint", "api_key_env", "concurrency", "requests_per_minute", "timeout", "retries", "leave_out"),
+        *("price_in", "price_out", "refused_as_wrong"),
+    }
+)
+_ASKING = frozenset({*_HERE, *_BEHIND_A_SERVER, "chat", "max_new_tokens", "shard"})
+
 
 def predict(
+    context: typer.Context,
     data: Annotated[
         Path,
         typer.Argument(help="Claims: JSONL, JSON, CSV, TSV, Parquet, with claim, evidence and label."),
@@ -44,6 +54,9 @@ def predict(
     max_new_tokens: Annotated[
         int | None, typer.Option("--max-new-tokens", min=1, help="Longest answer. Default: a run's own, else 32.")
     ] = None,
+    every_label: Annotated[
+        bool, typer.Option("--every-label", help="Also ask what is stated behind the labels that are not chosen.")
+    ] = False,
     device: Annotated[str, typer.Option("--device", help="auto, cpu, cuda or cuda:N.")] = "auto",
     endpoint: Annotated[
         str | None, typer.Option("--endpoint", help="Address of an OpenAI-compatible server, in place of a model here.")
@@ -112,9 +125,11 @@ def predict(
     reporter = Reporter(quiet=quiet)
     form = table_form(column, label)
     if from_rollouts is not None:
-        _take(data, from_rollouts, out, model, template, form, reporter, others=[adapter, endpoint, shard, chat])
+        _refuse(context, _ASKING, "nobody is asked for answers that are there already (--from-rollouts)")
+        _take(data, from_rollouts, out, model, template, form, reporter)
         return
     if endpoint is None:
+        _refuse(context, _BEHIND_A_SERVER, "there is no --endpoint")
         from candor.predictions.local import predict_file
 
         count = predict_file(
@@ -125,6 +140,7 @@ def predict(
             template=template,
             batch_size=batch_size,
             max_new_tokens=max_new_tokens,
+            every_label=every_label,
             device=device,
             chat=chat_settings(chat),
             form=form,
@@ -133,11 +149,10 @@ def predict(
         )
         typer.echo(f"{count} predictions in {out}")
         return
-    if adapter is not None:
-        raise typer.BadParameter("a model behind a server has no adapter here", param_hint="--adapter")
+    _refuse(context, _HERE, "the model is behind a server (--endpoint)")
     from candor.predictions.endpoint.client import Asking
     from candor.predictions.endpoint.file import predict_endpoint
-    from candor.recipe.recipe import EvaluationConfig
+    from candor.recipe.evaluation import EvaluationConfig
 
     max_new_tokens = max_new_tokens or EvaluationConfig().max_new_tokens
     asking = Asking(
@@ -169,6 +184,19 @@ def predict(
         raise typer.Exit(1)
 
 
+def _refuse(context: typer.Context, names: frozenset[str], reason: str) -> None:
+    """Refuse options that would have no effect."""
+    sources = {parameter: context.get_parameter_source(parameter.name or "") for parameter in context.command.params}
+    given = [
+        parameter.opts[0]
+        for parameter, source in sources.items()  # compared by name, because some typers have a click of their own
+        if parameter.name in names and source is not None and source.name == "COMMANDLINE"
+    ]
+    if given:
+        them = "it" if len(given) == 1 else "them"
+        raise typer.BadParameter(f"no effect: {reason}; leave {them} out", param_hint=", ".join(given))
+
+
 def _take(
     data: Path,
     rollouts: Path,
@@ -177,14 +205,7 @@ def _take(
     template: str | None,
     form: TableForm | None,
     reporter: Reporter,
-    *,
-    others: list[object],
 ) -> None:
-    if any(other is not None for other in others):
-        raise typer.BadParameter(
-            "answers that are there already are not asked for: leave out --adapter, --endpoint, --shard and --chat",
-            param_hint="--from-rollouts",
-        )
     from candor.predictions.rollouts import predictions_from_rollouts
 
     taken = predictions_from_rollouts(data, rollouts, out, model=model, template=template or "verdict", form=form)

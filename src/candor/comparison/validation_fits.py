@@ -15,7 +15,16 @@ from candor.comparison.pairing import Side, load_side
 from candor.comparison.threshold import check_apart
 from candor.metrics import schema
 from candor.metrics.paired import Pair, pair_metrics
-from candor.metrics.recalibration import FITS, METHODS, SHOWN, Method, agreement, fit_recalibration, of_label
+from candor.metrics.recalibration import (
+    FITS,
+    METHODS,
+    SHOWN,
+    Method,
+    agreement,
+    fit_recalibration,
+    normalised_by_distractors,
+    of_label,
+)
 from candor.metrics.significance import holm
 from candor.metrics.views import View, probed_labels, stated_view
 from candor.types import Prediction
@@ -60,9 +69,9 @@ def recalibration_rows(
         resamples: of the bootstrap.
         seed: of the bootstrap and of sampled labels.
     """
-    stated, known = stated_view(base), stated_view(validation)
+    stated = stated_view(base)
     pairs: dict[Method, tuple[_Other, Pair | None]] = {}
-    for other in _others(stated, probed_labels(base), known, probed_labels(validation), seed):
+    for other in _others(base, validation, seed):
         pair = None
         if other.confidence_N is not None:
             mended = View(stated.gold_N, stated.label_N, other.confidence_N, stated.group_N)
@@ -101,14 +110,10 @@ class _Other:
     reason: str | None = None
 
 
-def _others(
-    stated: View,
-    probs: Sequence[tuple[float, float, float]] | None,
-    known: View,
-    known_probs: Sequence[tuple[float, float, float]] | None,
-    seed: int,
-) -> Iterator[_Other]:
+def _others(base: Sequence[Prediction], validation: Sequence[Prediction], seed: int) -> Iterator[_Other]:
     """Every method in the order of the table."""
+    stated, known = stated_view(base), stated_view(validation)
+    probs, known_probs = probed_labels(base), probed_labels(validation)
     too_few = _too_few(known)
     for fit in FITS:
         if fit != "none" and too_few is not None:
@@ -135,7 +140,14 @@ def _others(
             found = fit_recalibration("temperature", certain)
             n_fit = int(certain.usable.sum())
             yield _Other("scaled_label_probability", found(probability_N), found.parameters, n_fit)
-    yield _Other("agreement", agreement(probs_N_3, stated.label_N, seed=seed))
+    share_N = agreement(probs_N_3, stated.label_N, seed=seed)
+    yield _Other("agreement", share_N)
+    behind = [row.label_confidences for row in base if row.label_confidences is not None]
+    if len(behind) < len(base):
+        reason = "the answers do not have what is stated behind every label (evaluation.every_label)"
+        yield _Other("distractors", None, reason=reason)
+    else:
+        yield _Other("distractors", (normalised_by_distractors(np.array(behind), stated.label_N) + share_N) / 2)
 
 
 def _too_few(known: View) -> str | None:

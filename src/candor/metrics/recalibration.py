@@ -18,12 +18,18 @@ from candor.types import LABELS, NO_LABEL
 
 Floats = NDArray[np.float64]
 Fit = Literal["none", "temperature", "platt", "isotonic"]
-Method = Literal[Fit, "label_probability", "scaled_label_probability", "agreement"]
+Method = Literal[Fit, "label_probability", "scaled_label_probability", "agreement", "distractors"]
 
 FITS: Final[tuple[Fit, ...]] = ("none", "temperature", "platt", "isotonic")
 """Maps of the stated confidence; ``none`` leaves it as it is."""
 
-METHODS: Final[tuple[Method, ...]] = (*FITS, "label_probability", "scaled_label_probability", "agreement")
+METHODS: Final[tuple[Method, ...]] = (
+    *FITS,
+    "label_probability",
+    "scaled_label_probability",
+    "agreement",
+    "distractors",
+)
 """In the order of the table: the stated confidence through each fit, then what stands in its place."""
 
 SAMPLES: Final = 8
@@ -116,6 +122,19 @@ def agreement(probs_N_3: Floats, label_N: NDArray[np.int64], *, seed: int) -> Fl
     even_N_3 = np.where(total_N_1 > 0, probs_N_3 / np.where(total_N_1 > 0, total_N_1, 1.0), 1 / len(LABELS))
     counts_N_3 = np.random.default_rng(seed).multinomial(SAMPLES, even_N_3)
     return of_label(counts_N_3 / SAMPLES, label_N)
+
+
+def normalised_by_distractors(stated_N_3: Floats, label_N: NDArray[np.int64]) -> Floats:
+    """What is stated for the answer's label, by all that is stated for any, where that is more than 1.
+
+    Labels exclude each other, so a model that states much for several is easily led, and believes none of them so much:
+    DINCO's normalised verbalised confidence (arXiv 2509.25532), whose weights of alternatives are 1 for such labels.
+
+    Args:
+        stated_N_3: what is stated behind each label, in [0, 1].
+        label_N: position of the answered label; without one NaN.
+    """
+    return of_label(stated_N_3 / np.maximum(stated_N_3.sum(axis=1, keepdims=True), 1.0), label_N)
 
 
 def of_label(values_N_3: Floats, label_N: NDArray[np.int64]) -> Floats:

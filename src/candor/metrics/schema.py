@@ -161,7 +161,8 @@ class Recalibration(TypedDict):
     """Another confidence for the base model's answers; ``trained_minus`` says whether training beats it.
 
     ``method`` names a fit of the stated confidence on validation (``none``: as stated), the probability of the label,
-    the same with a temperature fitted on validation, or the share of sampled labels that agree.
+    the same with a temperature fitted on validation, the share of sampled labels that agree, or the mean of that and of
+    what is stated by what is stated for all labels.
     """
 
     method: Literal[
@@ -172,6 +173,7 @@ class Recalibration(TypedDict):
         "label_probability",
         "scaled_label_probability",
         "agreement",
+        "distractors",
     ]
     parameters: dict[str, float]
     n_fit: int

@@ -204,6 +204,7 @@ def _prediction(row: Mapping[str, Any], path: Path | str, number: int) -> Predic
                 "validity": Validity(row["validity"]),
                 "label_probs": _three(row.get("label_probs")),
                 "posterior": _three(row.get("posterior")),
+                "label_confidences": _confidences(row.get("label_confidences")),
             }
         )
     except KeyError as error:
@@ -227,10 +228,19 @@ def _is_share(value: object, slack: float) -> bool:
 
 
 def _three(values: Sequence[float] | None) -> tuple[float, float, float] | None:
+    found = _shares(values, "probabilities", ROUNDING)
+    if found is not None and abs(sum(found) - 1.0) > 1e-3:
+        raise ValueError(f"{values!r} do not sum to 1")
+    return found
+
+
+def _confidences(values: Sequence[float] | None) -> tuple[float, float, float] | None:
+    return _shares(values, "confidences from 0 to 1", 0.0)
+
+
+def _shares(values: Sequence[float] | None, called: str, slack: float) -> tuple[float, float, float] | None:
     if values is None:
         return None
-    if len(values) != len(LABELS) or not all(_is_share(value, ROUNDING) for value in values):
-        raise ValueError(f"{values!r} are not {len(LABELS)} probabilities")
-    if abs(sum(values) - 1.0) > 1e-3:
-        raise ValueError(f"{values!r} do not sum to 1")
+    if len(values) != len(LABELS) or not all(_is_share(value, slack) for value in values):
+        raise ValueError(f"{values!r} are not {len(LABELS)} {called}")
     return (values[0], values[1], values[2])

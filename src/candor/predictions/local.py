@@ -18,6 +18,7 @@ from candor.errors import RunError
 from candor.files import Journal, journal_of, part_of
 from candor.predictions.file import Header, read_prediction, write_predictions
 from candor.predictions.kept import Answers, Line, claims_of, made_from
+from candor.predictions.label_confidences import grammar_behind_prompt, label_confidences
 from candor.progress import Reporter
 from candor.prompts import templates
 from candor.prompts.encoding import EncodedPrompt, encode, rendered_sha256
@@ -25,8 +26,9 @@ from candor.prompts.grammar import answer_grammar
 from candor.prompts.probe import LABEL_PROBE, label_probs
 from candor.recipe.data import TableForm
 from candor.recipe.engine import EngineConfig, ModelConfig
+from candor.recipe.evaluation import EvaluationConfig
 from candor.recipe.prompt import prompt_in_chat
-from candor.recipe.recipe import EvaluationConfig, load_run_recipe
+from candor.recipe.recipe import load_run_recipe
 from candor.run_folder import RunFolder
 from candor.shards import Shard
 from candor.types import Example, Prediction, Rollout
@@ -45,6 +47,7 @@ def predict(
     *,
     max_new_tokens: int,
     batch_size: int,
+    every_label: bool = False,
     on_batch: OnBatch | None = None,
     answers: Answers | None = None,
 ) -> list[Prediction]:
@@ -56,13 +59,18 @@ def predict(
         template: the prompt.
         max_new_tokens: longest answer, its end included.
         batch_size: prompts in one batch.
+        every_label: ask what is stated behind the other labels as well.
         on_batch: told of progress.
         answers: those that are there already, and where the others are kept as they come. A batch that is not there
             whole is answered again, so that a start after a kill meets the same batches.
 
     Returns:
         One prediction for each example, in order.
+
+    Raises:
+        PromptError: a prompt does not fit, or ``every_label`` is asked of a template that has reasoning first.
     """
+    behind = grammar_behind_prompt(template, engine) if every_label else None
     room = max(max_new_tokens, answer_grammar(template, engine.tokenizer).longest)
     answers = Answers() if answers is None else answers
     for start in range(0, len(examples), SORTED):
@@ -78,9 +86,13 @@ def predict(
             if not all(index in answers.lines for index in indices):
                 prompts = [encoded[index].tokens for index in indices]
                 rollouts = engine.rollout(prompts, 1, Sampling(0.0, max_new_tokens), LABEL_PROBE)
-                answers.append(
-                    [_line(index, encoded[index], rollout) for index, (rollout,) in zip(indices, rollouts, strict=True)]
-                )
+                lines = [
+                    _line(index, encoded[index], rollout) for index, (rollout,) in zip(indices, rollouts, strict=True)
+                ]
+                if behind is not None:
+                    for line, stated in zip(lines, label_confidences(engine, behind, prompts), strict=True):
+                        line["label_confidences"] = stated
+                answers.append(lines)
             if on_batch:
                 on_batch(len(indices))
     return [_prediction(example, answers.lines[index], template) for index, example in enumerate(examples)]
@@ -100,6 +112,7 @@ def answer_into(
     adapter: Path | None,
     max_new_tokens: int,
     batch_size: int,
+    every_label: bool,
     on_batch: OnBatch,
     say: Callable[[str], None],
 ) -> list[Prediction]:
@@ -120,6 +133,7 @@ def answer_into(
         adapter: whose weights the engine holds; answers of others are not gone on with.
         max_new_tokens: longest answer, its end included.
         batch_size: prompts in one batch.
+        every_label: as in :func:`predict`.
         on_batch: told of progress.
         say: told in words where it goes on.
 
@@ -127,7 +141,7 @@ def answer_into(
         DataError: the part belongs to other work.
     """
     weights = adapter_sha256(adapter)
-    asked = {"max_new_tokens": max_new_tokens, "weights_sha256": weights}
+    asked = {"max_new_tokens": max_new_tokens, "weights_sha256": weights, "every_label": every_label or None}
     header = Header(
         model=model,
         template=template.name,
@@ -151,6 +165,7 @@ def answer_into(
         template,
         max_new_tokens=max_new_tokens,
         batch_size=batch_size,
+        every_label=every_label,
         on_batch=on_batch,
         answers=answers,
     )
@@ -176,7 +191,13 @@ def _prediction(example: Example, line: Line, template: templates.Template) -> P
     found = read_prediction(
         example, line["text"], template, stopped=line["stopped"], label_probs=(p_pass, p_fail, p_na)
     )
-    return replace(found, evidence_dropped=line["evidence_dropped"], evidence_cut=line["evidence_cut"])
+    stated = line.get("label_confidences")
+    return replace(
+        found,
+        label_confidences=None if stated is None else (stated[0], stated[1], stated[2]),
+        evidence_dropped=line["evidence_dropped"],
+        evidence_cut=line["evidence_cut"],
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -224,6 +245,7 @@ def predict_file(
     template: str | None,
     batch_size: int,
     max_new_tokens: int | None,
+    every_label: bool = False,
     device: str,
     chat: Mapping[str, Any] | None = None,
     form: TableForm | None = None,
@@ -242,6 +264,7 @@ def predict_file(
         template: name of the prompt template.
         batch_size: prompts in one batch.
         max_new_tokens: longest answer; ``None`` for a run's own, else a recipe's default.
+        every_label: ask what is stated behind the other labels as well.
         device: ``auto``, ``cpu``, ``cuda`` or ``cuda:N``.
         chat: how the chat template is rendered, as a recipe's part ``prompt`` says it.
         form: how a table is read.
@@ -289,6 +312,7 @@ def predict_file(
                 adapter=adapter,
                 max_new_tokens=max_new_tokens or EvaluationConfig().max_new_tokens,
                 batch_size=batch_size,
+                every_label=every_label,
                 on_batch=bar.advance,
                 say=reporter.say,
             )

@@ -15,14 +15,15 @@ from pathlib import Path
 from typing import Any, Literal, TypeAlias
 
 import yaml
-from pydantic import Field, ValidationError, field_validator, model_validator
+from pydantic import Field, ValidationError, model_validator
 
 from candor.config import FILE_NAME, Config, explain
-from candor.errors import PredictionError, RecipeError
+from candor.errors import RecipeError
 from candor.prompts.chat import LONGEST_THOUGHT_END
 from candor.prompts.grammar import AnswerGrammar
 from candor.recipe.data import DataConfig
 from candor.recipe.engine import EngineConfig, ModelConfig
+from candor.recipe.evaluation import EvaluationConfig
 from candor.recipe.objective import (
     EnumeratedSplit,
     ObjectiveConfig,
@@ -53,46 +54,6 @@ class SamplingConfig(Config):
     reasoning_tokens: int = Field(
         default=0, ge=0, le=65536, description="enumerated objective: longest reasoning sampled before the verdict"
     )
-
-
-class EvaluationConfig(Config):
-    """Base and trained model on the same examples."""
-
-    max_new_tokens: int = Field(default=32, ge=1, le=65536, description="longest greedy answer, its end included")
-    batch_size: int = Field(default=64, ge=1, le=65536, description="prompts in one batch")
-    resamples: int = Field(default=10_000, ge=1, le=10_000_000, description="bootstrap resamples")
-    threshold_risk: float = Field(default=0.1, gt=0, lt=1, description="error allowed among accepted answers")
-    threshold_confidence: float = Field(default=0.9, gt=0, lt=1, description="confidence of that guarantee")
-    class_shares: dict[str, float] | None = Field(
-        default=None, description="shares of PASS, FAIL and NA as users meet them, to give figures under them, too"
-    )
-    metrics: list[str] = Field(
-        default_factory=list, description="figures of one's own: module:function, or entry points in candor.metrics"
-    )
-
-    @field_validator("resamples")
-    @classmethod
-    def _some_p_can_be_significant(cls, value: int) -> int:
-        # Here, because reading a recipe should not cost the import.
-        from candor.metrics.power import check_resamples
-
-        try:
-            check_resamples(value)
-        except PredictionError as error:
-            raise ValueError(str(error)) from error
-        return value
-
-    @field_validator("class_shares")
-    @classmethod
-    def _shares_of_the_gold_labels(cls, value: dict[str, float] | None) -> dict[str, float] | None:
-        from candor.metrics.reweighting import check_shares
-
-        try:
-            if value is not None:
-                check_shares(value)
-        except PredictionError as error:
-            raise ValueError(str(error)) from error
-        return value
 
 
 class Recipe(Config):
@@ -174,6 +135,11 @@ class Recipe(Config):
             raise ValueError(
                 f"prompt.template: {self.prompt.words().name} asks for reasoning first, and enumerated verdicts stand "
                 "right behind the prompt; set sampling.reasoning_tokens above 0, or prompt.template: verdict"
+            )
+        if self.evaluation.every_label and self.prompt.words().reasons:
+            raise ValueError(
+                f"evaluation.every_label: prompt.template {self.prompt.words().name} asks for reasoning first, so "
+                "nothing is stated right behind the prompt; leave it out, or set prompt.template: verdict"
             )
         if self.engine.kind == "tinker" and self.sampling.temperature != 1.0:
             raise ValueError(

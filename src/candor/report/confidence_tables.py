@@ -20,6 +20,7 @@ _FITS = {
     "label_probability": "p of its label",
     "scaled_label_probability": "p, temperature",
     "agreement": "8 samples agree",
+    "distractors": "DINCO",
 }
 
 
@@ -76,7 +77,8 @@ def recalibration_table(items: Sequence[Comparison]) -> Table | None:
         return None
     caption = (
         f"The {start_of(items)}'s answers with other confidences: the stated one recalibrated on validation answers, "
-        "the probability of the label, and the share of sampled labels that agree; below each, trained minus this."
+        "the probability of the label, the share of sampled labels that agree, and DINCO, the mean of that share and "
+        "of what is stated by what is stated for all labels; below each, trained minus this."
     )
     return Table("recalibration", caption, ("Confidence", *map(wording.title, metrics)), tuple(groups))
 

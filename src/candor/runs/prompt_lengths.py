@@ -18,7 +18,8 @@ from candor.prompts.encoding import prompt_length
 from candor.prompts.grammar import answer_grammar
 from candor.prompts.templates import Template
 from candor.recipe.engine import ModelConfig
-from candor.recipe.recipe import EvaluationConfig, Recipe
+from candor.recipe.evaluation import EvaluationConfig
+from candor.recipe.recipe import Recipe
 from candor.types import Example
 
 SANDBOX_LENGTH: Final = 4096

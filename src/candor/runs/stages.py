@@ -355,6 +355,7 @@ class Stages:
                         adapter=self._adapter(side),
                         max_new_tokens=self._recipe.evaluation.max_new_tokens,
                         batch_size=self._recipe.evaluation.batch_size,
+                        every_label=self._recipe.evaluation.every_label and side != "trained",
                         on_batch=on_batch,
                         say=self._reporter.say,
                     )
