@@ -10,6 +10,8 @@ from toy import SAMPLED, toy_recipe, toy_tokenizer, with_unlabelled
 
 from candor.cli.main import main
 from candor.data.splits import make_splits
+from candor.engines.answer_scores import scored_answers, spread_ended
+from candor.engines.tinker.told import to_read
 from candor.errors import RecipeError
 from candor.prompts import templates
 from candor.prompts.encoding import encode_text
@@ -74,11 +76,23 @@ def test_an_enumerated_run_reads_and_trains_every_answer(folder: Path) -> None:
     recipe = toy_recipe(folder, "train.kl_every=3")
     (plan,) = make_plan(recipe)
     train = _lengths(recipe, "train")
-    answers = answer_grammar(templates.get("sandbox"), toy_tokenizer()).answers
+    answers = scored_answers(answer_grammar(templates.get("sandbox"), toy_tokenizer()), spread_ended(4))
     once = 4 * (303 * sum(train) / len(train) + sum(map(len, answers)))
     assert plan.step[0].train == pytest.approx(once)
     assert plan.step[0].prefill == pytest.approx(once)
     assert plan.training[0].prefill == pytest.approx((6 + 2) * once), "two of six steps measure the KL"
+
+
+def test_a_service_reads_and_trains_few_of_them_where_it_is_asked_to(folder: Path) -> None:
+    whole = toy_recipe(folder, "train.kl_every=0", "engine={kind: tinker}")
+    few = toy_recipe(folder, "train.kl_every=0", "engine={kind: tinker, top_logprobs: 20, drawn_continuations: 3}")
+    (plan,), (less,) = make_plan(whole), make_plan(few)
+    answers = scored_answers(answer_grammar(templates.get("sandbox"), toy_tokenizer()), spread_ended(4))
+    read = to_read(answers)
+    train = _lengths(few, "train")
+    assert less.step[0].prefill == pytest.approx(4 * (len(read) * sum(train) / len(train) + sum(map(len, read))))
+    assert less.step[0].train == pytest.approx(plan.step[0].train * 6 / 303)
+    assert less.step[0].calls == pytest.approx(3 + 4 * len(read))
 
 
 def test_unlabelled_prompts_are_read_and_trained_too(folder: Path) -> None:
@@ -91,7 +105,7 @@ def test_unlabelled_prompts_are_read_and_trained_too(folder: Path) -> None:
         for source, examples in train.items()
     }
     tokens = sum(count * sum(read[source]) / len(read[source]) for source, count in (("toy", 4), ("other", 2)))
-    answers = answer_grammar(template, toy_tokenizer()).answers
+    answers = scored_answers(answer_grammar(template, toy_tokenizer()), spread_ended(4))
     assert plan.step[0].train == pytest.approx(303 * tokens + 6 * sum(map(len, answers)))
 
 

@@ -30,14 +30,15 @@ def draw_ended(ends: int | str, rng: np.random.Generator) -> NDArray[np.bool_]:
     return np.stack([rng.permutation(C) < int(ends) for _ in range(K)])
 
 
-def spread_ended(ends: int) -> NDArray[np.bool_]:
+def spread_ended(ends: int | str) -> NDArray[np.bool_]:
     """The same as :func:`draw_ended` without chance: ``ends`` confidences behind each label, as far apart as they go.
 
     >>> np.flatnonzero(spread_ended(4)[0]).tolist()
     [12, 37, 63, 88]
     """
+    count = C if ends == "all" else int(ends)
     ended_K_C = np.zeros((K, C), dtype=bool)
-    ended_K_C[:, ((np.arange(ends) + 0.5) * C / ends).astype(int)] = True
+    ended_K_C[:, ((np.arange(count) + 0.5) * C / count).astype(int)] = True
     return ended_K_C
 
 

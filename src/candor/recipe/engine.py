@@ -88,6 +88,19 @@ class EngineConfig(Config):
     )
     in_flight: int = Field(default=256, ge=1, le=4096, description="tinker: requests sent at once")
     patience_s: float = Field(default=1800.0, gt=0, description="tinker: seconds that one request is tried")
+    top_logprobs: int = Field(
+        default=0,
+        ge=0,
+        le=100,
+        description="tinker: likeliest tokens that the service tells for each place of a prompt, so that a few "
+        "sequences tell what all answers have; 0: it tells none",
+    )
+    drawn_continuations: int | None = Field(
+        default=None,
+        ge=1,
+        description="tinker: of each prompt so many continuations, and as many again on average, are drawn to take the "
+        "gradient on, which is then right on average; default: all",
+    )
     prices: Prices | None = Field(default=None, description="for candor run --plan")
     path: Literal["auto", "plain", "tree"] = Field(
         default="auto", description="auto: the prefix tree where the model family is proven on it, else plain"
@@ -106,6 +119,9 @@ class EngineConfig(Config):
 
     @model_validator(mode="after")
     def _of_its_kind(self) -> EngineConfig:
+        idle = [name for name in ("top_logprobs", "drawn_continuations") if getattr(self, name)]
+        if idle and self.kind != "tinker":
+            raise ValueError(f"{', '.join(idle)}: no effect with kind=local; set kind: tinker, or leave out")
         if self.base_url is None:
             return self
         if self.kind != "tinker":

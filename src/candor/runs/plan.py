@@ -13,9 +13,12 @@ from pathlib import Path
 from typing import Any, Final
 
 from candor.data.splits import make_splits
+from candor.engines.answer_scores import scored_answers, spread_ended
+from candor.engines.base import Tokens
 from candor.engines.load import SANDBOX
 from candor.engines.named import located
 from candor.engines.pretrained import load_tokenizer
+from candor.engines.tinker.told import to_read
 from candor.progress import Reporter
 from candor.prompts.answers import CONFIDENCES
 from candor.prompts.encoding import prompt_length
@@ -209,10 +212,10 @@ def _step(recipe: Recipe, prompt: float, grammar: AnswerGrammar, answer: int, pr
         length = answer if recipe.objective.kind == "sampled" else recipe.sampling.reasoning_tokens
         amount += Amount(prefill=count * prompt, sample=count * group * length, calls=count)
         amount += Amount(prefill=prompt + label + (answer if probes > 1 else 0), calls=1) * (count * PROBED * probes)
+    if recipe.objective.kind == "enumerated":
+        return amount + _enumerated(recipe, prompt, grammar)
     scored = _scored(recipe, prompt, grammar, answer)
     amount += Amount(train=scored.prefill) * recipe.train.updates_per_batch
-    if recipe.objective.kind == "enumerated":
-        return amount + Amount(prefill=scored.prefill, calls=1)
     if isinstance(recipe.objective, SampledExpected):
         # Every confidence behind each sampled label: behind one of them, or behind all.
         tokens = count * min(probes, PROBED) * len(CONFIDENCES) * (prompt + grammar.longest)
@@ -228,10 +231,30 @@ def _scored(recipe: Recipe, prompt: float, grammar: AnswerGrammar, answer: int) 
     count, group = recipe.train.prompts_in_step, recipe.sampling.group_size
     if recipe.objective.kind == "sampled":
         return Amount(prefill=count * group * (prompt + answer), calls=count * group)
-    reasoning = recipe.sampling.reasoning_tokens
-    prefixes = group if reasoning else 1
-    tokens = len(grammar.answers) * (prompt + reasoning) + sum(map(len, grammar.answers))
-    return Amount(prefill=count * prefixes * tokens, calls=count * prefixes * len(grammar.answers))
+    prefixes = group if recipe.sampling.reasoning_tokens else 1
+    return _read(_answers_of(recipe, grammar), prompt + recipe.sampling.reasoning_tokens) * (count * prefixes)
+
+
+def _read(answers: Sequence[Tokens], before: float) -> Amount:
+    """Answers read behind one beginning, each as a sequence of its own."""
+    return Amount(prefill=len(answers) * before + sum(map(len, answers)), calls=len(answers))
+
+
+def _answers_of(recipe: Recipe, grammar: AnswerGrammar) -> list[Tokens]:
+    """What an enumerated step scores of each prompt."""
+    return scored_answers(grammar, spread_ended(getattr(recipe.objective, "ends", "all")))
+
+
+def _enumerated(recipe: Recipe, prompt: float, grammar: AnswerGrammar) -> Amount:
+    """What one step reads and trains of all answers."""
+    before = prompt + recipe.sampling.reasoning_tokens
+    prefixes = recipe.train.prompts_in_step * (recipe.sampling.group_size if recipe.sampling.reasoning_tokens else 1)
+    answers = _answers_of(recipe, grammar)
+    every = _read(answers, before)
+    read = _read(to_read(answers), before) if recipe.engine.top_logprobs else Amount(every.prefill, calls=1 / prefixes)
+    # As many again are trained on average as are drawn; a little more where answers do not keep to the form.
+    share = min(1.0, 2 * (recipe.engine.drawn_continuations or len(answers)) / len(answers))
+    return (read + Amount(train=every.prefill * share)) * prefixes
 
 
 def _answers(lengths: Sequence[int], answer: int, grammar: AnswerGrammar) -> Amount:

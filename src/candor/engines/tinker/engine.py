@@ -34,9 +34,11 @@ from candor.engines.pretrained import longest_sequence
 from candor.engines.probing import probed
 from candor.engines.ragged import lengths_mask, padded
 from candor.engines.tinker import sdk
+from candor.engines.tinker.drawn import draw, tree_of
 from candor.engines.tinker.losses import Reduction, Scored, datum, training_data
 from candor.engines.tinker.model import ModelCard, api_key, model_card
 from candor.engines.tinker.service import Connection, Service, Step
+from candor.engines.tinker.told import Read, read_of, told_by_few
 from candor.errors import EngineError, ModelError, NumericsError
 from candor.files import atomic_folder, read_json, write_json
 from candor.means import Means
@@ -56,18 +58,21 @@ SEEDS: Final = 2**31 - 2**13
 class TinkerEngine:
     """Implements :class:`~candor.engines.base.Engine`, but for what the module's docstring says."""
 
-    def __init__(self, service: Service, card: ModelCard, *, config: EngineConfig, trained: bool, name: str) -> None:
+    def __init__(
+        self, service: Service, card: ModelCard, *, config: EngineConfig, trained: bool, name: str, seed: int = 0
+    ) -> None:
         """Take a service and what is known of its model.
 
         Args:
             service: the base model and an adapter.
             card: tokenizer, sizes and configuration of the base model.
-            config: AdamW's constants.
+            config: AdamW's constants, and what is read and trained of many continuations.
             trained: whether there is an adapter at all.
             name: the model's name, for the manifest.
+            seed: of what is drawn here.
         """
         self._service, self._card, self._config = service, card, config
-        self._trained, self._name = trained, name
+        self._trained, self._name, self._seed = trained, name, seed
         self._step = 0
         self._sampled: dict[tuple[Tokens, Tokens], NDArray[np.float64]] = {}
         self._finalizer = weakref.finalize(self, service.close)
@@ -105,7 +110,7 @@ class TinkerEngine:
             reduction=reduction,
             state=_saved_state(adapter) if isinstance(adapter, Path) else None,
         )
-        return cls(service, card, config=config, trained=adapter is not False, name=name or model.name)
+        return cls(service, card, config=config, trained=adapter is not False, name=name or model.name, seed=seed)
 
     # ---------------------------------------------------------------------------------------------- what it is
 
@@ -220,6 +225,22 @@ class TinkerEngine:
         data = [_forward_datum(*pair) for pair in pairs]
         return [values[-len(c) :] for (_, c), values in zip(pairs, self._service.forward(data), strict=True)]
 
+    def _read(self, pairs: Sequence[tuple[Tokens, Tokens]]) -> dict[tuple[Tokens, Tokens], NDArray[np.float64]]:
+        """The same, of which a few tell the others where the service says more than was asked."""
+        found = told_by_few(pairs, self._likeliest) if self._config.top_logprobs else {}
+        left = [pair for pair in pairs if pair not in found]
+        return found | dict(zip(left, self._forward(left), strict=True))
+
+    def _likeliest(self, pairs: Sequence[tuple[Tokens, Tokens]]) -> list[Read]:
+        """What the service says of continuations and of other tokens in their places."""
+        more = {"include_prompt_logprobs": True, "topk_prompt_logprobs": self._config.top_logprobs}
+        requests = [_request(p + c, Sampling(1.0, 1), 1, 0, frozenset()) | more for p, c in pairs]
+        responses = self._service.sample(requests)
+        return [
+            read_of(_last(response.prompt_logprobs, pair), response.topk_prompt_logprobs, pair[1])
+            for pair, response in zip(pairs, responses, strict=True)
+        ]
+
     # ------------------------------------------------------------------------------------------------ training
 
     def update(self, batch: Batch, objective: Objective, optimiser: OptimiserStep) -> Means:
@@ -235,7 +256,7 @@ class TinkerEngine:
         _refuse_temperature(batch.temperature)
         pairs = [(p, c) for p, group in zip(batch.prompts, batch.continuations, strict=True) for c in group]
         missing = list({pair: None for pair in pairs if pair not in self._sampled})
-        known = self._sampled | dict(zip(missing, self._forward(missing), strict=True))
+        known = self._sampled | self._read(missing)
         known_P_C = [[known[p, c] for c in g] for p, g in zip(batch.prompts, batch.continuations, strict=True)]
         leaf = torch.from_numpy(padded(known_P_C)).requires_grad_()
         mask = torch.from_numpy(lengths_mask(known_P_C))
@@ -248,9 +269,9 @@ class TinkerEngine:
         if not bool(torch.isfinite(gradient).all()):
             raise NumericsError("the gradient by the log-probabilities is nan or inf")
         rows = [
-            Scored(p, c, known[p, c], gradient[at, place, : len(c)].numpy())
+            row
             for at, (p, group) in enumerate(zip(batch.prompts, batch.continuations, strict=True))
-            for place, c in enumerate(group)
+            for row in self._to_train(at, p, group, known_P_C[at], gradient[at].numpy())
         ]
         seen, norm = self._service.step(Step(training_data(rows, self._service.reduction()), self._adam(optimiser)))
         self._sampled = {}
@@ -263,6 +284,24 @@ class TinkerEngine:
         for row, values in zip(rows, seen, strict=True):
             means.add("sampler_mismatch", np.abs(values[-len(row.continuation) :] - row.logprobs))
         return means
+
+    def _to_train(
+        self,
+        index: int,
+        prompt: Tokens,
+        group: Sequence[Tokens],
+        known: Sequence[NDArray[np.float64]],
+        gradient_C_T: NDArray[np.float64],
+    ) -> list[Scored]:
+        """Every continuation of a prompt with its gradient, or a drawn few."""
+        gradients = [gradient_C_T[place, : len(c)] for place, c in enumerate(group)]
+        count = self._config.drawn_continuations
+        if count is None or count >= len(group):
+            return [Scored(prompt, *row) for row in zip(group, known, gradients, strict=True)]
+        logprobs = dict(zip(group, known, strict=True))
+        rng = np.random.default_rng(derive_seed(self._seed, "drawn", self._step, index))
+        drawn = draw(tree_of(group, known, gradients), count, rng)
+        return [Scored(prompt, c, logprobs[c], values) for c, values in drawn]
 
     def _adam(self, optimiser: OptimiserStep) -> Any:
         from tinker import types
