@@ -151,9 +151,13 @@ def test_money_is_not_spent_without_a_word(
 
 
 @pytest.mark.parametrize("name", ["paper-fever", "paper-mixed"])
-def test_the_published_recipes_run_on_a_service_with_two_overrides(name: str) -> None:
-    recipe = load_recipe(find_recipe(name), ["engine.kind=tinker", "sampling.temperature=1.0"])
+def test_the_published_recipes_run_on_a_service_at_temperature_1(name: str) -> None:
+    recipe = load_recipe(find_recipe(f"{name}-service"))
     assert recipe.engine.spends
+    assert "departure" in recipe.description
+    published = load_recipe(find_recipe(name), ["engine.kind=tinker", "sampling.temperature=1.0"])
+    own = {"name": published.name, "description": published.description}
+    assert recipe.model_copy(update=own) == published
     with pytest.raises(RecipeError, match=r"sampling\.temperature: 0\.2"):
         load_recipe(find_recipe(name), ["engine.kind=tinker"])
 

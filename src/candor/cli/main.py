@@ -134,7 +134,7 @@ def run(
 
     candor run paper-fever --data-dir data --out runs/fever
 
-    candor run paper-fever --data-dir data -o engine.kind=tinker -o sampling.temperature=1.0 --plan
+    candor run paper-fever-service --data-dir data --plan
     """
     from candor.recipe.recipe import find_recipe, load_recipe, resolve_arms
 
