@@ -3,10 +3,12 @@
     python benchmarks/objectives.py runs/objectives [--figure docs/images/objectives.svg]
     python benchmarks/objectives.py runs/ablations --metrics auroc,brier,na_recall
     python benchmarks/objectives.py runs/smollm2-arms --figure docs/images/real.svg
+    python benchmarks/objectives.py runs/field --against candor
 
 Prints one table for each domain that was evaluated on: mean and (lowest-highest) over the seeds of every arm. With
-``--metrics`` one table for each of these, with a column for each domain. The figure sets the stated confidence of every
-seed beside the label probe and, where it is known, the Bayes limit.
+``--metrics`` one table for each of these, with a column for each domain. With ``--against`` the named arm minus every
+other, with p for new seeds and new examples at once, after Holm over the arms. The figure sets the stated confidence of
+every seed beside the label probe and, where it is known, the Bayes limit.
 """
 
 from __future__ import annotations
@@ -14,9 +16,15 @@ from __future__ import annotations
 import argparse
 import statistics
 from collections import defaultdict
+from collections.abc import Sequence
 from pathlib import Path
 
 from candor.comparison.results import read_results
+from candor.comparison.seeds import crossed_over_arms
+from candor.comparison.stages import Both
+from candor.predictions.file import read_predictions
+from candor.run_folder import RunFolder
+from candor.types import Prediction
 
 METRICS = {
     "accuracy": "accuracy",
@@ -24,9 +32,12 @@ METRICS = {
     "false_na_rate": "false NA",
     "auroc": "AUROC",
     "brier": "Brier",
+    "rms_calibration_error": "calibration error",
     "probe_auroc": "AUROC of p",
     "invalid_rate": "no label",
 }
+
+DIFFERENCES = ("accuracy", "na_recall", "auroc", "brier")
 
 Figures = dict[tuple[str, str, str], dict[str, list[float]]]
 """From arm, dataset and side to the values of each metric, one for each seed."""
@@ -106,6 +117,33 @@ def metric_table(metric: str, datasets: list[str], arms: list[str], figures: Fig
     return markdown(METRICS[metric], [f"on {name}" for name in datasets], rows(arms, columns, figures))
 
 
+def against(folder: Path, arm: str, arms: list[str], dataset: str) -> str:
+    """How far an arm is from every other one on a dataset."""
+
+    def answers(name: str, seed: str) -> Sequence[Prediction]:
+        run = RunFolder(folder / f"{name}-seed{seed}")
+        return read_predictions(run.predictions("trained", "test", dataset)).predictions
+
+    def seeds(name: str) -> list[str]:
+        return [path.parent.name.rpartition("-seed")[2] for path in sorted(folder.glob(f"{name}-seed*/results.json"))]
+
+    own = {seed: answers(arm, seed) for seed in seeds(arm)}
+    others = [name for name in arms if name != arm]
+    found = crossed_over_arms(
+        {name: [Both(answers(name, seed), own[seed]) for seed in seeds(name) if seed in own] for name in others}
+    )
+    lines = [[f"`{arm}` minus", *(METRICS[name] for name in DIFFERENCES)], ["---"] * (1 + len(DIFFERENCES))]
+    for name in others:
+        cells = [f"`{name}`"]
+        for figure in DIFFERENCES:
+            there = found[name].get(figure)
+            p = None if there is None else there["p_holm"]
+            value = "-" if there is None else f"{there['value']:+.3f}".replace("0.", ".", 1)
+            cells.append(value if p is None else f"{value} (p {'< .001' if p < 0.001 else short(p)})")
+        lines.append(cells)
+    return f"**On {dataset}**\n\n" + "\n".join(f"| {' | '.join(line)} |" for line in lines)
+
+
 def draw(path: Path, arms: list[str], datasets: list[str], figures: Figures) -> None:
     """One panel for each dataset; one row for each arm and for what they begin with, one dot for each seed."""
     from matplotlib.figure import Figure
@@ -140,11 +178,16 @@ def main() -> None:
     parser.add_argument("runs", type=Path)
     parser.add_argument("--figure", type=Path)
     parser.add_argument("--metrics", type=lambda names: names.split(","), help=f"of {','.join(METRICS)}")
+    parser.add_argument("--against", metavar="ARM", help="this arm minus every other one")
     arguments = parser.parse_args()
     if unknown := set(arguments.metrics or ()) - set(METRICS):
         parser.error(f"unknown metric {', '.join(sorted(unknown))}; known: {', '.join(METRICS)}")
     arms, datasets, figures = read_runs(arguments.runs)
-    if arguments.metrics:
+    if arguments.against:
+        if arguments.against not in arms:
+            parser.error(f"no runs of {arguments.against}; there are {', '.join(arms)}")
+        print("\n\n".join(against(arguments.runs, arguments.against, arms, dataset) for dataset in datasets))
+    elif arguments.metrics:
         print("\n\n".join(metric_table(metric, datasets, arms, figures) for metric in arguments.metrics))
     else:
         print("\n\n".join(table(dataset, arms, figures) for dataset in datasets))
