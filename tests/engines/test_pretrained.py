@@ -23,6 +23,7 @@ from candor.engines.pretrained import (
     add_adapter,
     choose_device,
     choose_dtype,
+    files_sha256,
     load_adapter,
     load_model,
     load_tokenizer,
@@ -372,3 +373,13 @@ def test_code_that_comes_with_a_model_is_not_run(tmp_path: Path) -> None:
     with pytest.raises(ModelError, match=r"model\.name"):
         load_tokenizer(str(tmp_path))
     assert not (tmp_path / "ran").exists()
+
+
+def test_a_changed_file_changes_what_is_said_of_a_models_files(tmp_path: Path) -> None:
+    (tmp_path / "config.json").write_text("{}")
+    (tmp_path / "model.safetensors").write_bytes(b"1234")
+    before = files_sha256(str(tmp_path))
+    assert before == files_sha256(str(tmp_path))
+    (tmp_path / "model.safetensors").write_bytes(b"12345")
+    assert before != files_sha256(str(tmp_path)) != files_sha256(str(tmp_path / "config.json"))
+    assert files_sha256("owner/on-the-hub") is None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import os
 import shutil
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -127,6 +128,12 @@ def test_a_stopped_file_goes_on_where_it_was(tmp_path: Path) -> None:
             part.write_bytes(part.read_bytes()[:-9])
         with pytest.raises(DataError, match="differs in max_new_tokens"):
             predict_file(data, out, **options | {"max_new_tokens": 9}, reporter=Reporter(quiet=True))
+        changed = sorted(Path(options["model"]).iterdir())[0]
+        before = changed.stat()
+        os.utime(changed, ns=(before.st_atime_ns, before.st_mtime_ns + 1))
+        with pytest.raises(DataError, match="differs in files_sha256"):
+            predict_file(data, out, **options, reporter=Reporter(quiet=True))
+        os.utime(changed, ns=(before.st_atime_ns, before.st_mtime_ns))
         again = Stops(0)
         assert predict_file(data, out, **options, reporter=again) == 7
         assert again.said[-1] == f"going on with {7 - 2 * stop + (stop == 2)} of 7 claims"

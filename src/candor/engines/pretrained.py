@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import logging
 import warnings
 from collections.abc import Iterator, Sequence
@@ -44,6 +45,19 @@ def adapter_sha256(adapter: Path | None) -> str | None:
         if adapter is not None and (adapter / name).is_file():
             return sha256(adapter / name)
     return None
+
+
+def files_sha256(model: str) -> str | None:
+    """Hash over names, sizes and times of the files of a model in a folder or file here; ``None`` of any other.
+
+    It tells whether the weights may have changed without reading them, which takes a minute for large models.
+    """
+    path = Path(model)
+    if not path.exists():
+        return None
+    files = sorted(path.iterdir()) if path.is_dir() else [path]
+    states = [(file.name, file.stat().st_size, file.stat().st_mtime_ns) for file in files if file.is_file()]
+    return hashlib.sha256(repr(states).encode()).hexdigest()
 
 
 def choose_device(name: str) -> torch.device:

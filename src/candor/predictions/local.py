@@ -13,8 +13,8 @@ from candor.engines import parallel
 from candor.engines.base import Engine, Sampling
 from candor.engines.hub import commit_of
 from candor.engines.load import SANDBOX, base_model_of, check_base, load_engine, pinned
-from candor.engines.pretrained import adapter_sha256
-from candor.errors import RunError
+from candor.engines.pretrained import adapter_sha256, files_sha256
+from candor.errors import DataError, RunError
 from candor.files import Journal, journal_of, part_of
 from candor.predictions.file import Header, read_prediction, write_predictions
 from candor.predictions.kept import Answers, Line, claims_of, made_from
@@ -110,6 +110,7 @@ def answer_into(
     seed: int,
     shard: Mapping[str, Any] | None = None,
     adapter: Path | None,
+    files: str | None = None,
     max_new_tokens: int,
     batch_size: int,
     every_label: bool,
@@ -131,6 +132,7 @@ def answer_into(
         seed: of the run, likewise.
         shard: of it, likewise.
         adapter: whose weights the engine holds; answers of others are not gone on with.
+        files: the same of a base model that lies here (:func:`~candor.engines.pretrained.files_sha256`).
         max_new_tokens: longest answer, its end included.
         batch_size: prompts in one batch.
         every_label: as in :func:`predict`.
@@ -142,6 +144,7 @@ def answer_into(
     """
     weights = adapter_sha256(adapter)
     asked = {"max_new_tokens": max_new_tokens, "weights_sha256": weights, "every_label": every_label or None}
+    asked |= {"files_sha256": files}
     header = Header(
         model=model,
         template=template.name,
@@ -155,7 +158,14 @@ def answer_into(
     )
     origin = made_from(header, examples, **asked)
     journal = Journal(part_of(out))
-    answers = Answers(journal, origin) if parallel.is_main() else Answers()
+    answers, failure = Answers(), None
+    if parallel.is_main():
+        try:
+            answers = Answers(journal, origin)
+        except DataError as error:
+            failure = str(error)
+    if failures := [message for message in parallel.gather([failure]) if message is not None]:
+        raise DataError(failures[0])  # in every process, so that none waits for one that has given up
     answers.take(parallel.gather(list(answers.lines.values()) if parallel.is_main() else []))
     if answers.lines:
         say(f"going on with {len(examples) - len(answers.lines)} of {len(examples)} claims")
@@ -310,6 +320,7 @@ def predict_file(
                 seed=0,
                 shard=claims.shard,
                 adapter=adapter,
+                files=None if run is not None else files_sha256(recipe_model.name),
                 max_new_tokens=max_new_tokens or EvaluationConfig().max_new_tokens,
                 batch_size=batch_size,
                 every_label=every_label,
