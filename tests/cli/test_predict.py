@@ -57,7 +57,7 @@ def test_a_model_of_ones_own_gets_every_option(
 
     monkeypatch.setattr(local, "predict_file", predict_file)
     more = ["--adapter", "a", "--template", "sandbox", "--batch-size", "3", "--max-new-tokens", "9", "--device", "cpu"]
-    more += ["--chat", "system=Be brief.", "--chat", "date=2025-01-02", "--shard", "2/3"]
+    more += ["--chat", "system=Be brief.", "--chat", "date=2025-01-02", "--shard", "2/3", "--every-label"]
     assert run("c.csv", "-m", "m", "--out", "o.jsonl", *more) == 0
     assert capsys.readouterr().out == "7 predictions in o.jsonl\n"
     chat = {"system": "Be brief.", "date": datetime.date(2025, 1, 2)}
@@ -67,6 +67,7 @@ def test_a_model_of_ones_own_gets_every_option(
         "template": "sandbox",
         "batch_size": 3,
         "max_new_tokens": 9,
+        "every_label": True,
     }
     options |= {"device": "cpu", "chat": chat, "form": None, "shard": Shard(2, 3)}
     assert given == [(Path("c.csv"), Path("o.jsonl"), options)]

@@ -135,7 +135,7 @@ def test_dinco_is_the_mean_of_that_and_of_agreement() -> None:
     rows = {row["method"]: row for row in recalibration_rows(asked, trained, validation, resamples=20, seed=3)}
     probs = np.array([row.label_probs for row in base])
     share = agreement(probs, trained.label_N, seed=3)
-    confidence = (trained.confidence_N / (trained.confidence_N + 0.8) + share) / 2
+    confidence = (trained.confidence_N / np.maximum(trained.confidence_N + 0.8, 1.0) + share) / 2
     brier = float(((confidence - trained.correct) ** 2).mean())
     assert rows["distractors"]["metrics"]["brier"]["value"] == pytest.approx(brier)
     rows = {row["method"]: row for row in recalibration_rows(base, trained, validation, resamples=20, seed=3)}

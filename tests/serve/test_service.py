@@ -67,7 +67,7 @@ def test_under_overload_every_request_has_an_answer_and_its_own(service: Running
 
     def ask(index: int) -> tuple[int, int, float | None]:
         reply = service.verify("c" * (index % 100 + 1))
-        assert reply.status == 200 or reply.headers["retry-after"] == "1"
+        assert reply.status == 200 or int(reply.headers["retry-after"]) >= 1  # as long as the machine needs
         return index, reply.status, reply.json.get("confidence")
 
     with ThreadPoolExecutor(48) as pool:
