@@ -22,6 +22,7 @@ from candor.predictions.validation import validation_score
 from candor.progress import Bar, Reporter
 from candor.prompts.chat import FIXED_DATE
 from candor.run_folder import RunFolder
+from candor.shards import Shard, join
 from candor.types import Label, Prediction, Validity
 
 
@@ -230,3 +231,17 @@ def test_a_run_answers_on_what_it_was_begun_with_or_not_at_all(trained_run: Path
     write_json(run / "engine.json", engine | {"base": f"{name} (SHA-256 {'0' * 16})"})
     with pytest.raises(ModelError, match="its adapter was trained on the base model"):
         of_run(str(run), None, None)
+
+
+def test_shards_of_machines_whose_model_files_differ_in_age_are_joined(tmp_path: Path) -> None:
+    model = save_toy_model(tmp_path / "model")
+    data = tmp_path / "claims.jsonl"
+    data.write_text("".join(f'{{"claim": "x = {i}", "evidence": ["x is {i}"], "label": "PASS"}}\n' for i in range(4)))
+    parts = [tmp_path / "1.jsonl", tmp_path / "2.jsonl"]
+    options: dict[str, Any] = {"model": str(model), "adapter": None, "template": "sandbox", "batch_size": 2}
+    options |= {"device": "cpu", "max_new_tokens": 8, "reporter": Reporter(quiet=True)}
+    for number, part in enumerate(parts, start=1):
+        os.utime(model / "config.json", (number, number))
+        predict_file(data, part, **options, shard=Shard(number, 2))
+    join(parts, tmp_path / "whole.jsonl")
+    assert len(read_predictions(tmp_path / "whole.jsonl").predictions) == 4

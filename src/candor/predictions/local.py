@@ -144,7 +144,6 @@ def answer_into(
     """
     weights = adapter_sha256(adapter)
     asked = {"max_new_tokens": max_new_tokens, "weights_sha256": weights, "every_label": every_label or None}
-    asked |= {"files_sha256": files}
     header = Header(
         model=model,
         template=template.name,
@@ -156,7 +155,7 @@ def answer_into(
         chat=template.unusual_chat,
         shard=None if shard is None else {**shard, **asked},
     )
-    origin = made_from(header, examples, **asked)
+    origin = made_from(header, examples, **asked, files_sha256=files)  # no matter to a shard: machines differ in it
     journal = Journal(part_of(out))
     answers, failure = Answers(), None
     if parallel.is_main():
