@@ -1,6 +1,6 @@
 """What drawing a few answers of each prompt to train on costs in exactness (``engine.drawn_continuations``).
 
-    python benchmarks/drawn.py gradient --model sandbox --adapter runs/mine/adapter
+    python benchmarks/drawn.py gradient --adapter runs/demo/candor-seed0/adapter --draws 8
     python benchmarks/drawn.py training --out runs/drawn --counts 3 6 12 --seeds 0 1 2
 
 ``gradient`` compares the gradient of one step from drawn answers with the exact one, and both with how far the exact
@@ -24,7 +24,6 @@ from candor.engines.load import load_engine
 from candor.engines.local.engine import LocalEngine
 from candor.engines.ragged import lengths_mask, padded
 from candor.engines.tinker.drawn import draw, tree_of
-from candor.errors import Stopped
 from candor.means import Means
 from candor.predictions.validation import validation_score
 from candor.progress import Reporter
@@ -140,16 +139,14 @@ def trainings(recipe: Recipe, out: Path, counts: list[int], seeds: list[int]) ->
     yield "| ---: | ---: | ---: | ---: |"
     splits = dict(make_splits(recipe.data).items())
     examples = [e for group in splits["train"].values() for e in group]
+    validation = {name: list(splits["validation"][name]) for name in recipe.trained_on()}
     for seed in seeds:
         for count in (0, *counts):
             exact = load_engine(recipe.model, recipe.engine, seed=seed, adapter=True, reporter=Reporter(quiet=True))
             assert isinstance(exact, LocalEngine)
             engine: Any = Drawing(exact, count, seed) if count else exact
-            try:
-                train(recipe, engine, examples, out / f"{count}-seed{seed}", seed=seed)
-            except Stopped:
-                return
-            score = validation_score(exact, {"wiki": list(splits["validation"]["wiki"])}, recipe)
+            train(recipe, engine, examples, out / f"{count}-seed{seed}", seed=seed)
+            score = validation_score(exact, validation, recipe)
             trained = f"{np.mean(engine.trained):.1f}" if count else "303"
             yield f"| {count or 'all'} | {seed} | {trained} | {score:.4f} |"
 
