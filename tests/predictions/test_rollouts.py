@@ -1,4 +1,4 @@
-"""Answers that verl and SkyRL wrote down, as predictions."""
+"""Answers that verl, SkyRL and verifiers wrote down, as predictions."""
 
 from __future__ import annotations
 
@@ -62,12 +62,44 @@ def skyrl_rows() -> list[dict[str, Any]]:
     ]
 
 
-@pytest.mark.parametrize("rows", [verl_rows(), skyrl_rows()])
+def verifiers_rows() -> list[dict[str, Any]]:
+    """As verifiers 0.4.0's vf-eval writes them to traces.jsonl, without what is not looked at."""
+
+    def episode(index: int) -> dict[str, Any]:
+        prompt = TEMPLATE.render(EXAMPLES[index])
+        asked = {"role": "user", "content": prompt}
+        said = {"role": "assistant", "content": ANSWERS[index]}
+        trace = {
+            "task": {"type": "VerdictTask", "data": {"idx": index, "id": EXAMPLES[index].id, "prompt": prompt}},
+            "nodes": [{"message": asked, "sampled": False}, {"parent": 0, "message": said, "sampled": True}],
+            "calls": [
+                {"model": "m", "error": {"type": "ProviderError", "message": "503"}},
+                {"node": 1, "model": "m", "finish_reason": "stop" if index else "length"},
+            ],
+            "rewards": {"accuracy": {"score": 0.0, "weight": 1.0}},
+            "ok": True,
+            "stop_condition": "agent_completed",
+            "errors": [],
+        }
+        return {"id": f"{index}", "env": {"id": "verdicts"}, "ok": True, "errors": [], "traces": [trace]}
+
+    return [episode(index) for index in range(4)]
+
+
+def of_another_prompt(row: dict[str, Any]) -> dict[str, Any]:
+    """The row with a prompt that is to no claim."""
+    if "traces" not in row:
+        return {**row, next(iter(row)): "a prompt of something else"}
+    other = json.loads(json.dumps(row))
+    other["traces"][0]["task"]["data"]["prompt"] = "a prompt of something else"
+    return other  # type: ignore[no-any-return]
+
+
+@pytest.mark.parametrize("rows", [verl_rows(), skyrl_rows(), verifiers_rows()])
 def test_each_answer_goes_to_the_claim_whose_prompt_it_is_to(
     claims: Path, tmp_path: Path, rows: list[dict[str, Any]]
 ) -> None:
-    other = {**rows[0], next(iter(rows[0])): "a prompt of something else"}
-    file = write(tmp_path / "160.jsonl", [rows[2], other, rows[0], rows[3], rows[1]])
+    file = write(tmp_path / "160.jsonl", [rows[2], of_another_prompt(rows[0]), rows[0], rows[3], rows[1]])
     out = tmp_path / "out.jsonl"
     taken = predictions_from_rollouts(claims, file, out, model="theirs", template="verdict")
     assert (taken.rows, taken.others) == (4, 1)
@@ -76,7 +108,7 @@ def test_each_answer_goes_to_the_claim_whose_prompt_it_is_to(
     assert [row.id for row in found.predictions] == [example.id for example in EXAMPLES[:4]]
     assert [row.raw for row in found.predictions] == ANSWERS
     assert [row.confidence for row in found.predictions] == [0.0, 0.1, 0.2, 0.3]
-    cut = "stop_reason" in rows[0]
+    cut = "output" not in rows[0]  # verl does not tell
     assert [row.validity for row in found.predictions] == [Validity.READABLE if cut else Validity.CLEAN] + [
         Validity.CLEAN
     ] * 3
@@ -97,14 +129,40 @@ def test_what_does_not_fit_is_refused_by_name_and_nothing_is_written(claims: Pat
         take(*rows, template="verdict-short")
     with pytest.raises(DataError, match=f"2 answers to '{EXAMPLES[0].id}'; one is wanted"):
         take(*rows, rows[0])
-    with pytest.raises(DataError, match=r"160\.jsonl:2: neither verl's nor SkyRL's"):
+    with pytest.raises(DataError, match=r"160\.jsonl:2: neither verl's, SkyRL's nor verifiers'"):
         take(rows[0], {"prompt": "x", "response": "y"})
+    with pytest.raises(DataError, match=r"160\.jsonl:1: a row must be an object, not 3"):
+        take(3)  # type: ignore[arg-type]
     with pytest.raises(DataError, match="no answers in it"):
         take()
     assert not out.exists()
     out.write_text("mine")
     with pytest.raises(DataError, match="is there already"):
         take(*rows)
+
+
+@pytest.mark.parametrize(
+    ("wrong", "told"),
+    [
+        ({"ok": False, "errors": [{"type": "ProviderError", "message": "no such model"}]}, r"\(no such model\)"),
+        ({"nodes": []}, "no answer of one turn in this episode; have it made again"),
+        ({"task": {"data": {"prompt": None}}}, "no answer of one turn"),
+        ({"nodes": 3}, "no episode as verifiers 0.4 writes it"),
+        ({"calls": None}, "no episode as verifiers 0.4 writes it"),
+    ],
+)
+def test_an_episode_without_its_one_answer_is_refused(
+    claims: Path, tmp_path: Path, wrong: dict[str, Any], told: str
+) -> None:
+    rows = verifiers_rows()
+    rows[1]["traces"][0] |= wrong
+    file = write(tmp_path / "traces.jsonl", rows)
+    with pytest.raises(DataError, match=rf"traces\.jsonl:2: .*{told}"):
+        predictions_from_rollouts(claims, file, tmp_path / "o", model="m", template="verdict")
+    rows[1]["traces"] = []
+    write(file, rows)
+    with pytest.raises(DataError, match=r"traces\.jsonl:2: no episode"):
+        predictions_from_rollouts(claims, file, tmp_path / "o", model="m", template="verdict")
 
 
 def test_claims_that_are_asked_alike_each_have_an_answer(tmp_path: Path) -> None:

@@ -91,7 +91,7 @@ def predict(
     ] = False,
     from_rollouts: Annotated[
         Path | None,
-        typer.Option("--from-rollouts", help="Take the answers from a file that verl or SkyRL wrote; -m is a name."),
+        typer.Option("--from-rollouts", help="Take the answers from a file of verl, SkyRL or verifiers; -m is a name."),
     ] = None,
     column: ColumnOption = None,
     label: LabelOption = None,

@@ -1,8 +1,8 @@
-"""Predictions from the answers that another trainer wrote down: verl's and SkyRL's files of validation answers.
+"""Predictions from the answers that another trainer wrote down: verl's, SkyRL's and verifiers' files of answers.
 
 verl (0.9) writes ``STEP.jsonl`` under ``trainer.validation_data_dir`` with ``input`` and ``output`` in each row, SkyRL
 (0.3) ``dumped_evals/.../DATASET.jsonl`` with ``input_prompt`` and ``output_response``. Neither keeps the id of a claim,
-so a row is of the claim whose prompt stands in it.
+so a row is of the claim whose prompt stands in it. verifiers (0.4) writes ``traces.jsonl``, an episode in each row.
 """
 
 from __future__ import annotations
@@ -105,22 +105,46 @@ def _rows(path: Path) -> list[_Answer]:
             row = parse_json(line)
         except ValueError as error:
             raise DataError(f"not JSON ({error})", file=path, line=number) from error
-        prompt, text = _texts(row, path, number)
-        # A reason other than the model's own end is a cut; verl tells none.
-        stopped = row.get("stop_reason") in (None, "stop")
-        found.append(_Answer(_plain(prompt), _END.sub("", text), stopped))
+        if not isinstance(row, Mapping):
+            raise DataError(f"a row must be an object, not {row!r:.40}", file=path, line=number)
+        found.append(_traced(row, path, number) if "traces" in row else _told(row, path, number))
     if not found:
         raise DataError("no answers in it", file=path)
     return found
 
 
-def _texts(row: Any, path: Path, number: int) -> tuple[str, str]:
+def _told(row: Mapping[str, Any], path: Path, number: int) -> _Answer:
+    """A row of verl's or SkyRL's."""
     for keys in _KEYS:
-        prompt, text = (row.get(key) if isinstance(row, Mapping) else None for key in keys)
+        prompt, text = (row.get(key) for key in keys)
         if isinstance(prompt, str) and isinstance(text, str):
-            return prompt, text
-    wanted = " or ".join(" and ".join(map(repr, keys)) for keys in _KEYS)
-    raise DataError(f"neither verl's nor SkyRL's: a row has {wanted}", file=path, line=number)
+            # A reason other than the model's own end is a cut; verl tells none.
+            return _Answer(_plain(prompt), _END.sub("", text), row.get("stop_reason") in (None, "stop"))
+    wanted = ", ".join(" and ".join(map(repr, keys)) for keys in _KEYS)
+    raise DataError(f"neither verl's, SkyRL's nor verifiers': a row has {wanted} or 'traces'", file=path, line=number)
+
+
+def _traced(row: Mapping[str, Any], path: Path, number: int) -> _Answer:
+    """An episode of verifiers': one claim, one answer of one model."""
+    try:
+        (trace,) = row["traces"]
+        prompt = trace["task"]["data"]["prompt"]
+        said = [node["message"]["content"] for node in trace["nodes"] if node["sampled"]]
+        reasons = [call.get("finish_reason") for call in trace["calls"] if call.get("error") is None]
+        ok = trace["ok"] and len(said) == 1 and isinstance(said[0], str) and isinstance(prompt, str)
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise DataError(f"no episode as verifiers 0.4 writes it: {error!r}", file=path, line=number) from error
+    if not ok:
+        why = "; ".join(
+            str(each.get("message", each)) for each in trace.get("errors") or [] if isinstance(each, Mapping)
+        )
+        raise DataError(
+            f"no answer of one turn in this episode{f' ({why:.200})' if why else ''}; have it made again, "
+            "e.g. with vf-eval's --resume",
+            file=path,
+            line=number,
+        )
+    return _Answer(_plain(prompt), said[0], reasons[-1:] != ["length"])
 
 
 def _by_claim(
