@@ -128,9 +128,9 @@ def small(smoke: bool, layers: int | None = None) -> Any:
 
 
 def large(smoke: bool) -> Any:
-    """gpt-oss-20b's shape, which transformers' defaults have."""
+    """gpt-oss-20b's shape: transformers' defaults are those of the larger model."""
     if not smoke:
-        return transformers.GptOssConfig(num_hidden_layers=24)
+        return transformers.GptOssConfig(num_hidden_layers=24, num_local_experts=32)
     sizes = {"hidden_size": 96, "intermediate_size": 96, "num_attention_heads": 4, "num_key_value_heads": 2}
     return transformers.GptOssConfig(num_hidden_layers=2, vocab_size=1000, num_local_experts=4, **sizes)
 

@@ -9,6 +9,7 @@ import re
 import shlex
 import shutil
 import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ import yaml
 from chat_models import save_chat_model
 from chat_server import serve_chat
 from fake_run import write_run
+from fever_files import write_fever
 from places import DOCS, README
 from pytest_httpserver import HTTPServer
 from running import FakeVerifier, running
@@ -26,7 +28,7 @@ from typer.testing import CliRunner
 from candor.cli.main import app
 from candor.extensions import load_extension
 from candor.files import read_jsonl
-from candor.recipe.recipe import load_run_recipe
+from candor.recipe.recipe import find_recipe, load_run_recipe
 from candor.run_folder import RunFolder
 from candor.verifier import Verifier
 
@@ -241,13 +243,18 @@ def test_trl(page: str, number: int, workplace: Path) -> None:
 
 
 def test_trainers(workplace: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The programs write both trainers' files; the answers of one are taken back."""
+    """The programs write two trainers' files and are the third's; the answers of one are taken back."""
     pandas = pytest.importorskip("pandas", reason="pandas is not installed (extra 'notebook')")
     monkeypatch.setattr("transformers.AutoTokenizer.from_pretrained", lambda name: toy_tokenizer())
+    pytest.importorskip("verifiers", reason="verifiers is not installed (extra 'verifiers')")
     found = []
-    for program in blocks("trainers", "python"):
+    *with_files, taskset = blocks("trainers", "python")
+    for program in with_files:
         exec(compile(program, "docs/trainers.md", "exec"), {})
         found.append(pandas.read_parquet("train.parquet"))
+    space: dict[str, Any] = {}
+    exec(compile(taskset, "docs/trainers.md", "exec"), space)
+    assert all(name in space for name in space["__all__"])
     assert [name for name in ("reward_model", "reward_spec") for frame in found if name in frame] == [
         "reward_model",
         "reward_spec",
@@ -262,3 +269,40 @@ def test_trainers(workplace: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert f"{len(answered)} predictions in theirs.jsonl" in call(taken)
     shutil.copy("theirs.jsonl", workplace / "runs" / "mine" / "predictions" / "base" / "mine.jsonl")
     assert "NA recall" in call(compared)
+
+
+def small_study(name: str, folder: Path) -> None:
+    """A file with the name of a published recipe and all it says, but for its size, model and other datasets."""
+    write_fever(folder / "data")
+    values = yaml.safe_load(find_recipe(name).read_text())
+    values["model"]["name"] = str(save_chat_model(folder / "model", "qwen3"))
+    values["data"]["sources"] = {"fever": {**values["data"]["sources"]["fever"], "parts": ["train"]}}
+    values["data"] |= {split: {"fever": {"PASS": 1, "FAIL": 1, "NA": 1}} for split in ("train", "test")}
+    values["train"] |= {"steps": 1, "prompts_per_step": 2}
+    values["sampling"] |= {"group_size": 2, "max_new_tokens": 16}
+    values["evaluation"] = {"max_new_tokens": 16, "resamples": 2000}
+    (folder / name).write_text(yaml.safe_dump(values))
+
+
+@pytest.mark.slow
+def test_study_on_gpus(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every line but the downloads, with two processes for eight GPUs, a model and a FEVER made on the spot."""
+    monkeypatch.chdir(tmp_path)
+    small_study("paper-fever", tmp_path)
+    alone = ["--nnodes", "1", "--rdzv-backend", "c10d", "--rdzv-endpoint", "127.0.0.1:0", "--nproc_per_node", "2"]
+    told = []
+    for line in commands("study-on-gpus"):
+        words = shlex.split(line)
+        if words[:3] == ["candor", "data", "fetch"]:
+            continue
+        if words[0] == "torchrun":
+            start = [sys.executable, "-m", "torch.distributed.run", *alone, *words[words.index("-m") :]]
+            environment = {**os.environ, "OMP_NUM_THREADS": "1", "GLOO_SOCKET_IFNAME": "lo"}
+            done = subprocess.run([*start, "-q"], env=environment, capture_output=True, text=True, timeout=400)
+            assert done.returncode == 0, done.stderr[-3000:]
+        else:
+            told.append(call(line))
+    assert "cost on 8" in told[0]
+    assert "runs/paper-fever/report.html" in told[1]
+    assert (tmp_path / "paper-fever-adapter" / "adapter_config.json").is_file()
+    assert RunFolder(tmp_path / "runs" / "candor-fever").results.is_file()

@@ -122,6 +122,9 @@ def run(
             help="Run nothing; count tokens, requests and cost; hours, memory and disk here.",
         ),
     ] = False,
+    gpu_hour: Annotated[
+        float | None, typer.Option("--gpu-hour", min=0, help="With --plan: price of a GPU for an hour.")
+    ] = None,
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Spend money on a hosted service without asking.")] = False,
 ) -> None:
     """Run an experiment: data, base model, training, trained model, comparison, report.
@@ -134,10 +137,14 @@ def run(
 
     candor run paper-fever --data-dir data --out runs/fever
 
+    candor run paper-fever --data-dir data --plan --gpu-hour 3
+
     candor run paper-fever-service --data-dir data --plan
     """
     from candor.recipe.recipe import find_recipe, load_recipe, resolve_arms
 
+    if gpu_hour is not None and not plan:
+        raise typer.BadParameter("no effect without --plan", param_hint="--gpu-hour")
     loaded = load_recipe(find_recipe(recipe), overrides or [])
     folder = out or Path("runs") / loaded.name
     spends = any(arm.engine.spends for arm in resolve_arms(loaded).values())
@@ -147,7 +154,7 @@ def run(
         plans = make_plan(loaded, data_dir=data_dir)
         typer.echo(plan_text(plans, loaded.engine.prices))
         if loaded.engine.kind == "local":
-            typer.echo(_on_this_machine(loaded, plans))
+            typer.echo(_on_machines(loaded, plans, gpu_hour))
         if plan:
             return
         if not sys.stdin.isatty():
@@ -216,16 +223,19 @@ def report(
 verify.add_to(app)
 
 
-def _on_this_machine(recipe: Recipe, plans: Sequence[RunPlan]) -> str:
-    """Hours, memory and disk, or why they are not known."""
+def _on_machines(recipe: Recipe, plans: Sequence[RunPlan], gpu_hour: float | None) -> str:
+    """Hours, memory and disk here and on GPUs, or why they are not known."""
+    from candor.runs.gpu_plan import gpu_text
     from candor.runs.local_plan import local_text, matrix_speed, model_size
 
     try:
         size = model_size(recipe)
+        on_gpu = model_size(recipe, on_gpu=True)
     except (CandorError, OSError, ValueError) as error:
         why = " ".join(str(error).split())[:200]
         return f"hours and memory are not known: no configuration of {recipe.model.name} ({why})"
-    return local_text(recipe, plans, size, matrix_speed(size))
+    here = local_text(recipe, plans, size, matrix_speed(size))
+    return f"{here}\n{gpu_text(plans, on_gpu, price=gpu_hour)}"
 
 
 def _print_results(runs: list[Path]) -> None:

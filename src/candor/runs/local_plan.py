@@ -9,6 +9,7 @@ from typing import Any, Final
 
 from candor.engines.hub import asked_once
 from candor.engines.load import SANDBOX
+from candor.engines.microbatch import bytes_per_token
 from candor.engines.named import located
 from candor.engines.pretrained import choose_device, choose_dtype
 from candor.progress import Reporter
@@ -26,7 +27,7 @@ _ADAM: Final = 4
 _KEPT: Final = 2
 """Checkpoints that lie side by side at most, with the adapter's weights and both moments in each."""
 _SIDE: Final = {"cpu": 1024, "cuda": 8192}
-_GIGA: Final = 1e9
+GIGA: Final = 1e9
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,23 +36,29 @@ class ModelSize:
 
     Attributes:
         parameters: of the base model.
+        active: of these, those that a token passes; fewer than all where experts share the work.
         adapter: of the adapter that the recipe puts on it.
         bytes_each: of a base weight in the dtype that it would be loaded in.
-        kept_floats: numbers that a backward pass keeps for each token, about.
+        token_bytes: bytes that a backward pass keeps for each token, about: as it comes, and with checkpointing.
         device: ``cpu`` or ``cuda``.
         dtype: as torch knows it.
     """
 
     parameters: int
+    active: int
     adapter: int
     bytes_each: int
-    kept_floats: int
+    token_bytes: tuple[int, int]
     device: str
     dtype: Any
 
 
-def model_size(recipe: Recipe) -> ModelSize:
+def model_size(recipe: Recipe, *, on_gpu: bool = False) -> ModelSize:
     """Build the model without memory for its weights, and count.
+
+    Args:
+        recipe: names the model.
+        on_gpu: as it would be on a GPU, whether there is one here or not.
 
     Raises:
         ModelError: a model by name cannot be had.
@@ -70,21 +77,31 @@ def model_size(recipe: Recipe) -> ModelSize:
     with asked_once(name):
         whole = AutoConfig.from_pretrained(name, revision=revision, trust_remote_code=False)
     config = whole.get_text_config()
-    device = choose_device(recipe.model.device)
+    device = torch.device("cuda") if on_gpu else choose_device(recipe.model.device)
     dtype = choose_dtype(recipe.model.dtype, device, config)
     with torch.device("meta"):
-        model = AutoModelForCausalLM.from_config(config, trust_remote_code=False)
+        model = AutoModelForCausalLM.from_config(config, trust_remote_code=False).to(dtype)
     head = model.get_output_embeddings()
     linear = [part for part in model.modules() if isinstance(part, torch.nn.Linear) and part is not head]
     rank = recipe.model.lora.rank
+    parameters = sum(parameter.numel() for parameter in model.parameters())
     return ModelSize(
-        parameters=sum(parameter.numel() for parameter in model.parameters()),
+        parameters=parameters,
+        active=parameters - _idle(model),
         adapter=sum(rank * (part.in_features + part.out_features) for part in linear),
         bytes_each=dtype.itemsize,
-        kept_floats=sum(part.in_features for part in linear) + config.vocab_size,
+        token_bytes=(bytes_per_token(model, tree=True), bytes_per_token(model, tree=True, checkpointing=True)),
         device=device.type,
         dtype=dtype,
     )
+
+
+def _idle(model: Any) -> int:
+    """Parameters of the experts that a token is not sent to."""
+    experts = sum(parameter.numel() for name, parameter in model.named_parameters() if ".experts." in name)
+    config = model.config
+    count = getattr(config, "num_local_experts", None) or getattr(config, "num_experts", None)
+    return experts - experts * int(config.num_experts_per_tok) // int(count) if experts and count else 0
 
 
 def matrix_speed(size: ModelSize) -> float:
@@ -102,6 +119,20 @@ def matrix_speed(size: ModelSize) -> float:
     return best
 
 
+def operations_of(plans: Sequence[RunPlan], size: ModelSize) -> float:
+    """Floating-point operations of all runs, about."""
+    return sum(
+        size.active
+        * (_PASSES["train"] * plan.trained_tokens * plan.seeds + _PASSES["answer"] * plan.answered_tokens * plan.models)
+        for plan in plans
+    )
+
+
+def weights_of(size: ModelSize) -> int:
+    """Bytes of the weights, of the adapter and of what its optimiser keeps."""
+    return size.parameters * size.bytes_each + size.adapter * 4 * _ADAM
+
+
 def local_text(recipe: Recipe, plans: Sequence[RunPlan], size: ModelSize, speed: float) -> str:
     """Hours, memory and disk in words.
 
@@ -111,27 +142,28 @@ def local_text(recipe: Recipe, plans: Sequence[RunPlan], size: ModelSize, speed:
         size: of its model.
         speed: operations a second.
     """
-    operations = sum(
-        size.parameters
-        * (_PASSES["train"] * plan.trained_tokens * plan.seeds + _PASSES["answer"] * plan.answered_tokens * plan.models)
-        for plan in plans
-    )
     runs = sum(plan.seeds for plan in plans)
-    hours = [operations / speed / part / 3600 for part in reversed(REACHED)]
+    hours = [operations_of(plans, size) / speed / part / 3600 for part in reversed(REACHED)]
     longest = max(plan.longest_prompt for plan in plans)
-    weights = size.parameters * size.bytes_each + size.adapter * 4 * _ADAM
-    memory = (weights + longest * size.kept_floats * 4) / _GIGA
-    disk = runs * size.adapter * 4 * (3 * _KEPT + 1) / _GIGA
+    memory = (weights_of(size) + longest * size.token_bytes[0]) / GIGA
+    disk = runs * size.adapter * 4 * (3 * _KEPT + 1) / GIGA
     sandbox = recipe.model.name == SANDBOX
-    fetched = "" if sandbox else f", and {size.parameters * 2 / _GIGA:,.1f} GB for the model if new"
+    fetched = "" if sandbox else f", and {size.parameters * 2 / GIGA:,.1f} GB for the model if new"
     dtype = str(size.dtype).removeprefix("torch.")
+    experts = f" ({size.active:,} of them for a token)" if size.active < size.parameters else ""
     return (
-        f"on this machine ({size.device}, {dtype}, {speed / _GIGA:,.0f} GFLOP/s in matrix products), "
-        f"{size.parameters:,} parameters: {_hours(hours[0])} to {_hours(hours[1])}; at least {memory:,.1f} GB memory "
-        f"(weights, adapter, one prompt of {longest:,} tokens; what is above goes into larger batches); {disk:,.2f} GB "
-        f"of disk for {runs} run{'s' if runs > 1 else ''}{fetched}. Guesses from counted tokens, not promises"
+        f"on this machine ({size.device}, {dtype}, {speed / GIGA:,.0f} GFLOP/s in matrix products), "
+        f"{size.parameters:,} parameters{experts}: {duration(hours[0])} to {duration(hours[1])}; "
+        f"at least {memory:,.1f} GB memory (weights, adapter, one prompt of {longest:,} tokens; what is above goes "
+        f"into larger batches); {disk:,.2f} GB of disk for {runs} run{'s' if runs > 1 else ''}{fetched}. "
+        "Guesses from counted tokens, not promises"
     )
 
 
-def _hours(hours: float) -> str:
+def duration(hours: float) -> str:
+    """Hours in words.
+
+    >>> duration(0.05), duration(12.34)
+    ('3.0 minutes', '12.3 hours')
+    """
     return f"{hours * 60:,.1f} minutes" if hours < 1 else f"{hours:,.1f} hours"

@@ -85,6 +85,8 @@ class RunPlan:
         checkpoints: states saved.
         trained_tokens: that the local engine runs in training, of what sequences share each token once.
         answered_tokens: the same of one model's answers.
+        trained_places: places of completions that training decodes one after the other, each in a pass of its own.
+        answered_places: the same of one model's answers.
         longest_prompt: in tokens.
     """
 
@@ -98,6 +100,8 @@ class RunPlan:
     checkpoints: int
     trained_tokens: float
     answered_tokens: float
+    trained_places: int
+    answered_places: int
     longest_prompt: int
 
     def total(self) -> tuple[Amount, Amount]:
@@ -176,6 +180,8 @@ def _plan(
         saved + validations,
         trained_tokens=steps * train.prompts_in_step * (prompt + _continued(recipe, grammar)),
         answered_tokens=sum(asked) + len(asked) * evaluation.max_new_tokens,
+        trained_places=steps * _decoded(recipe),
+        answered_places=-(-len(asked) // evaluation.batch_size) * evaluation.max_new_tokens,
         longest_prompt=max(every, default=0),
     )
 
@@ -189,6 +195,13 @@ def _continued(recipe: Recipe, grammar: AnswerGrammar) -> float:
         group = recipe.sampling.group_size if recipe.sampling.reasoning_tokens else 1
         return float(group * (recipe.sampling.reasoning_tokens + tree))
     return float(recipe.sampling.group_size * recipe.sampling.max_new_tokens)
+
+
+def _decoded(recipe: Recipe) -> int:
+    """Tokens of the longest completion that a step samples."""
+    if recipe.objective.kind == "supervised":
+        return 0
+    return recipe.sampling.reasoning_tokens if recipe.objective.kind == "enumerated" else recipe.sampling.max_new_tokens
 
 
 def _mean_prompt(recipe: Recipe, lengths: dict[str, list[int]]) -> float:

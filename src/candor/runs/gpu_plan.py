@@ -1,0 +1,105 @@
+"""What a recipe would take on GPUs that are not at hand: what fits, GPU-hours and money."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from candor.engines.microbatch import SHARE_OF_MEMORY
+from candor.runs.local_plan import GIGA, REACHED, ModelSize, duration, operations_of, weights_of
+from candor.runs.plan import RunPlan
+
+
+@dataclass(frozen=True, slots=True)
+class Gpu:
+    """A GPU by its maker's data sheet.
+
+    Attributes:
+        name: as it is called.
+        memory: in GB.
+        teraflops: in matrix products of bfloat16, without sparsity.
+        bandwidth: of its memory, in TB/s.
+    """
+
+    name: str
+    memory: int
+    teraflops: int
+    bandwidth: float
+
+    def hours(self, plans: Sequence[RunPlan], size: ModelSize, *, together: int) -> float:
+        """At the data sheet's speed: matrix products, and reading all weights for each place that is decoded.
+
+        Args:
+            plans: of a recipe's arms.
+            size: of its model.
+            together: GPUs that share the prompts of a batch, each with the whole model; as many places are decoded one
+                after the other as on one.
+        """
+        products = operations_of(plans, size) / (self.teraflops * 1e12) / together
+        passes = sum(plan.trained_places * plan.seeds + plan.answered_places * plan.models for plan in plans)
+        return (products + passes * size.parameters * size.bytes_each / (self.bandwidth * 1e12)) / 3600
+
+
+GPUS: Final = (
+    Gpu("RTX 4090", 24, 165, 1.01),
+    Gpu("L40S", 48, 362, 0.864),
+    Gpu("A100", 80, 312, 2.04),
+    Gpu("H100", 80, 989, 3.35),
+    Gpu("H200", 141, 989, 4.8),
+    Gpu("B200", 180, 2250, 8.0),
+)
+"""NVIDIA's data sheets, the SXM form where there are several."""
+
+TOGETHER: Final = (1, 8)
+"""GPUs of one machine; under torchrun each holds the whole model and takes its share of the prompts."""
+
+
+def tokens_at_once(gpu: Gpu, size: ModelSize, *, checkpointing: bool) -> int:
+    """Tokens of one backward pass that a GPU has room for beside the weights; 0 where the weights alone are too large.
+
+    The engine's own rule (:func:`candor.engines.microbatch.tokens_that_fit`) for memory of that size.
+    """
+    room = SHARE_OF_MEMORY * (gpu.memory * GIGA - weights_of(size))
+    return max(0, int(room / size.token_bytes[checkpointing]))
+
+
+def gpu_table(plans: Sequence[RunPlan], size: ModelSize, *, price: float | None = None) -> list[list[str]]:
+    """A row for each GPU, under a row of titles.
+
+    Args:
+        plans: of a recipe's arms.
+        size: of its model, in the dtype that it has on a GPU.
+        price: of an hour of one GPU, in any currency.
+    """
+    longest = max(plan.longest_prompt for plan in plans)
+    titles = ["GPU", "memory", "tokens at once", *(f"on {count}" for count in TOGETHER)]
+    titles += [f"cost on {count}" for count in TOGETHER] if price is not None else []
+    rows = [titles]
+    for gpu in GPUS:
+        plain, checkpointed = (tokens_at_once(gpu, size, checkpointing=how) for how in (False, True))
+        row = [gpu.name, f"{gpu.memory} GB"]
+        if checkpointed < longest:
+            row += [f"does not fit ({weights_of(size) / GIGA:,.0f} GB of weights)"] + ["-"] * (len(titles) - 3)
+        else:
+            hours = [[gpu.hours(plans, size, together=n) / part for part in reversed(REACHED)] for n in TOGETHER]
+            row += [f"{plain:,} ({checkpointed:,} with checkpointing)", *(_range(*each) for each in hours)]
+            if price is not None:
+                spent = zip(TOGETHER, hours, strict=True)
+                row += [f"{n * price * least:,.2f} to {n * price * most:,.2f}" for n, (least, most) in spent]
+        rows.append(row)
+    return rows
+
+
+def _range(least: float, most: float) -> str:
+    return f"{duration(least)} to {duration(most)}"
+
+
+def gpu_text(plans: Sequence[RunPlan], size: ModelSize, *, price: float | None = None) -> str:
+    """The table for a terminal, and what it rests on."""
+    rows = gpu_table(plans, size, price=price)
+    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
+    lines = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
+    parts = f"{REACHED[0]:.0%} to {REACHED[1]:.0%}"
+    told = f"at {parts} of the data sheets' speed, which is what processors reached; no GPU was measured"
+    return "\n".join([f"on GPUs ({told}):", *(f"  {line}" for line in lines)])
