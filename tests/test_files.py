@@ -104,17 +104,19 @@ HEADER = {"made": "here", "from": ("x", 1)}
 
 def taken(journal: Journal, header: dict[str, Any] = HEADER) -> list[Any]:
     """What a journal hands over on going on with it."""
-    rows: list[Any] = []
-    journal.resume(header, rows.append)
-    return rows
+    found: list[tuple[Any, int]] = []
+    journal.resume(header, lambda row, start: found.append((row, start)))
+    assert [journal.at(start) for _, start in found] == [row for row, _ in found]
+    return [row for row, _ in found]
 
 
 def test_a_journal_begins_with_its_header_and_goes_on_with_its_rows(tmp_path: Path) -> None:
     journal = Journal(tmp_path / "new" / "rows.part")
     assert taken(journal) == []
-    journal.append([{"text": LINE_ENDS}, [1]], sync=True)
-    journal.append([], sync=False)
-    journal.append(["é"], sync=False)
+    starts = journal.append([{"text": LINE_ENDS}, [1]], sync=True)
+    assert journal.append([], sync=False) == []
+    starts += journal.append(["é"], sync=False)
+    assert [journal.at(start) for start in starts] == [{"text": LINE_ENDS}, [1], "é"]
     journal.sync()
     assert taken(journal) == [{"text": LINE_ENDS}, [1], "é"]
     lines = [{"made": "here", "from": ["x", 1]}, {"text": LINE_ENDS}, [1], "é"]

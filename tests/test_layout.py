@@ -27,6 +27,7 @@ WITHOUT_MODULE = {
     "engines/tinker/test_faults.py": "whole trainings on a real server that fails",
     "metrics/test_coverage_simulation.py": "the simulation in benchmarks/coverage.py",
     "metrics/test_figures_properties.py": "properties that all figures share",
+    "engines/tinker/test_study_page.py": "the commands of a page of the documentation, on a real server",
     "engines/tinker/test_few.py": "few sequences for all answers, on a real server",
     "metrics/test_figures_reference.py": "all figures against other libraries",
     "metrics/test_paired_tests.py": "classical tests against other libraries",

@@ -10,6 +10,7 @@ import shutil
 import tempfile
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from itertools import accumulate
 from pathlib import Path
 from typing import Any, Final
 
@@ -260,12 +261,12 @@ class Journal:
                     ) from None
                 yield value, end
 
-    def resume(self, header: Mapping[str, Any], take: Callable[[Any], None]) -> None:
+    def resume(self, header: Mapping[str, Any], take: Callable[[Any, int], None]) -> None:
         """Hand over what an earlier start wrote and cut a half line off; begin with the header where nothing is there.
 
         Args:
             header: what the lines are made from; stands in the first.
-            take: called with each further line's value, in order.
+            take: called with each further line's value and the byte that it begins at, in order.
 
         Raises:
             DataError: a line is not JSON, or the lines were made from something else; the file is left alone.
@@ -276,7 +277,7 @@ class Journal:
             if whole == 0:
                 self._check_header(value, expected)
             else:
-                take(value)
+                take(value, whole)
             whole = end
         self.cut(whole)
         if whole == 0:
@@ -294,14 +295,26 @@ class Journal:
         with self.path.open("ab") as stream:
             stream.truncate(size)
 
-    def append(self, rows: Iterable[Any], *, sync: bool) -> None:
-        """Write each row as a line, all in one write; with ``sync`` a crash of the machine loses none of them."""
-        lines = "".join(map(json_line, rows))
+    def append(self, rows: Iterable[Any], *, sync: bool) -> list[int]:
+        """Write each row as a line, all in one write; with ``sync`` a crash of the machine loses none of them.
+
+        Returns:
+            The byte that each line begins at.
+        """
+        lines = [json_line(row).encode() for row in rows]
         with self.path.open("ab") as stream:
-            stream.write(lines.encode())
+            start = stream.seek(0, os.SEEK_END)
+            stream.write(b"".join(lines))
             stream.flush()
             if sync:
                 os.fsync(stream.fileno())
+        return [start + before for before in accumulate(map(len, lines[:-1]), initial=0)] if lines else []
+
+    def at(self, start: int) -> Any:
+        """The value of the line that begins at a byte."""
+        with self.path.open("rb") as stream:
+            stream.seek(start)
+            return parse_json(stream.readline())
 
     def size(self) -> int:
         """How many bytes it has; 0 where it is not there."""

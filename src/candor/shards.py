@@ -47,6 +47,10 @@ class Shard:
         """Yield the shard's rows, in their order."""
         return islice(rows, self.number - 1, None, self.of)
 
+    def has(self, row: int) -> bool:
+        """Whether it has a row, counted from 0."""
+        return row % self.of == self.number - 1
+
     def size(self, rows: int) -> int:
         """How many of so many rows it has."""
         return max(0, -((self.number - 1 - rows) // self.of))

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
+from dataclasses import asdict
 from pathlib import Path
 
 import pytest
@@ -22,16 +24,22 @@ def test_what_was_kept_is_there_at_the_next_start(tmp_path: Path) -> None:
     origin = made_from(HEADER, EXAMPLES, max_new_tokens=8)
     Answers(journal, origin).append([{"index": 3, "text": "a"}, {"index": 1, "text": "b"}])
     again = Answers(journal, origin)
-    assert again.lines == {3: {"index": 3, "text": "a"}, 1: {"index": 1, "text": "b"}}
-    again.append([{"index": 3, "text": "c"}])
-    assert Answers(journal, origin).lines[3]["text"] == "c"
+    assert sorted(again.indices()) == [1, 3]
+    assert (again[3], again[1]) == ({"index": 3, "text": "a"}, {"index": 1, "text": "b"})
+    again.append([{"index": 3, "text": "ç"}, {"index": 4, "text": "d"}])
+    third = Answers(journal, origin)
+    assert [third[index]["text"] for index in (1, 3, 4)] == ["b", "ç", "d"]
+    assert [again[index]["text"] for index in (1, 3, 4)] == ["b", "ç", "d"]
+    assert len(third) == 3
 
 
 def test_answers_in_memory_leave_nothing(tmp_path: Path) -> None:
     answers = Answers()
     answers.append([{"index": 0, "text": "a"}])
-    answers.take([{"index": 1, "text": "b"}])
-    assert sorted(answers.lines) == [0, 1]
+    answers.know([0, 1])
+    assert (0 in answers, 1 in answers, 2 in answers) == (True, True, False)
+    assert (len(answers), sorted(answers.indices())) == (2, [0, 1])
+    assert answers[0]["text"] == "a"
     assert not list(tmp_path.iterdir())
 
 
@@ -61,38 +69,57 @@ def write(path: Path, ids: list[str]) -> Path:
 
 def test_a_shard_has_every_so_many_rows_and_tells_of_all(tmp_path: Path) -> None:
     claims = write(tmp_path / "claims.jsonl", ["a", "b", "c", "d", "e"])
-    whole = claims_of(claims, None, None)
-    assert [example.id for example in whole.examples] == ["a", "b", "c", "d", "e"]
-    assert whole.shard is None
-    first, own = (claims_of(claims, None, Shard(number, 3)) for number in (1, 2))
-    assert own.examples == whole.examples[1::3]
-    assert own.dataset == whole.dataset
-    assert own.shard is not None
-    assert first.shard == own.shard | {"number": 1}
-    assert {key: own.shard[key] for key in ("number", "of", "file_rows")} == {"number": 2, "of": 3, "file_rows": 5}
-    other = claims_of(write(tmp_path / "claims.jsonl", ["x", "b", "c", "d", "e"]), None, Shard(2, 3))
-    assert other.examples == own.examples
-    assert other.shard is not None
-    assert other.shard["claims_sha256"] != own.shard["claims_sha256"]
+    with (
+        claims_of(claims, None, None) as whole,
+        claims_of(claims, None, Shard(1, 3)) as first,
+        claims_of(claims, None, Shard(2, 3)) as own,
+    ):
+        assert [example.id for example in whole.examples] == ["a", "b", "c", "d", "e"]
+        assert whole.shard is None
+        assert list(own.examples) == list(whole.examples)[1::3]
+        assert own.dataset == whole.dataset
+        assert own.shard is not None
+        assert first.shard == own.shard | {"number": 1}
+        assert {key: own.shard[key] for key in ("number", "of", "file_rows")} == {"number": 2, "of": 3, "file_rows": 5}
+        # The hash is that of the whole list, so that shards of different versions of candor fit together.
+        listed = json.dumps([asdict(example) for example in whole.examples])
+        assert own.shard["claims_sha256"] == hashlib.sha256(listed.encode()).hexdigest()
+        with claims_of(write(tmp_path / "claims.jsonl", ["x", "b", "c", "d", "e"]), None, Shard(2, 3)) as other:
+            assert list(other.examples) == list(own.examples)
+            assert other.shard is not None
+            assert other.shard["claims_sha256"] != own.shard["claims_sha256"]
 
 
 def test_shards_of_a_file_with_several_datasets_share_its_name(tmp_path: Path) -> None:
     rows = [
-        {"id": str(n), "dataset": "ab"[n // 5], "group": "g", "claim": f"x = {n}", "evidence": [], "label": "NA"}
+        {"id": str(n), "dataset": "ab"[n % 2], "group": "g", "claim": f"x = {n}", "evidence": [], "label": "NA"}
         for n in range(6)
     ]
     path = tmp_path / "mixed.jsonl"
     path.write_text("".join(json.dumps(row) + "\n" for row in rows))
-    assert [claims_of(path, None, Shard(number, 2)).dataset for number in (1, 2)] == [None, None]
+    for number in (1, 2):
+        with claims_of(path, None, Shard(number, 2)) as found:
+            assert found.dataset is None
+    with claims_of(path, None, None) as found:
+        assert [example.id for example in found.examples] == list("012345")  # as in the file, not by dataset
 
 
 def test_what_cannot_be_answered_is_refused_at_once(tmp_path: Path) -> None:
+    def read(path: Path, shard: Shard | None) -> None:
+        with claims_of(path, None, shard):
+            raise AssertionError
+
     with pytest.raises(DataError, match="has 2 claims, so shard 3/3 would be empty"):
-        claims_of(write(tmp_path / "few.jsonl", ["a", "b"]), None, Shard(3, 3))
+        read(write(tmp_path / "few.jsonl", ["a", "b"]), Shard(3, 3))
+    (tmp_path / "none.jsonl").write_text("")
+    with pytest.raises(DataError, match=r"none\.jsonl: holds no row"):
+        read(tmp_path / "none.jsonl", None)
+    with pytest.raises(DataError, match=r"twins\.jsonl:2: id 'a' is already that of"):
+        read(write(tmp_path / "twins.jsonl", ["a", "a"]), None)
     folder = tmp_path / "examples"
     folder.mkdir()
     for split in ("train", "test"):
         row = {"id": "a", "dataset": "d", "group": split, "claim": "x = 1", "evidence": [], "label": "NA"}
         (folder / f"{split}.jsonl").write_text(json.dumps(row) + "\n")
     with pytest.raises(DataError, match="examples: id 'a' occurs twice"):
-        claims_of(folder, None, None)
+        read(folder, None)

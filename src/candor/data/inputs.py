@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +16,7 @@ from candor.data.official.files import OFFICIAL_DATASETS, DataPath
 from candor.data.rows import BadRows
 from candor.data.sources import study
 from candor.data.sources.load import load_source
-from candor.data.sources.table import row_parser
+from candor.data.sources.table import REPEATED_ID, row_parser
 from candor.data.splits import Progress
 from candor.errors import DataError
 from candor.recipe.data import (
@@ -143,6 +143,25 @@ def _say_skipped(loaded: LoadedSource, progress: Progress | None) -> None:
         progress(loaded.skipped_in_words())
 
 
+def stream_examples(target: str, *, form: TableForm | None = None) -> Iterator[Example]:
+    """The examples of :func:`read_splits`, one after the other and, of a file, in its order; not all are in memory.
+
+    Raises:
+        DataError: as :func:`read_splits`, when what is wrong is come to.
+    """
+    path = Path(target)
+    if path.is_file():
+        name, layout = path.name.partition(".")[0], layout_of(path)
+        kind, parse = ("table", None) if form is not None else _kind_of(path, layout)
+        if kind == "table":
+            parse = row_parser(name, form or TableForm(), group_prefix=path.name)
+        if parse is not None:
+            loading = Loading(name, BadRows("error"))
+            return loading.read(DataPath(path), parse, layout, hint=REPEATED_ID if kind == "table" else "")
+    splits = read_splits(target, form=form)
+    return (example for split in splits.values() for group in split.values() for example in group)
+
+
 def read_file(path: Path, *, form: TableForm | None = None, on_bad_row: OnBadRow = "error") -> LoadedSource:
     """Read examples from one file, by what its first row looks like, or from a folder that ``datasets`` saved.
 
@@ -157,25 +176,28 @@ def read_file(path: Path, *, form: TableForm | None = None, on_bad_row: OnBadRow
     name = path.name.partition(".")[0]
     if form is None and not path.is_dir():
         layout = layout_of(path)
-        first = _first_row(DataPath(path), layout)
-        if layout == "jsonl" and first.keys() >= _EXAMPLE_KEYS:
-            return _load(name, path, layout, parse_example, on_bad_row)
-        if first.keys() >= study.KEYS:
+        kind, parse = _kind_of(path, layout)
+        if kind == "study":
             return load_source(name, StudySource(kind="study", path=path), on_bad_row=on_bad_row)
-        if first.get("candor") == "predictions":
-            dataset = first.get("dataset")
-            parse = row_parser(str(dataset), _PREDICTIONS, group_prefix=name)
-            return _load(name, path, layout, lambda row: None if row == first else parse(row), on_bad_row)
+        if parse is not None:
+            loading = Loading(name, BadRows(on_bad_row))
+            return loading.done(list(loading.read(DataPath(path), parse, layout)), {"kind": "file", "format": layout})
     form = form or TableForm()
     config = TableSource(kind="table", path=path, columns=form.columns, labels=form.labels)
     return load_source(name, config, on_bad_row=on_bad_row)
 
 
-def _load(
-    name: str, path: Path, layout: str, parse: Callable[[Any], Example | None], on_bad_row: OnBadRow
-) -> LoadedSource:
-    loading = Loading(name, BadRows(on_bad_row))
-    return loading.done(list(loading.read(DataPath(path), parse, layout)), {"kind": "file", "format": layout})
+def _kind_of(path: Path, layout: str) -> tuple[str, Callable[[Any], Example | None] | None]:
+    """Whether a file is of candor's own, the study's or a table; and how a row of one of our own is read."""
+    first = _first_row(DataPath(path), layout)
+    if layout == "jsonl" and first.keys() >= _EXAMPLE_KEYS:
+        return "own", parse_example
+    if first.keys() >= study.KEYS:
+        return "study", None
+    if first.get("candor") == "predictions":
+        parse = row_parser(str(first.get("dataset")), _PREDICTIONS, group_prefix=path.name.partition(".")[0])
+        return "own", lambda row: None if row == first else parse(row)
+    return "table", None
 
 
 def _first_row(source: DataPath, layout: str) -> dict[str, Any]:

@@ -6,7 +6,7 @@ The study's files (one JSON object with ``results``, plain or gzipped) are read 
 from __future__ import annotations
 
 import gzip
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -107,19 +107,23 @@ class PredictionFile:
     predictions: tuple[Prediction, ...]
 
 
-def write_predictions(path: Path | str, header: Header, predictions: Sequence[Prediction]) -> None:
-    """Write a prediction file (JSONL), whole or not at all.
+def write_predictions(path: Path | str, header: Header, predictions: Iterable[Prediction]) -> None:
+    """Write a prediction file (JSONL), whole or not at all; one row after the other, as they come.
 
     Raises:
         PredictionError: an id occurs twice.
     """
-    seen: set[str] = set()
-    for row in predictions:
-        if row.id in seen:
-            raise PredictionError(f"{path}: id {row.id!r} occurs twice; ids must be unique within a file")
-        seen.add(row.id)
-    first = {"candor": _MAGIC, "schema": SCHEMA, **header.as_json()}
-    write_jsonl(path, [first, *(asdict(row) for row in predictions)])
+
+    def rows() -> Iterator[dict[str, Any]]:
+        yield {"candor": _MAGIC, "schema": SCHEMA, **header.as_json()}
+        seen: set[str] = set()
+        for row in predictions:
+            if row.id in seen:
+                raise PredictionError(f"{path}: id {row.id!r} occurs twice; ids must be unique within a file")
+            seen.add(row.id)
+            yield asdict(row)
+
+    write_jsonl(path, rows())
 
 
 def read_predictions(path: Path | str) -> PredictionFile:

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from candor.data.inputs import read_splits
+from candor.data.inputs import stream_examples
 from candor.errors import DataError
 from candor.files import Journal
 from candor.predictions.file import Header
+from candor.predictions.spooled import SpooledExamples
 from candor.recipe.data import TableForm
 from candor.shards import Shard
 from candor.types import Example
@@ -22,10 +24,9 @@ Line = dict[str, Any]
 
 
 class Answers:
-    """Answers by the index of their example, each once; in memory alone, or in a journal as well.
+    """Answers by the index of their example, each once; in memory alone, or in a journal.
 
-    Attributes:
-        lines: what is there, by index.
+    Of what is in a journal this keeps the place alone, so that memory does not grow with the answers.
     """
 
     def __init__(self, journal: Journal | None = None, made_from: Mapping[str, Any] | None = None) -> None:
@@ -38,27 +39,50 @@ class Answers:
         Raises:
             DataError: the journal belongs to other work.
         """
-        self.lines: dict[int, Line] = {}
         self._journal = journal
+        self._lines: dict[int, Line] = {}
+        self._starts: dict[int, int] = {}
+        self._elsewhere: set[int] = set()
         if journal is not None:
             journal.resume(made_from or {}, self._keep)
 
+    def __contains__(self, index: int) -> bool:
+        """Whether an example is answered, here or elsewhere."""
+        return index in self._lines or index in self._starts or index in self._elsewhere
+
+    def __len__(self) -> int:
+        """How many examples are answered."""
+        return len(self._lines) + len(self._starts) + len(self._elsewhere)
+
+    def __getitem__(self, index: int) -> Line:
+        """The answer to an example."""
+        if self._journal is None:
+            return self._lines[index]
+        line: Line = self._journal.at(self._starts[index])
+        return line
+
     def append(self, lines: Sequence[Line]) -> None:
         """Keep more answers; a journal has them on disk before this returns."""
-        if self._journal is not None:
-            self._journal.append(lines, sync=True)
-        self.take(lines)
+        starts = range(len(lines)) if self._journal is None else self._journal.append(lines, sync=True)
+        for line, start in zip(lines, starts, strict=True):
+            self._keep(line, start)
 
-    def take(self, lines: Iterable[Line]) -> None:
-        """Know answers that are kept elsewhere."""
-        for line in lines:
-            self._keep(line)
+    def indices(self) -> list[int]:
+        """Examples that are answered."""
+        return [*self._lines, *self._starts, *self._elsewhere]
 
-    def _keep(self, line: Line) -> None:
-        self.lines[line["index"]] = line
+    def know(self, indices: Iterable[int]) -> None:
+        """These are answered, and another process has the answers."""
+        self._elsewhere.update(index for index in indices if index not in self)
+
+    def _keep(self, line: Line, start: int) -> None:
+        if self._journal is None:
+            self._lines[line["index"]] = line
+        else:
+            self._starts[line["index"]] = start
 
 
-def made_from(header: Header, examples: Sequence[Example], **asked: Any) -> dict[str, Any]:
+def made_from(header: Header, examples: Iterable[Example], **asked: Any) -> dict[str, Any]:
     """What a journal's answers are made from: two starts that differ in it must not share one.
 
     Args:
@@ -83,39 +107,67 @@ class Claims:
         shard: what a header says of the shard, if it is one: which, how many rows the file has, and a hash of all.
     """
 
-    examples: list[Example]
+    examples: SpooledExamples
     dataset: str | None
     shard: dict[str, Any] | None
 
 
-def claims_of(data: Path, form: TableForm | None, shard: Shard | None) -> Claims:
-    """Read the examples of a file, or those of a shard of it.
+@contextmanager
+def claims_of(data: Path, form: TableForm | None, shard: Shard | None) -> Iterator[Claims]:
+    """Read the examples of a file, or those of a shard of it; they lie on disk while the block runs.
 
     Raises:
         DataError: the file cannot be read, holds no claims or fewer than there are shards, or an id occurs twice:
             predictions could not be written, and that is known before anything is paid for.
     """
-    splits = read_splits(str(data), data_dir=None, form=form)
-    examples = [example for split in splits.values() for group in split.values() for example in group]
-    if not examples:
-        raise DataError("no claims in it", file=data)
-    _check_ids(examples, data)
-    names = {example.dataset for example in examples}
-    dataset = names.pop() if len(names) == 1 else None
-    if shard is None:
-        return Claims(examples, dataset, None)
-    if not (own := list(shard.rows(examples))):
-        raise DataError(f"has {len(examples)} claims, so shard {shard} would be empty; take fewer shards", file=data)
-    return Claims(own, dataset, shard.described(len(examples)) | {"claims_sha256": _content(examples)})
+    with SpooledExamples.made() as own:
+        content, names, rows = _Content(), set(), 0
+        for example in _without_twins(stream_examples(str(data), form=form), data):
+            if shard is None or shard.has(rows):
+                own.append(example)
+            if shard is not None:
+                content.add(example)
+            names.add(example.dataset)
+            rows += 1
+        if not rows:
+            raise DataError("no claims in it", file=data)
+        dataset = names.pop() if len(names) == 1 else None
+        if shard is None:
+            yield Claims(own, dataset, None)
+            return
+        if not own:
+            raise DataError(f"has {rows} claims, so shard {shard} would be empty; take fewer shards", file=data)
+        yield Claims(own, dataset, shard.described(rows) | {"claims_sha256": content.sha256()})
 
 
-def _content(examples: Sequence[Example]) -> str:
-    return hashlib.sha256(json.dumps([asdict(example) for example in examples]).encode()).hexdigest()
+class _Content:
+    """The hash of a list of examples, as JSON has it, one after the other."""
+
+    def __init__(self) -> None:
+        self._hash = hashlib.sha256(b"[")
+        self._between = b""
+
+    def add(self, example: Example) -> None:
+        self._hash.update(self._between + json.dumps(asdict(example)).encode())
+        self._between = b", "
+
+    def sha256(self) -> str:
+        whole = self._hash.copy()
+        whole.update(b"]")
+        return whole.hexdigest()
 
 
-def _check_ids(examples: Sequence[Example], data: Path) -> None:
+def _content(examples: Iterable[Example]) -> str:
+    found = _Content()
+    for example in examples:
+        found.add(example)
+    return found.sha256()
+
+
+def _without_twins(examples: Iterable[Example], data: Path) -> Iterator[Example]:
     seen: set[str] = set()
     for example in examples:
         if example.id in seen:
             raise DataError(f"id {example.id!r} occurs twice; ids must be unique within a file", file=data)
         seen.add(example.id)
+        yield example

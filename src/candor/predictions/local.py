@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, Protocol
 
 import numpy as np
 
@@ -17,7 +17,7 @@ from candor.engines.pretrained import adapter_sha256, files_sha256
 from candor.errors import DataError, RunError
 from candor.files import Journal, journal_of, part_of
 from candor.predictions.file import Header, read_prediction, write_predictions
-from candor.predictions.kept import Answers, Line, claims_of, made_from
+from candor.predictions.kept import Answers, Claims, Line, claims_of, made_from
 from candor.predictions.label_confidences import grammar_behind_prompt, label_confidences
 from candor.progress import Reporter
 from candor.prompts import templates
@@ -36,6 +36,17 @@ from candor.types import Example, Prediction, Rollout
 SORTED: Final = 4096
 """Examples whose prompts are made, and sorted by length, at once."""
 
+
+class Examples(Protocol):
+    """Examples by index, wherever they lie."""
+
+    def __len__(self) -> int: ...
+
+    def __getitem__(self, index: int, /) -> Example: ...
+
+    def __iter__(self) -> Iterator[Example]: ...
+
+
 OnBatch = Callable[[int], None]
 """Told how many more examples have been answered."""
 
@@ -49,7 +60,6 @@ def predict(
     batch_size: int,
     every_label: bool = False,
     on_batch: OnBatch | None = None,
-    answers: Answers | None = None,
 ) -> list[Prediction]:
     """Answer every example greedily.
 
@@ -61,8 +71,6 @@ def predict(
         batch_size: prompts in one batch.
         every_label: ask what is stated behind the other labels as well.
         on_batch: told of progress.
-        answers: those that are there already, and where the others are kept as they come. A batch that is not there
-            whole is answered again, so that a start after a kill meets the same batches.
 
     Returns:
         One prediction for each example, in order.
@@ -70,9 +78,38 @@ def predict(
     Raises:
         PromptError: a prompt does not fit, or ``every_label`` is asked of a template that has reasoning first.
     """
+    answers = Answers()
+    _answer(
+        engine,
+        examples,
+        template,
+        max_new_tokens=max_new_tokens,
+        batch_size=batch_size,
+        every_label=every_label,
+        on_batch=on_batch,
+        answers=answers,
+    )
+    return list(_predictions(examples, answers, template))
+
+
+def _answer(
+    engine: Engine,
+    examples: Examples,
+    template: templates.Template,
+    *,
+    max_new_tokens: int,
+    batch_size: int,
+    every_label: bool,
+    on_batch: OnBatch | None,
+    answers: Answers,
+) -> None:
+    """Answer what is not answered yet.
+
+    A batch that is not there whole is answered again, so that a start after a kill meets the same batches. Under
+    torchrun every process has its share of each batch, and all get all answers.
+    """
     behind = grammar_behind_prompt(template, engine) if every_label else None
     room = max(max_new_tokens, answer_grammar(template, engine.tokenizer).longest)
-    answers = Answers() if answers is None else answers
     for start in range(0, len(examples), SORTED):
         block = range(start, min(start + SORTED, len(examples)))
         encoded = {
@@ -83,7 +120,7 @@ def predict(
         order = sorted(block, key=lambda index: len(encoded[index].tokens))
         for at in range(0, len(order), batch_size):
             indices = order[at : at + batch_size]
-            if not all(index in answers.lines for index in indices):
+            if not all(index in answers for index in indices):
                 prompts = [encoded[index].tokens for index in indices]
                 rollouts = engine.rollout(prompts, 1, Sampling(0.0, max_new_tokens), LABEL_PROBE)
                 lines = [
@@ -95,13 +132,16 @@ def predict(
                 answers.append(lines)
             if on_batch:
                 on_batch(len(indices))
-    return [_prediction(example, answers.lines[index], template) for index, example in enumerate(examples)]
+
+
+def _predictions(examples: Examples, answers: Answers, template: templates.Template) -> Iterator[Prediction]:
+    return (_prediction(examples[index], answers[index], template) for index in range(len(examples)))
 
 
 def answer_into(
     out: Path,
     engine: Engine,
-    examples: Sequence[Example],
+    examples: Examples,
     template: templates.Template,
     *,
     model: str,
@@ -116,7 +156,7 @@ def answer_into(
     every_label: bool,
     on_batch: OnBatch,
     say: Callable[[str], None],
-) -> list[Prediction]:
+) -> int:
     """As :func:`predict`, and write the predictions; after a kill the same call goes on.
 
     While it works, every answer is a line of ``OUT.part``. The main process alone writes, all know what is there.
@@ -138,6 +178,9 @@ def answer_into(
         every_label: as in :func:`predict`.
         on_batch: told of progress.
         say: told in words where it goes on.
+
+    Returns:
+        How many prompts were too long, so that evidence was left out or cut.
 
     Raises:
         DataError: the part belongs to other work.
@@ -165,10 +208,10 @@ def answer_into(
             failure = str(error)
     if failures := [message for message in parallel.gather([failure]) if message is not None]:
         raise DataError(failures[0])  # in every process, so that none waits for one that has given up
-    answers.take(parallel.gather(list(answers.lines.values()) if parallel.is_main() else []))
-    if answers.lines:
-        say(f"going on with {len(examples) - len(answers.lines)} of {len(examples)} claims")
-    predictions = predict(
+    answers.know(parallel.gather(answers.indices() if parallel.is_main() else []))
+    if answers:
+        say(f"going on with {len(examples) - len(answers)} of {len(examples)} claims")
+    _answer(
         engine,
         examples,
         template,
@@ -178,10 +221,18 @@ def answer_into(
         on_batch=on_batch,
         answers=answers,
     )
+    shortened = 0
     if parallel.is_main():
-        write_predictions(out, header, predictions)
+
+        def counted() -> Iterator[Prediction]:
+            nonlocal shortened
+            for prediction in _predictions(examples, answers, template):
+                shortened += prediction.evidence_dropped + prediction.evidence_cut > 0
+                yield prediction
+
+        write_predictions(out, header, counted())
         journal.path.unlink()
-    return predictions
+    return shortened
 
 
 def _line(index: int, encoded: EncodedPrompt, rollout: Rollout) -> Line:
@@ -292,7 +343,39 @@ def predict_file(
         ModelError: the model cannot be loaded.
         RunError: ``model`` is a run folder without a trained model, or holds several runs; names them.
     """
-    claims = claims_of(data, form, shard)
+    with claims_of(data, form, shard) as claims:
+        return _predict_claims(
+            claims,
+            out,
+            called_after=data.stem,
+            model=model,
+            adapter=adapter,
+            template=template,
+            batch_size=batch_size,
+            max_new_tokens=max_new_tokens,
+            every_label=every_label,
+            device=device,
+            chat=chat,
+            reporter=reporter,
+        )
+
+
+def _predict_claims(
+    claims: Claims,
+    out: Path,
+    *,
+    called_after: str,
+    model: str,
+    adapter: Path | None,
+    template: str | None,
+    batch_size: int,
+    max_new_tokens: int | None,
+    every_label: bool,
+    device: str,
+    chat: Mapping[str, Any] | None,
+    reporter: Reporter,
+) -> int:
+    """Answer claims that are read; ``called_after`` names the dataset where they tell none of one."""
     examples = claims.examples
     if (run := of_run(model, adapter, template, chat)) is not None:
         max_new_tokens = max_new_tokens or run.max_new_tokens
@@ -308,13 +391,13 @@ def predict_file(
     with journal_of(out):
         engine = load_engine(recipe_model, EngineConfig(), seed=0, adapter=adapter or False, reporter=reporter)
         with reporter.bar("predict", len(examples)) as bar:
-            predictions = answer_into(
+            shortened = answer_into(
                 out,
                 engine,
                 examples,
                 chosen,
                 model=called if adapter is None else f"{called} + {adapter}",
-                dataset=claims.dataset or data.stem,
+                dataset=claims.dataset or called_after,
                 split="test",
                 seed=0,
                 shard=claims.shard,
@@ -326,7 +409,6 @@ def predict_file(
                 on_batch=bar.advance,
                 say=reporter.say,
             )
-    shortened = sum(prediction.evidence_dropped + prediction.evidence_cut > 0 for prediction in predictions)
     if shortened:
-        reporter.warn(f"{shortened} of {len(predictions)} prompts were too long: evidence was left out or cut")
-    return len(predictions)
+        reporter.warn(f"{shortened} of {len(examples)} prompts were too long: evidence was left out or cut")
+    return len(examples)

@@ -68,14 +68,14 @@ def predictions_from_rollouts(
     if out.exists():
         raise DataError("is there already; remove it or name another with --out", file=out)
     asked = templates.get(template)
-    claims = claims_of(data, form, None)
-    examples = claims.examples
+    with claims_of(data, form, None) as claims:
+        examples, dataset = list(claims.examples), claims.dataset or data.stem
     answers, others = _by_claim(examples, asked, _rows(rollouts), rollouts)
     header = Header(
         model=model,
         template=asked.name,
         template_sha256=asked.sha256,
-        dataset=claims.dataset or data.stem,
+        dataset=dataset,
         split="test",
         seed=0,
     )

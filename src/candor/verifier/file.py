@@ -90,7 +90,7 @@ def verify_file(
     layout = layout_of(claims)
     done = bad = 0
 
-    def count(line: dict[str, Any]) -> None:
+    def count(line: dict[str, Any], _: int = 0) -> None:
         nonlocal done, bad
         done += 1
         bad += "error" in line

@@ -13,7 +13,7 @@ import pytest
 
 from candor.engines.tinker import sdk, service
 from candor.engines.tinker.losses import Reduction
-from candor.engines.tinker.service import ATTEMPTS, Connection, Service, Step
+from candor.engines.tinker.service import ATTEMPTS, REPLAYED, Connection, Service, Step
 from candor.errors import EngineError, ModelError, NumericsError
 
 KEY = "tml-secret"
@@ -44,7 +44,7 @@ class World:
         self.states: dict[str, list[Any]] = {}
         self.sessions: list[Session] = []
         self.closed: list[Session] = []
-        self.failing: list[Exception] = []
+        self.failing: list[Exception | None] = []
         self.offered = ["small"]
         self.norm = 1.0
         self.waiting = self.most_waiting = 0
@@ -54,8 +54,9 @@ class World:
         return self.sessions[-1]
 
     def fail(self) -> None:
-        if self.failing:
-            raise self.failing.pop(0)
+        """Fail as told; ``None`` lets one pass."""
+        if self.failing and (failure := self.failing.pop(0)) is not None:
+            raise failure
 
 
 class Session:
@@ -159,6 +160,21 @@ def test_a_lost_step_is_taken_again_from_the_last_state_and_once(world: World) -
     # Whatever may have come of a session that failed, it is never used again.
     assert len(world.sessions) == 3
     assert world.closed == world.sessions[:2]
+
+
+def test_many_steps_are_taken_again_however_often_some_of_them_fail(world: World) -> None:
+    used = client()
+    names = [f"step {number}" for number in range(40)]
+    for name in names:
+        used.step(step(name))
+    # Every start gets two steps further than what is saved on the way.
+    again: list[Exception | None] = [*[None] * (REPLAYED + 1), LostError("in the middle")]
+    rounds = ATTEMPTS + 1
+    world.failing = [LostError("cut"), *again * rounds]
+    used.step(step("last"))
+    assert weights(used) == [*names, "last"]
+    assert world.failing == []
+    assert len(world.sessions) == rounds + 2
 
 
 def test_a_failure_for_good_is_not_tried_again(world: World) -> None:

@@ -21,7 +21,7 @@ from candor.types import Example
 
 _USUAL = Columns()
 
-_REPEATED_ID = "; where ids repeat, leave the column out with columns: {id: null} (--column id=)"
+REPEATED_ID = "; where ids repeat, leave the column out with columns: {id: null} (--column id=)"
 
 
 def load(name: str, config: TableSource, data_dir: Path, bad_rows: BadRows) -> LoadedSource:
@@ -42,7 +42,7 @@ def load(name: str, config: TableSource, data_dir: Path, bad_rows: BadRows) -> L
     for file in dataset_files(path) if path.is_dir() else [path]:
         layout = layout_of(file) if config.format == "auto" else config.format
         layouts.add(layout)
-        examples += loading.read(DataPath(file), counted, layout, hint=_REPEATED_ID)
+        examples += loading.read(DataPath(file), counted, layout, hint=REPEATED_ID)
     settings = {"kind": config.kind, "format": ", ".join(sorted(layouts)), "left_out_by_label": left_out}
     return loading.done(examples, settings)
 

@@ -26,7 +26,10 @@ logger = logging.getLogger(__name__)
 Result = TypeVar("Result")
 
 ATTEMPTS: Final = 5
-"""How often an operation starts from the last saved state before it is given up."""
+"""How often an operation starts from the last saved state, without coming further, before it is given up."""
+
+REPLAYED: Final = 5
+"""Steps that are taken again before the state is saved, so that a failure among many does not take them all again."""
 
 PAUSE_S: Final = 0.5
 """Before the second attempt; twice as long before each further one."""
@@ -164,10 +167,11 @@ class Service:
         Raises:
             EngineError: it failed for good, or too often.
         """
-        failure = ""
-        for attempt in range(ATTEMPTS):
-            if attempt:
-                time.sleep(PAUSE_S * 2 ** (attempt - 1))
+        failure, attempts = "", 0
+        while attempts < ATTEMPTS:
+            if attempts:
+                time.sleep(PAUSE_S * 2 ** (attempts - 1))
+            before = self._state
             try:
                 if self._session is None:
                     self._session = self._connect()
@@ -179,7 +183,8 @@ class Service:
                 self._abandon()
                 if sdk.is_final(error):
                     break
-                logger.warning("the service failed (%s); attempt %d of %d", failure, attempt + 1, ATTEMPTS)
+                attempts = attempts + 1 if self._state == before else 1
+                logger.warning("the service failed (%s); attempt %d of %d", failure, attempts, ATTEMPTS)
         raise EngineError(
             f"{self._connection}: {failure}. Everything up to the last checkpoint is kept; run again to go on from it"
         )
@@ -211,8 +216,11 @@ class Service:
         else:
             adapter.optim_step(nothing).result()
         adapter.load_state_with_optimizer(self._state).result()
-        for step in self._since:
+        for number, step in enumerate(list(self._since), start=1):
             _take(adapter, step)
+            if number % REPLAYED == 0:
+                self._state = str(adapter.save_state(_name("again")).result().path)
+                self._since = self._since[REPLAYED:]
 
     def _abandon(self) -> None:
         if self._session is not None:

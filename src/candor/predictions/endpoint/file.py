@@ -7,7 +7,8 @@ asks only for what is missing there, and the predictions take their name once al
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator, Mapping, Sequence
+from collections import deque
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final
@@ -19,7 +20,8 @@ from candor.predictions.endpoint.client import Asking, Endpoint
 from candor.predictions.endpoint.label_probs import contradiction, listed_label_probs
 from candor.predictions.endpoint.reply import Reply
 from candor.predictions.file import Header, read_prediction, write_predictions
-from candor.predictions.kept import Answers, Line, claims_of, made_from
+from candor.predictions.kept import Answers, Claims, Line, claims_of, made_from
+from candor.predictions.spooled import SpooledExamples
 from candor.progress import Bar, Reporter
 from candor.prompts import templates
 from candor.prompts.chat import SWITCHES, ChatSettings
@@ -107,14 +109,38 @@ def predict_endpoint(
     """
     asking, chosen = _in_chat(asking, template, chat or {})
     chat_url(asking.url)  # a wrong address is told before anything is written
-    claims = claims_of(data, form, shard)
+    with claims_of(data, form, shard) as claims:
+        return _ask_claims(
+            claims,
+            out,
+            called_after=data.stem,
+            asking=asking,
+            template=chosen,
+            prices=prices,
+            refused_as_wrong=refused_as_wrong,
+            reporter=reporter,
+        )
+
+
+def _ask_claims(
+    claims: Claims,
+    out: Path,
+    *,
+    called_after: str,
+    asking: Asking,
+    template: templates.Template,
+    prices: Prices | None,
+    refused_as_wrong: bool,
+    reporter: Reporter,
+) -> Asked:
+    """Ask for claims that are read; ``called_after`` names the dataset where they tell none of one."""
     examples = claims.examples
     asked = {"max_new_tokens": asking.max_new_tokens, "left_out": sorted(asking.leave_out)}
     header = Header(
         model=f"{asking.model} at {public_url(asking.url)}",
-        template=chosen.name,
-        template_sha256=chosen.sha256,
-        dataset=claims.dataset or data.stem,
+        template=template.name,
+        template_sha256=template.sha256,
+        dataset=claims.dataset or called_after,
         split="test",
         seed=0,
         chat=_chat_of(asking),
@@ -122,38 +148,63 @@ def predict_endpoint(
     )
     with journal_of(out) as journal:
         answers = _Counted(journal, header, examples, asking)
-        resumed = len(answers.lines)
+        resumed = len(answers)
         if resumed:
             reporter.say(f"going on with {len(examples) - resumed} of {len(examples)} claims")
         with reporter.bar("ask", len(examples), done=resumed) as bar:
-            refused = asyncio.run(_ask_all(examples, chosen, asking, answers, prices, bar, reporter))
-        lines = answers.lines
-        if refused_as_wrong:
-            lines = lines | {index: _line(index, Reply("", True, None, None, None)) for index in refused}
-        without_kwargs = sum(line.get("without_kwargs", False) for line in lines.values())
+            refused = asyncio.run(_ask_all(examples, template, asking, answers, prices, bar, reporter))
+        known = range(len(examples)) if refused_as_wrong else [i for i in range(len(examples)) if i in answers]
+        without_kwargs = answers.without_kwargs
         if without_kwargs and header.chat is not None:
             header = replace(header, chat={**header.chat, "answers_without_kwargs": without_kwargs})
-        written = len(lines) == len(examples)
-        predictions = {index: _prediction(examples[index], line, chosen) for index, line in lines.items()}
+        seen = _Seen()
+
+        def predictions() -> Iterator[Prediction]:
+            for index in known:
+                line = answers[index] if index in answers else _line(index, Reply("", True, None, None, None))
+                prediction = _prediction(examples[index], line, template)
+                seen.look(line, prediction)
+                yield prediction
+
+        written = len(known) == len(examples)
         if written:
-            write_predictions(out, header, [predictions[index] for index in range(len(examples))])
+            write_predictions(out, header, predictions())
             journal.path.unlink()
-    contradictions = [why for _, line in sorted(lines.items()) if (why := line.get("contradiction"))]
+        else:
+            deque(predictions(), maxlen=0)
     return Asked(
         rows=len(examples),
         resumed=resumed,
         refused=tuple((examples[index].id, why) for index, why in sorted(refused.items())),
         written=written,
-        without_probs=sum(p.label is not None and p.label_probs is None for p in predictions.values()),
-        contradicted=len(contradictions),
-        contradiction=next(iter(contradictions), None),
+        without_probs=seen.without_probs,
+        contradicted=seen.contradicted,
+        contradiction=seen.contradiction,
         without_kwargs=without_kwargs,
-        cut=sum(not line["stopped"] for line in lines.values()),
+        cut=seen.cut,
         tokens_in=answers.tokens_in,
         tokens_out=answers.tokens_out,
-        uncounted=sum(line["tokens_in"] is None or line["tokens_out"] is None for line in answers.lines.values()),
+        uncounted=answers.uncounted,
         cost=answers.cost(prices),
     )
+
+
+@dataclass
+class _Seen:
+    """What is counted of answers while they are written."""
+
+    without_probs: int = 0
+    contradicted: int = 0
+    contradiction: str | None = None
+    cut: int = 0
+
+    def look(self, line: Line, prediction: Prediction) -> None:
+        """Count one more."""
+        self.without_probs += prediction.label is not None and prediction.label_probs is None
+        self.cut += not line["stopped"]
+        if why := line.get("contradiction"):
+            self.contradicted += 1
+            self.contradiction = self.contradiction or why
 
 
 def _in_chat(asking: Asking, template: str, chat: Mapping[str, Any]) -> tuple[Asking, templates.Template]:
@@ -188,7 +239,7 @@ def _chat_of(asking: Asking) -> dict[str, Any] | None:
 
 
 async def _ask_all(
-    examples: Sequence[Example],
+    examples: SpooledExamples,
     template: templates.Template,
     asking: Asking,
     answers: _Counted,
@@ -197,7 +248,7 @@ async def _ask_all(
     reporter: Reporter,
 ) -> dict[int, str]:
     """Ask for what is not answered yet; which claims were refused, and why."""
-    missing = [index for index in range(len(examples)) if index not in answers.lines]
+    missing = [index for index in range(len(examples)) if index not in answers]
     refused: dict[int, str] = {}
 
     async def work(waiting: Iterator[int]) -> None:
@@ -214,7 +265,7 @@ async def _ask_all(
 
     async with Endpoint(asking, say=reporter.warn) as endpoint:
         # Nothing tells a wrong model's 400 from that of one claim, but that no claim at all is answered.
-        first = 0 if answers.lines else FIRST_ASKED
+        first = 0 if answers else FIRST_ASKED
         for batch in (missing[:first], missing[first:]):
             waiting = iter(batch)
             workers = [asyncio.create_task(work(waiting)) for _ in range(min(asking.concurrency, len(batch)))]
@@ -224,7 +275,7 @@ async def _ask_all(
                 for worker in workers:
                     worker.cancel()
                 await asyncio.gather(*workers, return_exceptions=True)
-            if refused and not answers.lines:
+            if refused and not answers:
                 raise EndpointError(
                     f"{public_url(asking.url)} refused all of the first {len(refused)} claims, the last with: "
                     f"{refused[max(refused)]}; check --endpoint, --model and --api-key-env, or begin the file with "
@@ -256,13 +307,13 @@ def _prediction(example: Example, line: Line, template: templates.Template) -> P
 class _Counted(Answers):
     """Answers with the tokens that the server counted."""
 
-    def __init__(self, journal: Journal, header: Header, examples: Sequence[Example], asking: Asking) -> None:
+    def __init__(self, journal: Journal, header: Header, examples: SpooledExamples, asking: Asking) -> None:
         """Take over what an earlier start was answered.
 
         Raises:
             DataError: the journal belongs to other work.
         """
-        self.tokens_in = self.tokens_out = 0
+        self.tokens_in = self.tokens_out = self.uncounted = self.without_kwargs = 0
         left_out = sorted(asking.leave_out) or None
         super().__init__(journal, made_from(header, examples, max_new_tokens=asking.max_new_tokens, left_out=left_out))
 
@@ -270,7 +321,9 @@ class _Counted(Answers):
         """What the tokens cost so far; ``None`` without prices."""
         return None if prices is None else prices.cost(prefill=self.tokens_in, sample=self.tokens_out)
 
-    def _keep(self, line: Line) -> None:
-        super()._keep(line)
+    def _keep(self, line: Line, start: int) -> None:
+        super()._keep(line, start)
         self.tokens_in += line["tokens_in"] or 0
         self.tokens_out += line["tokens_out"] or 0
+        self.uncounted += line["tokens_in"] is None or line["tokens_out"] is None
+        self.without_kwargs += line.get("without_kwargs", False)
