@@ -40,6 +40,8 @@ SAMPLE_S = (2.0, 6.0)
 SERVER_ERRORS = 0.01
 RESETS = 0.001
 SAVED_EVERY = 20
+KEPT = 100
+"""States that the service keeps; far more than a run goes back."""
 SAMPLES = 16
 IN_FLIGHT = 8
 REQUESTS = 40
@@ -177,10 +179,12 @@ class SimulatedService(httpx.AsyncBaseTransport):
             adapter.waiting = []
             return {"metrics": {"unclipped_grad_norm": 1.0}}
         if name == "save_weights":
-            self._saved = {body["path"]: adapter.weights}  # a run goes back to its newest state alone
+            self._saved[body["path"]] = adapter.weights
+            if len(self._saved) > KEPT:
+                del self._saved[next(iter(self._saved))]
             return {"path": body["path"], "type": "save_weights"}
         if name == "load_weights":
-            adapter.weights = self._saved[body["path"]]
+            adapter.weights = self._saved[body["path"]]  # which a run that goes on names while it is kept
             return {"path": body["path"], "type": "load_weights"}
         return {"path": f"tinker://{body.get('path')}", "type": "save_weights_for_sampler"}
 

@@ -15,6 +15,8 @@ from pathlib import Path
 from typing import Any
 
 START_SECONDS = 180
+SERVER_PYTHON = os.environ.get("CANDOR_SKYRL_PYTHON", sys.executable)
+"""Of another environment where the server is not to run in this one: SkyRL 0.4.0 wants Python 3.12."""
 BACKEND: dict[str, Any] = {
     "max_lora_adapters": 12,
     "max_lora_rank": 8,
@@ -27,7 +29,8 @@ BACKEND: dict[str, Any] = {
 def why_no_server(needed: tuple[str, ...] = ("skyrl", "jax", "tinker")) -> str | None:
     """Why a server cannot be started here; ``None`` if it can."""
     installed = {distribution.name.lower() for distribution in importlib.metadata.distributions()}
-    missing = [name for name in needed if name not in installed]
+    there = {"skyrl", "jax"} if sys.executable != SERVER_PYTHON else set()
+    missing = [name for name in needed if name not in installed | there]
     return f"no {', '.join(missing)} in this environment; make test-tinker has it" if missing else None
 
 
@@ -55,9 +58,9 @@ class RunningServer:
         """Start, and wait until the server answers."""
         self._folder.mkdir(parents=True, exist_ok=True)
         command = [
-            sys.executable,
+            SERVER_PYTHON,
             str(Path(__file__).parent / "skyrl_server.py"),
-            *("--base-model", str(self.model)),
+            *("--base-model", str(self.model), "--backend", "jax"),
             *("--port", str(self.port)),
             *("--checkpoints-base", str(self._folder / "checkpoints")),
             *("--database-url", f"sqlite:///{self._folder / 'server.db'}"),

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import inspect
+import json
+import threading
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
@@ -153,3 +156,49 @@ def test_an_adapter_says_which_modules_it_adapts(tmp_path: Path) -> None:
     write_json(tmp_path / "adapter_config.json", {"r": 2, "target_modules": ["mine"]})
     sdk.name_targets(tmp_path)
     assert read_json(tmp_path / "adapter_config.json")["target_modules"] == ["mine"]
+
+
+@pytest.mark.parametrize(
+    ("server", "installed", "wanted"),
+    [
+        ("0.3.0", "0.24.1", None),
+        ("0.3.0", "0.25.0", "0.24.1"),
+        ("0.4.0", "0.25.3", None),
+        ("0.4.0", "0.24.1", "0.25.0"),
+        ("0.4.0", "0.38.0", "0.25.0"),
+        ("another", "0.38.0", None),
+    ],
+)
+def test_a_skyrl_server_is_asked_for_by_the_sdk_that_it_speaks_with(
+    server: str, installed: str, wanted: str | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What their first pages told when they were run."""
+    pages = ["/api/v1/training_runs/{unique_id}/checkpoints"]
+    if server == "0.4.0":
+        pages.append("DELETE /api/v1/training_runs/{unique_id}/checkpoints/weights/{checkpoint_id}")
+    told = {"name": "another" if server == "another" else sdk.SKYRL, "endpoints": {"checkpoints": pages}}
+
+    class Page(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            body = json.dumps(told).encode()
+            self.send_response(200)
+            self.send_header("content-type", "application/json")
+            self.send_header("content-length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
+
+        def log_message(self, *_: object) -> None:
+            """Keep quiet."""
+
+    monkeypatch.setattr(sdk, "sdk_version", lambda: installed)
+    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
+    assert sdk.loads_first() == (installed != "0.24.1")
+    with ThreadingHTTPServer(("127.0.0.1", 0), Page) as running:
+        threading.Thread(target=running.serve_forever, daemon=True).start()
+        url = f"http://127.0.0.1:{running.server_address[1]}"
+        if wanted is None:
+            assert sdk.check_server(url, patience_s=5.0) == told["name"]
+        else:
+            with pytest.raises(ModelError, match=rf"SkyRL {server} server.*pip install tinker=={wanted}"):
+                sdk.check_server(url, patience_s=5.0)
+        running.shutdown()

@@ -48,6 +48,8 @@ class World:
         self.offered = ["small"]
         self.norm = 1.0
         self.waiting = self.most_waiting = 0
+        self.loads_first = False
+        self.unloaded: list[Adapter] = []
 
     def connect(self, **_: Any) -> Session:
         self.sessions.append(Session(self))
@@ -78,17 +80,22 @@ class Adapter:
         self.world = world
         self.weights: list[Any] = []
         self.samplers = 0
+        self.asked = False
 
     def save_state(self, name: str) -> Future:
+        self.asked = True
         self.world.states[name] = list(self.weights)
         return Future(SimpleNamespace(path=name))
 
     def load_state_with_optimizer(self, path: str) -> Future:
+        assert not (self.world.loads_first and self.asked), "LoadWeights is not permitted"
+        self.asked = True
         self.weights = list(self.world.states[path])
         return Future(None)
 
     def forward_backward(self, data: list[Any], loss: str) -> Future:
         self.world.fail()
+        self.asked = True
         self.weights.append(data[0])
         return self.forward(data, loss)
 
@@ -97,6 +104,7 @@ class Adapter:
         return Future(SimpleNamespace(loss_fn_outputs=[{"logprobs": values}]))
 
     def optim_step(self, adam: Any) -> Future:
+        self.asked = True
         return Future(SimpleNamespace(metrics={"unclipped_grad_norm": self.world.norm}))
 
     def save_weights_for_sampler(self, name: str, ttl_seconds: int) -> Future:
@@ -117,9 +125,13 @@ class Sampler:
         return Future((self.of, request["prompt"]), self.world)
 
 
-@pytest.fixture
-def world(monkeypatch: pytest.MonkeyPatch) -> World:
+@pytest.fixture(params=["loads ever", "loads first"])
+def world(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> World:
+    """A service as SkyRL 0.3.0 is, and one as SkyRL 0.4.0 and the hosted one are."""
     made = World()
+    made.loads_first = request.param == "loads first"
+    monkeypatch.setattr(sdk, "loads_first", lambda: made.loads_first)
+    monkeypatch.setattr(sdk, "unload", lambda adapter, base_url: made.unloaded.append(adapter))
     package, types = ModuleType("tinker"), ModuleType("tinker.types")
     types.AdamParams = SimpleNamespace  # type: ignore[attr-defined]
     package.types = types  # type: ignore[attr-defined]
@@ -275,6 +287,32 @@ def test_how_losses_add_up_is_measured_once_before_the_state_is_loaded(
     assert tokens == [5]
     # Nothing of the measuring is left in the weights.
     assert weights(used) == ["one"]
+
+
+def test_a_place_is_cleaned_before_the_adapter_that_is_trained_takes_it(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """On a server of one's own; what lies in a place there is the next one's."""
+    connection = Connection(base_url="http://here", key=KEY, patience_s=1.0, in_flight=3)
+    made: list[Adapter] = []
+    monkeypatch.setattr(
+        Session, "create_lora_training_client", lambda self, **_: made.append(Adapter(world)) or made[-1]
+    )
+    first = Service(connection, model="small", rank=4, seed=0, any_token=5, reduction=Reduction.SUM)
+    first.step(step("one"))
+    state = first.save()
+    again = Service(connection, model="small", rank=4, seed=0, any_token=5, reduction=Reduction.SUM, state=state)
+    again.step(step("two"))
+    assert weights(again) == ["one", "two"]
+    if world.loads_first:
+        assert (len(made), world.unloaded) == (4, [made[0], made[2]])
+        assert all(adapter.asked and not adapter.weights for adapter in world.unloaded)
+    else:
+        assert (len(made), world.unloaded) == (2, [])
+    # The hosted service needs that of nobody who knows where to begin and how losses add up.
+    made.clear()
+    client(state=state).step(step("three"))
+    assert len(made) == 1
 
 
 def test_an_adapter_is_fetched_and_a_session_ended(

@@ -1,8 +1,9 @@
 """The Tinker SDK: every call of it that differs between its versions, and what its failures mean.
 
-SkyRL 0.3.0 speaks the protocol of SDK 0.24.1 and of none after it; the hosted service wants the newest. What the
-engine uses of them is the same but for three things, which are handled here: newer versions give a future of a
-client in place of the client, close a session by a method of their own, and give an adapter's files one by one.
+SkyRL 0.3.0 speaks the protocol of SDK 0.24.1 and of none after it, SkyRL 0.4.0 that of 0.25; the hosted service wants
+the newest. What the engine uses of them is the same but for four things, which are handled here: since 0.25 a state is
+loaded into an adapter before anything else or not at all, and newer versions give a future of a client in place of the
+client, close a session by a method of their own, and give an adapter's files one by one.
 """
 
 from __future__ import annotations
@@ -20,7 +21,11 @@ from candor.files import read_json, write_json
 
 OLDEST: Final = "0.24.1"
 SKYRL: Final = "Tinker API Mock"
-"""What SkyRL's server calls itself."""
+"""What SkyRL's server calls itself, all versions of it; what they tell of themselves differs in :data:`SINCE_040`."""
+SINCE_040: Final = "DELETE"
+"""SkyRL's list of what it answers has requests of this kind since 0.4.0."""
+FOR_SKYRL: Final = {"0.3.0": "0.24.1", "0.4.0": "0.25.0"}
+"""The SDK whose protocol each version of SkyRL speaks."""
 NO_KEY: Final = "tml-none"
 """Sent where no key is asked for: the SDK insists on one of this form."""
 EXPORT_SECONDS: Final = 3600
@@ -60,17 +65,26 @@ def check_server(base_url: str, *, patience_s: float) -> str:
         transport = httpx.HTTPTransport(retries=3)
         with httpx.Client(transport=transport, timeout=min(30.0, patience_s)) as client:
             root = client.get(base_url.rstrip("/") + "/")
-        name = str(root.json().get("name", "")) if root.headers.get("content-type") == "application/json" else ""
+        told = root.json() if root.headers.get("content-type") == "application/json" else {}
     except httpx.HTTPError as error:
         raise ModelError(
             f"engine.base_url: nothing answers at {base_url} ({type(error).__name__}); start the server, or correct it"
         ) from None
-    if name == SKYRL and _numbers(found) > _numbers(OLDEST):
-        raise ModelError(
-            f"engine.base_url: {base_url} is a SkyRL server, which speaks the protocol of the Tinker SDK {OLDEST}, but "
-            f"{found} is installed; pip install tinker=={OLDEST}"
-        )
+    name = str(told.get("name", ""))
+    if name == SKYRL:
+        version = "0.4.0" if SINCE_040 in str(told.get("endpoints")) else "0.3.0"
+        wanted = FOR_SKYRL[version]
+        if _numbers(found)[:2] != _numbers(wanted)[:2]:
+            raise ModelError(
+                f"engine.base_url: {base_url} is a SkyRL {version} server, which speaks the protocol of the Tinker SDK "
+                f"{wanted}, but {found} is installed; pip install tinker=={wanted}"
+            )
     return name or "unknown"
+
+
+def loads_first() -> bool:
+    """Whether a state can be loaded into an adapter that nothing has been asked of yet, and into no other."""
+    return _numbers(sdk_version()) > _numbers(OLDEST)
 
 
 def connect(*, base_url: str | None, key: str, patience_s: float, in_flight: int) -> Any:
@@ -93,17 +107,22 @@ def settled(client: Any) -> Any:
 
 def close(service: Any, adapter: Any, base_url: str | None) -> None:
     """End a session and free the adapter's place; never fails, because what it ends may be gone already."""
+    unload(adapter, base_url)
+    with contextlib.suppress(Exception):
+        if hasattr(service, "close"):
+            service.close("success")
+        else:
+            service.holder.close()
+
+
+def unload(adapter: Any, base_url: str | None) -> None:
+    """Free an adapter's place on a server of one's own; never fails."""
     import httpx
 
     with contextlib.suppress(Exception):
         if adapter is not None and base_url is not None:
             # The SDK has no word for it, and a SkyRL server has few places and waits minutes for who is gone.
             httpx.post(base_url.rstrip("/") + "/api/v1/unload_model", json={"model_id": adapter.model_id}, timeout=5.0)
-    with contextlib.suppress(Exception):
-        if hasattr(service, "close"):
-            service.close("success")
-        else:
-            service.holder.close()
 
 
 def failures() -> tuple[type[BaseException], ...]:

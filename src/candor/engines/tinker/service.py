@@ -199,28 +199,45 @@ class Service:
 
     def _restore(self) -> None:
         """Make an adapter that is where this one is: the saved state, and the steps since."""
-        from tinker import types
+        first = sdk.loads_first()
+        if not first or self._state is None or self._reduction is None or self._connection.base_url is not None:
+            self._adapter = self._new_adapter()
+            self._prepare(self._adapter)
+            if first:
+                sdk.unload(self._adapter, self._connection.base_url)
+                self._adapter = None
+        if first:
+            self._adapter = self._new_adapter()
+        self._adapter.load_state_with_optimizer(self._state).result()
+        for number, step in enumerate(list(self._since), start=1):
+            _take(self._adapter, step)
+            if number % REPLAYED == 0:
+                self._state = str(self._adapter.save_state(_name("again")).result().path)
+                self._since = self._since[REPLAYED:]
 
-        self._adapter = adapter = sdk.settled(
+    def _new_adapter(self) -> Any:
+        return sdk.settled(
             self._session.create_lora_training_client(
                 base_model=self._model, rank=self._rank, seed=self._seed, train_unembed=False
             )
         )
+
+    def _prepare(self, adapter: Any) -> None:
+        """Have a state to begin with, and know how losses add up; the place of the adapter is clean afterwards.
+
+        On SkyRL's JAX backend an adapter can find gradients that another one has left in its place, and a step is what
+        clears them: here a step of nothing. Where a state can no longer be loaded into this adapter then, the next one
+        is given its place.
+        """
+        from tinker import types
+
         if self._state is None:
             self._state = str(adapter.save_state(_name("fresh")).result().path)
-        # Steps of nothing, before the state is loaded: on SkyRL's JAX backend an adapter can find gradients that
-        # another one has left in its place, and a step is what clears them.
         nothing = types.AdamParams(learning_rate=0.0)
         if self._reduction is None:
             self._reduction = measure_reduction(lambda data: _take(adapter, Step(data, nothing)), self._any_token)
         else:
             adapter.optim_step(nothing).result()
-        adapter.load_state_with_optimizer(self._state).result()
-        for number, step in enumerate(list(self._since), start=1):
-            _take(adapter, step)
-            if number % REPLAYED == 0:
-                self._state = str(adapter.save_state(_name("again")).result().path)
-                self._since = self._since[REPLAYED:]
 
     def _abandon(self) -> None:
         if self._session is not None:
