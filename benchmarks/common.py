@@ -11,6 +11,7 @@ import ctypes
 import json
 import os
 import platform
+import re
 import subprocess
 import sys
 import time
@@ -302,7 +303,8 @@ def subject_of(args: argparse.Namespace, quick: Shape, full: Shape, *, trained: 
 def subject_name(args: argparse.Namespace) -> str:
     """What the options' subject is called in file names."""
     if args.model:
-        return f"{args.model.name}_{args.dtype}"
+        # Models by name lie in folders whose names end with a part of their hash.
+        return f"{re.sub('-[0-9a-f]{8}$', '', args.model.name)}_{args.dtype}"
     return args.size or ("tiny" if args.quick else "small")
 
 

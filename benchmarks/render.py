@@ -15,7 +15,14 @@ from common import RESULTS, ROOT
 
 PAGE = ROOT / "docs" / "performance.md"
 IMAGES = ROOT / "docs" / "images"
-COLOURS = {"trl": "#b5651d", "generate": "#b5651d", "candor": "#1f5fa8", "all_answers": "#6fa8dc", "floor": "#9a9a9a"}
+COLOURS = {
+    "trl": "#b5651d",
+    "generate": "#b5651d",
+    "candor": "#1f5fa8",
+    "all_answers": "#6fa8dc",
+    "verdict": "#3d85c6",
+    "floor": "#9a9a9a",
+}
 
 
 def table(header: list[str], rows: list[list[str]]) -> str:
@@ -50,6 +57,7 @@ def evaluate_table(result: dict[str, Any]) -> str:
         "generate": "`generate`, text alone",
         "candor": "candor, text and label probabilities",
         "all_answers": "candor, probabilities of all 303 answers",
+        "verdict": "candor, a verdict: the same with the ends of few",
         "floor": "floor",
     }
     seconds = result["medians"]
@@ -143,13 +151,16 @@ def main() -> None:
         if kind == "step":
             text = step_table(result)
             groups = {n: {s: row[s] for s in ("trl", "candor", "floor")} for n, row in result["cells"].items()}
-            bars(IMAGES / f"{path.stem}.svg", "One GRPO step", groups)
+            draw = (bars, "One GRPO step", groups)
         elif kind == "evaluate":
             text = evaluate_table(result)
-            bars(IMAGES / f"{path.stem}.svg", f"Answers to {result['prompts']} prompts", {"": result["medians"]})
+            draw = (bars, f"Answers to {result['prompts']} prompts", {"": result["medians"]})
         else:
             text = growth_table(result["axes"])
-            lines(IMAGES / f"{path.stem}.svg", result["axes"])
+            draw = (lines, result["axes"])
+        image, (kind_of_plot, *what) = IMAGES / f"{path.stem}.svg", draw
+        if image.name in page:
+            kind_of_plot(image, *what)
         begin, end = f"<!-- {path.stem} -->", f"<!-- end {path.stem} -->"
         page = re.sub(f"{begin}.*?{end}", lambda _, t=text, b=begin, e=end: f"{b}\n{t}\n{e}", page, flags=re.DOTALL)
     PAGE.write_text(page)
