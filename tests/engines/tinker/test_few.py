@@ -53,6 +53,13 @@ def _batch(engine: Any, count: int) -> Batch:
     return Batch(prompts, [answers] * count)
 
 
+def _raising(error: Exception) -> Any:
+    def fail(*_: Any, **__: Any) -> None:
+        raise error
+
+    return fail
+
+
 def test_what_is_drawn_is_what_is_trained(tinker_server: RunningServer, tmp_path: Path) -> None:
     there = service_engine(
         tinker_server.model, tinker_server.url, adam_eps=1e-2, loss="measured", drawn_continuations=5
@@ -106,6 +113,14 @@ def test_what_few_tell_is_what_all_say(
     pairs = [(p, c) for p, group in zip(batch.prompts, batch.continuations, strict=True) for c in group]
     with pytest.raises(EngineError, match=r"engine\.top_logprobs: the service does not tell"):
         there._read(pairs)  # SkyRL 0.3.0 takes the question and leaves out the answer
+    with monkeypatch.context() as patched:
+        for said, told in (
+            ("400: topk_prompt_logprobs is not supported by the JAX backend", "engine.top_logprobs: the service does"),
+            ("503: come again", "come again"),
+        ):
+            patched.setattr(there._service, "sample", _raising(EngineError(said)))
+            with pytest.raises(EngineError, match=told):
+                there._read(pairs)
     asked: list[Any] = []
 
     def sample(requests: Sequence[dict[str, Any]], *, base: bool = False) -> list[Said]:

@@ -38,7 +38,7 @@ from candor.engines.tinker.drawn import draw, tree_of
 from candor.engines.tinker.losses import Reduction, Scored, datum, training_data
 from candor.engines.tinker.model import ModelCard, api_key, model_card
 from candor.engines.tinker.service import Connection, Service, Step
-from candor.engines.tinker.told import Read, read_of, told_by_few
+from candor.engines.tinker.told import NOT_TOLD, Read, read_of, told_by_few
 from candor.errors import EngineError, ModelError, NumericsError
 from candor.files import atomic_folder, read_json, write_json
 from candor.means import Means
@@ -235,7 +235,12 @@ class TinkerEngine:
         """What the service says of continuations and of other tokens in their places."""
         more = {"include_prompt_logprobs": True, "topk_prompt_logprobs": self._config.top_logprobs}
         requests = [_request(p + c, Sampling(1.0, 1), 1, 0, frozenset()) | more for p, c in pairs]
-        responses = self._service.sample(requests)
+        try:
+            responses = self._service.sample(requests)
+        except EngineError as error:
+            if "topk_prompt_logprobs" in str(error):  # SkyRL 0.4.0 refuses it by its name
+                raise EngineError(NOT_TOLD) from error
+            raise
         return [
             read_of(_last(response.prompt_logprobs, pair), response.topk_prompt_logprobs, pair[1])
             for pair, response in zip(pairs, responses, strict=True)

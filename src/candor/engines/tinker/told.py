@@ -64,10 +64,7 @@ def read_of(
             known in which place they stand.
     """
     if likeliest is None:
-        raise EngineError(
-            "engine.top_logprobs: the service does not tell the likeliest tokens of a prompt's places; set 0, and all "
-            "answers are read"
-        )
+        raise EngineError(NOT_TOLD)
     places = [dict(place or ()) for place in likeliest[-len(tokens) :]]
     for token, logprob, others in zip(tokens, logprobs, places, strict=True):
         if abs(others.get(token, logprob) - logprob) > SAME:
@@ -119,3 +116,9 @@ def told(continuations: Sequence[Tokens], reads: Mapping[Tokens, Read]) -> dict[
         if None not in values:
             found[tokens] = np.array(values, dtype=np.float64)
     return found
+
+
+NOT_TOLD: Final = (
+    "engine.top_logprobs: the service does not tell the likeliest tokens of a prompt's places; set 0, and all answers "
+    "are read"
+)
