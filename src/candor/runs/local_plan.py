@@ -80,7 +80,8 @@ def model_size(recipe: Recipe, *, on_gpu: bool = False) -> ModelSize:
     device = torch.device("cuda") if on_gpu else choose_device(recipe.model.device)
     dtype = choose_dtype(recipe.model.dtype, device, config)
     with torch.device("meta"):
-        model = AutoModelForCausalLM.from_config(config, trust_remote_code=False).to(dtype)
+        model = AutoModelForCausalLM.from_config(config, trust_remote_code=False)
+    model.to(dtype)
     head = model.get_output_embeddings()
     linear = [part for part in model.modules() if isinstance(part, torch.nn.Linear) and part is not head]
     rank = recipe.model.lora.rank
