@@ -243,7 +243,7 @@ def main() -> None:
         expected = expected.trained([number])
         if number % SAVED_EVERY == 0:
             client.save()
-        if number % (args.steps // 10) == 0:
+        if number % max(1, args.steps // 10) == 0:
             memory.append(resident_mb())
             print(f"{number:6d} steps, {time.monotonic() - started:5.0f} s, {memory[-1]:.0f} MB", flush=True)
     state = client.save()

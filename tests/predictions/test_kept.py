@@ -36,11 +36,17 @@ def test_what_was_kept_is_there_at_the_next_start(tmp_path: Path) -> None:
 def test_answers_in_memory_leave_nothing(tmp_path: Path) -> None:
     answers = Answers()
     answers.append([{"index": 0, "text": "a"}])
-    answers.know([0, 1])
-    assert (0 in answers, 1 in answers, 2 in answers) == (True, True, False)
-    assert (len(answers), sorted(answers.indices())) == (2, [0, 1])
-    assert answers[0]["text"] == "a"
+    assert (answers[0]["text"], len(answers), 1 in answers) == ("a", 1, False)
     assert not list(tmp_path.iterdir())
+
+
+def test_of_answers_that_another_process_keeps_nothing_but_the_index_is_known() -> None:
+    answers = Answers(elsewhere=True)
+    answers.know([0, 1])
+    answers.append([{"index": 1, "text": "again"}, {"index": 2, "text": "c"}])
+    assert (sorted(answers.indices()), len(answers), 3 in answers) == ([0, 1, 2], 3, False)
+    with pytest.raises(KeyError):
+        answers[1]
 
 
 @pytest.mark.parametrize(

@@ -165,6 +165,14 @@ def test_an_episode_without_its_one_answer_is_refused(
         predictions_from_rollouts(claims, file, tmp_path / "o", model="m", template="verdict")
 
 
+def test_an_answer_without_text_is_one(claims: Path, tmp_path: Path) -> None:
+    """A thinking model that was cut in its thought says nothing; verifiers then leaves the text out."""
+    rows = verifiers_rows()
+    del rows[2]["traces"][0]["nodes"][1]["message"]["content"]
+    predictions_from_rollouts(claims, write(tmp_path / "t.jsonl", rows), tmp_path / "o", model="m", template="verdict")
+    assert [row.raw for row in read_predictions(tmp_path / "o").predictions] == [*ANSWERS[:2], "", ANSWERS[3]]
+
+
 def test_claims_that_are_asked_alike_each_have_an_answer(tmp_path: Path) -> None:
     twice = [
         {"id": name, "dataset": "toy", "group": name, "claim": "x = 1", "evidence": ["x is 1"], "label": "PASS"}

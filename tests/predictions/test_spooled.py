@@ -15,6 +15,7 @@ def test_what_is_put_there_is_found_again_in_any_order() -> None:
         *EXAMPLES,
         replace(EXAMPLES[0], id="é", claim="line\u2028separator", evidence=(), posterior=(0.1, 0.2, 0.7)),
         replace(EXAMPLES[1], id="drawn", evidence_source="drawn"),
+        replace(EXAMPLES[1], id=" 1 ", dataset="", group=" g", evidence=("[T x]  s \n[T y] t",)),  # not as it is read
     ]
     with SpooledExamples.made() as spooled:
         assert not spooled

@@ -8,6 +8,7 @@ import torch
 from toy import save_toy_model, toy_recipe
 from transformers import AutoModelForCausalLM, GptOssConfig
 
+from candor.engines.microbatch import Footprint
 from candor.runs.local_plan import REACHED, ModelSize, local_text, matrix_speed, model_size
 from candor.runs.plan import make_plan
 
@@ -47,9 +48,11 @@ def test_hours_memory_and_disk_follow_from_the_counts(folder: Path) -> None:
     recipe = toy_recipe(folder, "data.test={toy: 5}", "seeds=[0, 1]")
     plans = make_plan(recipe)
     (plan,) = plans
-    size = ModelSize(10**9, 4 * 10**8, 10**7, 2, (4 * 10**5, 10**5), "cpu", torch.bfloat16)
+    size = ModelSize(10**9, 4 * 10**8, 10**7, 2, (4 * 10**5, 10**5), Footprint(1, 1, 1), "cpu", torch.bfloat16)
     words = local_text(recipe, plans, size, speed=1e9)
-    operations = 4e8 * (6 * plan.trained_tokens * 2 + 2 * plan.answered_tokens * plan.models)
+    operations = 4e8 * (
+        6 * plan.trained_tokens * 2 + 2 * plan.answered_tokens * plan.models + 2 * plan.validated_tokens * 2
+    )
     found = re.search(
         r"parameters \(400,000,000 of them for a token\): ([\d.,]+) (minutes|hours) to ([\d.,]+) (minutes|hours)", words
     )

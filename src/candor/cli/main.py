@@ -151,6 +151,8 @@ def run(
     if plan or (spends and not yes):
         from candor.runs.plan import make_plan, plan_text
 
+        if gpu_hour is not None and loaded.engine.kind != "local":
+            raise typer.BadParameter("no effect: a service has prices of its own", param_hint="--gpu-hour")
         plans = make_plan(loaded, data_dir=data_dir)
         typer.echo(plan_text(plans, loaded.engine.prices))
         if loaded.engine.kind == "local":
@@ -228,14 +230,18 @@ def _on_machines(recipe: Recipe, plans: Sequence[RunPlan], gpu_hour: float | Non
     from candor.runs.gpu_plan import gpu_text
     from candor.runs.local_plan import local_text, matrix_speed, model_size
 
-    try:
-        size = model_size(recipe)
-        on_gpu = model_size(recipe, on_gpu=True)
-    except (CandorError, OSError, ValueError) as error:
-        why = " ".join(str(error).split())[:200]
-        return f"hours and memory are not known: no configuration of {recipe.model.name} ({why})"
-    here = local_text(recipe, plans, size, matrix_speed(size))
-    return f"{here}\n{gpu_text(plans, on_gpu, price=gpu_hour)}"
+    told = []
+    for on_gpu in (False, True):
+        try:
+            size = model_size(recipe, on_gpu=on_gpu)
+        except (CandorError, OSError, ValueError) as error:
+            where, why = "on GPUs" if on_gpu else "here", " ".join(str(error).split())[:200]
+            told.append(f"hours and memory {where} are not known ({why})")
+        else:
+            told.append(
+                gpu_text(plans, size, price=gpu_hour) if on_gpu else local_text(recipe, plans, size, matrix_speed(size))
+            )
+    return "\n".join(told)
 
 
 def _print_results(runs: list[Path]) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -29,12 +29,19 @@ class Answers:
     Of what is in a journal this keeps the place alone, so that memory does not grow with the answers.
     """
 
-    def __init__(self, journal: Journal | None = None, made_from: Mapping[str, Any] | None = None) -> None:
+    def __init__(
+        self,
+        journal: Journal | None = None,
+        made_from: Mapping[str, Any] | None = None,
+        *,
+        elsewhere: bool = False,
+    ) -> None:
         """Take over what an earlier start was answered.
 
         Args:
             journal: where answers are kept.
             made_from: what they are answers to and whose, as :func:`made_from` says it.
+            elsewhere: another process keeps them, and this one knows alone which there are.
 
         Raises:
             DataError: the journal belongs to other work.
@@ -42,17 +49,17 @@ class Answers:
         self._journal = journal
         self._lines: dict[int, Line] = {}
         self._starts: dict[int, int] = {}
-        self._elsewhere: set[int] = set()
+        self._elsewhere: set[int] | None = set() if elsewhere else None
         if journal is not None:
             journal.resume(made_from or {}, self._keep)
 
     def __contains__(self, index: int) -> bool:
         """Whether an example is answered, here or elsewhere."""
-        return index in self._lines or index in self._starts or index in self._elsewhere
+        return index in self._indices()
 
     def __len__(self) -> int:
         """How many examples are answered."""
-        return len(self._lines) + len(self._starts) + len(self._elsewhere)
+        return len(self._indices())
 
     def __getitem__(self, index: int) -> Line:
         """The answer to an example."""
@@ -63,17 +70,26 @@ class Answers:
 
     def append(self, lines: Sequence[Line]) -> None:
         """Keep more answers; a journal has them on disk before this returns."""
+        if self._elsewhere is not None:
+            self._elsewhere.update(line["index"] for line in lines)
+            return
         starts = range(len(lines)) if self._journal is None else self._journal.append(lines, sync=True)
         for line, start in zip(lines, starts, strict=True):
             self._keep(line, start)
 
     def indices(self) -> list[int]:
         """Examples that are answered."""
-        return [*self._lines, *self._starts, *self._elsewhere]
+        return list(self._indices())
 
     def know(self, indices: Iterable[int]) -> None:
-        """These are answered, and another process has the answers."""
-        self._elsewhere.update(index for index in indices if index not in self)
+        """These are answered, where another process has the answers."""
+        if self._elsewhere is not None:
+            self._elsewhere.update(indices)
+
+    def _indices(self) -> Collection[int]:
+        if self._elsewhere is not None:
+            return self._elsewhere
+        return self._lines if self._journal is None else self._starts
 
     def _keep(self, line: Line, start: int) -> None:
         if self._journal is None:

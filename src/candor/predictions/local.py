@@ -200,7 +200,7 @@ def answer_into(
     )
     origin = made_from(header, examples, **asked, files_sha256=files)  # no matter to a shard: machines differ in it
     journal = Journal(part_of(out))
-    answers, failure = Answers(), None
+    answers, failure = Answers(elsewhere=not parallel.is_main()), None
     if parallel.is_main():
         try:
             answers = Answers(journal, origin)

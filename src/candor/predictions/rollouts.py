@@ -129,7 +129,8 @@ def _traced(row: Mapping[str, Any], path: Path, number: int) -> _Answer:
     try:
         (trace,) = row["traces"]
         prompt = trace["task"]["data"]["prompt"]
-        said = [node["message"]["content"] for node in trace["nodes"] if node["sampled"]]
+        # A message without text has no such key: of a model that was cut in its thought, for one.
+        said = [node["message"].get("content") or "" for node in trace["nodes"] if node["sampled"]]
         reasons = [call.get("finish_reason") for call in trace["calls"] if call.get("error") is None]
         ok = trace["ok"] and len(said) == 1 and isinstance(said[0], str) and isinstance(prompt, str)
     except (KeyError, TypeError, ValueError, AttributeError) as error:

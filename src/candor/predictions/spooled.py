@@ -9,9 +9,8 @@ from dataclasses import asdict
 from tempfile import TemporaryFile
 from typing import IO, Self
 
-from candor.data.examples import parse_example
 from candor.files import json_line, parse_json
-from candor.types import Example
+from candor.types import Example, Label
 
 
 class SpooledExamples:
@@ -45,7 +44,12 @@ class SpooledExamples:
     def __getitem__(self, index: int) -> Example:
         """The example that was put there as the ``index``-th."""
         self._stream.seek(self._starts[index])
-        return parse_example(parse_json(self._stream.readline()))
+        row = parse_json(self._stream.readline())
+        # As it was, whatever it holds: it was judged when it was read.
+        posterior = None if row["posterior"] is None else tuple(row["posterior"])
+        return Example(
+            **{**row, "evidence": tuple(row["evidence"]), "label": Label(row["label"]), "posterior": posterior}
+        )
 
     def __iter__(self) -> Iterator[Example]:
         """All, in order."""

@@ -8,7 +8,7 @@ from typing import Final
 
 from candor.engines.microbatch import SHARE_OF_MEMORY
 from candor.runs.local_plan import GIGA, REACHED, ModelSize, duration, operations_of, weights_of
-from candor.runs.plan import RunPlan
+from candor.runs.plan import Decoding, RunPlan
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,17 +27,31 @@ class Gpu:
     teraflops: int
     bandwidth: float
 
+    def room(self, size: ModelSize) -> float:
+        """Bytes that what belongs to the tokens of a pass may take: the engine's rule for memory of that size."""
+        return max(0.0, SHARE_OF_MEMORY * (self.memory * GIGA - weights_of(size)))
+
+    def passes(self, decoding: Decoding, size: ModelSize, *, together: int) -> int:
+        """Passes of one token after the other; a batch that is too large for the memory is decoded in parts."""
+        own = -(-decoding.prompts // together)
+        each = size.footprint.decoding(decoding.prompt_tokens, decoding.group_size, decoding.places)
+        at_once = max(1, int(self.room(size) // each))
+        return decoding.batches * -(-own // at_once) * decoding.places
+
     def hours(self, plans: Sequence[RunPlan], size: ModelSize, *, together: int) -> float:
-        """At the data sheet's speed: matrix products, and reading all weights for each place that is decoded.
+        """At the data sheet's speed: matrix products, and reading all weights in every pass that decodes.
 
         Args:
             plans: of a recipe's arms.
             size: of its model.
-            together: GPUs that share the prompts of a batch, each with the whole model; as many places are decoded one
-                after the other as on one.
+            together: GPUs that share the prompts of a batch, each with the whole model.
         """
         products = operations_of(plans, size) / (self.teraflops * 1e12) / together
-        passes = sum(plan.trained_places * plan.seeds + plan.answered_places * plan.models for plan in plans)
+        passes = sum(
+            plan.seeds * sum(self.passes(each, size, together=together) for each in plan.decoded)
+            + plan.models * self.passes(plan.answered, size, together=together)
+            for plan in plans
+        )
         return (products + passes * size.parameters * size.bytes_each / (self.bandwidth * 1e12)) / 3600
 
 
@@ -60,8 +74,7 @@ def tokens_at_once(gpu: Gpu, size: ModelSize, *, checkpointing: bool) -> int:
 
     The engine's own rule (:func:`candor.engines.microbatch.tokens_that_fit`) for memory of that size.
     """
-    room = SHARE_OF_MEMORY * (gpu.memory * GIGA - weights_of(size))
-    return max(0, int(room / size.token_bytes[checkpointing]))
+    return int(gpu.room(size) / size.token_bytes[checkpointing])
 
 
 def gpu_table(plans: Sequence[RunPlan], size: ModelSize, *, price: float | None = None) -> list[list[str]]:

@@ -9,7 +9,7 @@ from typing import Any, Final
 
 from candor.engines.hub import asked_once
 from candor.engines.load import SANDBOX
-from candor.engines.microbatch import bytes_per_token
+from candor.engines.microbatch import Footprint, bytes_per_token
 from candor.engines.named import located
 from candor.engines.pretrained import choose_device, choose_dtype
 from candor.progress import Reporter
@@ -40,6 +40,7 @@ class ModelSize:
         adapter: of the adapter that the recipe puts on it.
         bytes_each: of a base weight in the dtype that it would be loaded in.
         token_bytes: bytes that a backward pass keeps for each token, about: as it comes, and with checkpointing.
+        footprint: bytes that a pass without gradients takes.
         device: ``cpu`` or ``cuda``.
         dtype: as torch knows it.
     """
@@ -49,6 +50,7 @@ class ModelSize:
     adapter: int
     bytes_each: int
     token_bytes: tuple[int, int]
+    footprint: Footprint
     device: str
     dtype: Any
 
@@ -92,6 +94,7 @@ def model_size(recipe: Recipe, *, on_gpu: bool = False) -> ModelSize:
         adapter=sum(rank * (part.in_features + part.out_features) for part in linear),
         bytes_each=dtype.itemsize,
         token_bytes=(bytes_per_token(model, tree=True), bytes_per_token(model, tree=True, checkpointing=True)),
+        footprint=Footprint.of(model),
         device=device.type,
         dtype=dtype,
     )
@@ -100,9 +103,12 @@ def model_size(recipe: Recipe, *, on_gpu: bool = False) -> ModelSize:
 def _idle(model: Any) -> int:
     """Parameters of the experts that a token is not sent to."""
     experts = sum(parameter.numel() for name, parameter in model.named_parameters() if ".experts." in name)
-    config = model.config
-    count = getattr(config, "num_local_experts", None) or getattr(config, "num_experts", None)
-    return experts - experts * int(config.num_experts_per_tok) // int(count) if experts and count else 0
+
+    def told(*names: str) -> int:
+        return next((int(found) for name in names if (found := getattr(model.config, name, None))), 0)
+
+    count, asked = told("num_local_experts", "num_experts"), told("num_experts_per_tok", "top_k_experts")
+    return experts - experts * asked // count if experts and count and asked else 0
 
 
 def matrix_speed(size: ModelSize) -> float:
@@ -122,11 +128,9 @@ def matrix_speed(size: ModelSize) -> float:
 
 def operations_of(plans: Sequence[RunPlan], size: ModelSize) -> float:
     """Floating-point operations of all runs, about."""
-    return sum(
-        size.active
-        * (_PASSES["train"] * plan.trained_tokens * plan.seeds + _PASSES["answer"] * plan.answered_tokens * plan.models)
-        for plan in plans
-    )
+    trained = sum(plan.trained_tokens * plan.seeds for plan in plans)
+    answered = sum(plan.answered_tokens * plan.models + plan.validated_tokens * plan.seeds for plan in plans)
+    return size.active * (_PASSES["train"] * trained + _PASSES["answer"] * answered)
 
 
 def weights_of(size: ModelSize) -> int:

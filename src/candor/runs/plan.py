@@ -25,6 +25,7 @@ from candor.prompts.encoding import prompt_length
 from candor.prompts.grammar import AnswerGrammar, answer_grammar
 from candor.recipe.data import ANSWERED
 from candor.recipe.engine import Prices
+from candor.recipe.evaluation import EvaluationConfig
 from candor.recipe.objective import SampledExpected
 from candor.recipe.recipe import Recipe, dump, resolve_arms
 from candor.runs.grid import SHARED_BY_ARMS
@@ -71,6 +72,25 @@ class Amount:
 
 
 @dataclass(frozen=True, slots=True)
+class Decoding:
+    """Completions that are decoded place after place, each place of a batch in a pass of its own.
+
+    Attributes:
+        batches: how many there are.
+        prompts: of a batch.
+        prompt_tokens: of a prompt, on average.
+        group_size: completions of a prompt.
+        places: tokens of the longest completion; 0 where nothing is decoded.
+    """
+
+    batches: int
+    prompts: int
+    prompt_tokens: int
+    group_size: int
+    places: int
+
+
+@dataclass(frozen=True, slots=True)
 class RunPlan:
     """One arm, at one seed.
 
@@ -85,8 +105,9 @@ class RunPlan:
         checkpoints: states saved.
         trained_tokens: that the local engine runs in training, of what sequences share each token once.
         answered_tokens: the same of one model's answers.
-        trained_places: places of completions that training decodes one after the other, each in a pass of its own.
-        answered_places: the same of one model's answers.
+        validated_tokens: the same of the answers that training is watched by.
+        decoded: what a seed's training decodes.
+        answered: what one model decodes for its answers.
         longest_prompt: in tokens.
     """
 
@@ -100,8 +121,9 @@ class RunPlan:
     checkpoints: int
     trained_tokens: float
     answered_tokens: float
-    trained_places: int
-    answered_places: int
+    validated_tokens: float
+    decoded: tuple[Decoding, ...]
+    answered: Decoding
     longest_prompt: int
 
     def total(self) -> tuple[Amount, Amount]:
@@ -180,8 +202,18 @@ def _plan(
         saved + validations,
         trained_tokens=steps * train.prompts_in_step * (prompt + _continued(recipe, grammar)),
         answered_tokens=sum(asked) + len(asked) * evaluation.max_new_tokens,
-        trained_places=steps * _decoded(recipe),
-        answered_places=-(-len(asked) // evaluation.batch_size) * evaluation.max_new_tokens,
+        validated_tokens=validations * (sum(chosen_on) + len(chosen_on) * evaluation.max_new_tokens),
+        decoded=(
+            Decoding(
+                steps,
+                train.prompts_in_step,
+                round(prompt / train.prompts_in_step),
+                recipe.sampling.group_size,
+                _decoded(recipe),
+            ),
+            _answering(chosen_on, evaluation, validations),
+        ),
+        answered=_answering(asked, evaluation, 1),
         longest_prompt=max(every, default=0),
     )
 
@@ -195,6 +227,13 @@ def _continued(recipe: Recipe, grammar: AnswerGrammar) -> float:
         group = recipe.sampling.group_size if recipe.sampling.reasoning_tokens else 1
         return float(group * (recipe.sampling.reasoning_tokens + tree))
     return float(recipe.sampling.group_size * recipe.sampling.max_new_tokens)
+
+
+def _answering(lengths: Sequence[int], evaluation: EvaluationConfig, times: int) -> Decoding:
+    """Greedy answers to prompts of these lengths, so many times."""
+    batches = times * -(-len(lengths) // evaluation.batch_size)
+    mean = round(sum(lengths) / len(lengths)) if lengths else 0
+    return Decoding(batches, min(evaluation.batch_size, max(1, len(lengths))), mean, 1, evaluation.max_new_tokens)
 
 
 def _decoded(recipe: Recipe) -> int:

@@ -33,7 +33,7 @@ ASKED: dict[type, dict[str, tuple[str, ...]]] = {
         "forward": ("data", "loss_fn"),
         "forward_backward": ("data", "loss_fn"),
         "optim_step": (),
-        "save_state": ("name",),
+        "save_state": ("name", "ttl_seconds"),
         "load_state_with_optimizer": ("path",),
         "save_weights_for_sampler": ("name", "ttl_seconds"),
         "create_sampling_client": ("model_path",),

@@ -82,7 +82,7 @@ class Adapter:
         self.samplers = 0
         self.asked = False
 
-    def save_state(self, name: str) -> Future:
+    def save_state(self, name: str, ttl_seconds: int | None = None) -> Future:
         self.asked = True
         self.world.states[name] = list(self.weights)
         return Future(SimpleNamespace(path=name))

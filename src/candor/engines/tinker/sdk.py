@@ -32,6 +32,8 @@ EXPORT_SECONDS: Final = 3600
 """How long the service is asked to keep what was saved only to be downloaded."""
 FINAL_STATUS: Final = frozenset({401, 402, 403, 422})
 """Answers that trying again does not change: no right to it, not paid for, not understood."""
+NOT_SUPPORTED: Final = "is not supported by the"
+"""In what SkyRL 0.4.0 says of what its backend cannot do."""
 
 
 def sdk_version() -> str:
@@ -137,7 +139,7 @@ def failures() -> tuple[type[BaseException], ...]:
 
 def is_final(error: BaseException) -> bool:
     """Whether trying again is in vain."""
-    return getattr(error, "status_code", None) in FINAL_STATUS
+    return getattr(error, "status_code", None) in FINAL_STATUS or NOT_SUPPORTED in str(error)
 
 
 def download_adapter(service: Any, adapter: Any, name: str, folder: Path) -> None:

@@ -34,6 +34,9 @@ REPLAYED: Final = 5
 PAUSE_S: Final = 0.5
 """Before the second attempt; twice as long before each further one."""
 
+AGAIN_SECONDS: Final = 7 * 24 * 3600
+"""How long it is asked to keep a state that was saved among steps that were taken again; a run's own stay."""
+
 SAMPLER_SECONDS: Final = 24 * 3600
 """How long the service is asked to keep weights that were saved only to sample from them."""
 
@@ -212,7 +215,7 @@ class Service:
         for number, step in enumerate(list(self._since), start=1):
             _take(self._adapter, step)
             if number % REPLAYED == 0:
-                self._state = str(self._adapter.save_state(_name("again")).result().path)
+                self._state = str(self._adapter.save_state(_name("again"), ttl_seconds=AGAIN_SECONDS).result().path)
                 self._since = self._since[REPLAYED:]
 
     def _new_adapter(self) -> Any:
