@@ -38,7 +38,10 @@ def write(folder: Path, rows: int, of: int, kind: str = "predictions", **header:
     paths = []
     for number in range(1, of + 1):
         first = {"candor": kind, "model": "m", **header, "shard": Shard(number, of).described(rows)}
-        lines = [first, *({"id": str(row), "text": "é\u2028"} for row in Shard(number, of).rows(range(rows)))]
+        lines = [
+            first,
+            *({"line": row + 2, "id": str(row), "text": "é\u2028"} for row in Shard(number, of).rows(range(rows))),
+        ]
         path = folder / f"{kind}-{number}.jsonl"
         path.write_text("".join(json.dumps(line, ensure_ascii=False) + "\n" for line in lines), encoding="utf-8")
         paths.append(path)
@@ -55,6 +58,16 @@ def test_joined_they_stand_in_the_order_of_the_file(tmp_path: Path, rows: int, k
     if kind == "predictions":  # verdicts have no first line of their own
         assert found.pop(0) == {"candor": "predictions", "model": "m"}
     assert [row["id"] for row in found] == [str(row) for row in range(rows)]
+
+
+def test_verdicts_that_are_not_in_the_order_of_the_claims_are_refused(tmp_path: Path) -> None:
+    first, second = write(tmp_path, 6, 2, "verdicts")
+    lines = second.read_bytes().splitlines(keepends=True)
+    for wrong in ([lines[0], lines[2], lines[1], lines[3]], [*lines[:3], b'{"id": "5"}\n']):
+        second.write_bytes(b"".join(wrong))
+        with pytest.raises(DataError, match=r"verdicts-2\.jsonl: its rows are not in the order of the claims"):
+            join([first, second], tmp_path / "out.jsonl")
+        assert not (tmp_path / "out.jsonl").exists()
 
 
 def test_what_does_not_fit_together_is_refused_by_name_and_nothing_is_written(tmp_path: Path) -> None:

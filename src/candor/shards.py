@@ -7,6 +7,7 @@ tell in their first line which shard they are of.
 from __future__ import annotations
 
 import re
+from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -87,6 +88,7 @@ def join(shards: Sequence[Path], out: Path) -> int:
             if header["candor"] == "predictions":
                 target.write(json_line(header).encode())
             seen: set[str] = set()
+            places: dict[Path, int] = defaultdict(int)
             for row in range(file_rows):
                 path, stream = streams[row % len(streams)]
                 line = stream.readline()
@@ -94,6 +96,8 @@ def join(shards: Sequence[Path], out: Path) -> int:
                     raise DataError("has fewer rows than its first line says, or half of one", file=path)
                 if header["candor"] == "predictions":
                     _check_id(line, seen, path)
+                else:
+                    places[path] = _place(line, places[path], path)
                 target.write(line)
             for path, stream in streams:
                 if stream.read(1):
@@ -147,6 +151,17 @@ def _header(line: bytes, path: Path) -> tuple[dict[str, Any], Shard]:
         del told["number"]
         return header, Shard(number, of)
     raise DataError("its first line names no shard", file=path, line=1)
+
+
+def _place(line: bytes, before: int, path: Path) -> int:
+    """The line of the file of claims that a verdict is on; it stands behind that of the verdict before."""
+    try:
+        found = parse_json(line)["line"]
+    except (ValueError, TypeError, KeyError):
+        found = None
+    if not isinstance(found, int) or found <= before:
+        raise DataError(f"its rows are not in the order of the claims (line {found} behind line {before})", file=path)
+    return found
 
 
 def _check_id(line: bytes, seen: set[str], path: Path) -> None:
