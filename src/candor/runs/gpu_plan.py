@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from candor.engines.microbatch import SHARE_OF_MEMORY
-from candor.runs.local_plan import GIGA, REACHED, ModelSize, duration, operations_of, weights_of
+from candor.runs.local_plan import GIGA, REACHED, ModelSize, operations_of, weights_of
 from candor.runs.plan import Decoding, RunPlan
 
 
@@ -86,26 +86,30 @@ def gpu_table(plans: Sequence[RunPlan], size: ModelSize, *, price: float | None 
         price: of an hour of one GPU, in any currency.
     """
     longest = max(plan.longest_prompt for plan in plans)
-    titles = ["GPU", "memory", "tokens at once", *(f"on {count}" for count in TOGETHER)]
+    titles = ["GPU", "memory", "tokens at once", *(f"hours on {count}" for count in TOGETHER)]
     titles += [f"cost on {count}" for count in TOGETHER] if price is not None else []
     rows = [titles]
     for gpu in GPUS:
         plain, checkpointed = (tokens_at_once(gpu, size, checkpointing=how) for how in (False, True))
         row = [gpu.name, f"{gpu.memory} GB"]
         if checkpointed < longest:
-            row += [f"does not fit ({weights_of(size) / GIGA:,.0f} GB of weights)"] + ["-"] * (len(titles) - 3)
+            row += ["does not fit"] + ["-"] * (len(titles) - 3)
         else:
             hours = [[gpu.hours(plans, size, together=n) / part for part in reversed(REACHED)] for n in TOGETHER]
-            row += [f"{plain:,} ({checkpointed:,} with checkpointing)", *(_range(*each) for each in hours)]
+            row += [f"{plain:,} / {checkpointed:,}", *(_range(*each) for each in hours)]
             if price is not None:
-                spent = zip(TOGETHER, hours, strict=True)
-                row += [f"{n * price * least:,.2f} to {n * price * most:,.2f}" for n, (least, most) in spent]
+                row += [_range(*(n * price * each for each in both)) for n, both in zip(TOGETHER, hours, strict=True)]
         rows.append(row)
     return rows
 
 
 def _range(least: float, most: float) -> str:
-    return f"{duration(least)} to {duration(most)}"
+    """Both ends, each with three digits.
+
+    >>> _range(0.3664, 12.98), _range(126.25, 1009.97)
+    ('0.366-13', '126-1010')
+    """
+    return "-".join(f"{each:.0f}" if each >= 100 else f"{each:.3g}" for each in (least, most))
 
 
 def gpu_text(plans: Sequence[RunPlan], size: ModelSize, *, price: float | None = None) -> str:
@@ -114,5 +118,8 @@ def gpu_text(plans: Sequence[RunPlan], size: ModelSize, *, price: float | None =
     widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
     lines = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
     parts = f"{REACHED[0]:.0%} to {REACHED[1]:.0%}"
-    told = f"at {parts} of the data sheets' speed, which is what processors reached; no GPU was measured"
-    return "\n".join([f"on GPUs ({told}):", *(f"  {line}" for line in lines)])
+    told = (
+        f"on GPUs, {weights_of(size) / GIGA:,.1f} GB of weights and optimiser; tokens of a backward pass without and "
+        f"with checkpointing;\nat {parts} of the data sheets' speed, which is what processors reached (no GPU was measured):"
+    )
+    return "\n".join([told, *(f"  {line}" for line in lines)])
