@@ -120,6 +120,7 @@ def gpu_text(plans: Sequence[RunPlan], size: ModelSize, *, price: float | None =
     parts = f"{REACHED[0]:.0%} to {REACHED[1]:.0%}"
     told = (
         f"on GPUs, {weights_of(size) / GIGA:,.1f} GB of weights and optimiser; tokens of a backward pass without and "
-        f"with checkpointing;\nat {parts} of the data sheets' speed, which is what processors reached (no GPU was measured):"
+        f"with checkpointing;\nat {parts} of the data sheets' speed, which is what processors reached "
+        "(no GPU was measured):"
     )
     return "\n".join([told, *(f"  {line}" for line in lines)])
