@@ -17,7 +17,7 @@ from candor.engines.pretrained import adapter_sha256, files_sha256
 from candor.errors import DataError, RunError
 from candor.files import Journal, journal_of, part_of
 from candor.predictions.file import Header, read_prediction, write_predictions
-from candor.predictions.kept import Answers, Claims, Line, claims_of, made_from
+from candor.predictions.kept import Answers, Line, claims_of, made_from
 from candor.predictions.label_confidences import grammar_behind_prompt, label_confidences
 from candor.progress import Reporter
 from candor.prompts import templates
@@ -344,71 +344,39 @@ def predict_file(
         RunError: ``model`` is a run folder without a trained model, or holds several runs; names them.
     """
     with claims_of(data, form, shard) as claims:
-        return _predict_claims(
-            claims,
-            out,
-            called_after=data.stem,
-            model=model,
-            adapter=adapter,
-            template=template,
-            batch_size=batch_size,
-            max_new_tokens=max_new_tokens,
-            every_label=every_label,
-            device=device,
-            chat=chat,
-            reporter=reporter,
-        )
-
-
-def _predict_claims(
-    claims: Claims,
-    out: Path,
-    *,
-    called_after: str,
-    model: str,
-    adapter: Path | None,
-    template: str | None,
-    batch_size: int,
-    max_new_tokens: int | None,
-    every_label: bool,
-    device: str,
-    chat: Mapping[str, Any] | None,
-    reporter: Reporter,
-) -> int:
-    """Answer claims that are read; ``called_after`` names the dataset where they tell none of one."""
-    examples = claims.examples
-    if (run := of_run(model, adapter, template, chat)) is not None:
-        max_new_tokens = max_new_tokens or run.max_new_tokens
-        name = base_model_of(run.adapter, run.model.name, reporter)
-        chosen, adapter = run.template, run.adapter
-        recipe_model = run.model.model_copy(update={"name": name, "device": device})
-        called = run.model.name if run.model.revision is None else f"{run.model.name}@{run.model.revision}"
-    else:
-        chosen = prompt_in_chat(template or "verdict", chat)
-        commit = None if model == SANDBOX else commit_of(model)
-        called = model if commit is None else f"{model}@{commit}"
-        recipe_model = ModelConfig(name=model, revision=commit, device=device)
-    with journal_of(out):
-        engine = load_engine(recipe_model, EngineConfig(), seed=0, adapter=adapter or False, reporter=reporter)
-        with reporter.bar("predict", len(examples)) as bar:
-            shortened = answer_into(
-                out,
-                engine,
-                examples,
-                chosen,
-                model=called if adapter is None else f"{called} + {adapter}",
-                dataset=claims.dataset or called_after,
-                split="test",
-                seed=0,
-                shard=claims.shard,
-                adapter=adapter,
-                files=None if run is not None else files_sha256(recipe_model.name),
-                max_new_tokens=max_new_tokens or EvaluationConfig().max_new_tokens,
-                batch_size=batch_size,
-                every_label=every_label,
-                on_batch=bar.advance,
-                say=reporter.say,
-            )
-    if shortened:
-        reporter.warn(f"{shortened} of {len(examples)} prompts were too long: evidence was left out or cut")
-    return len(examples)
+        examples = claims.examples
+        if (run := of_run(model, adapter, template, chat)) is not None:
+            max_new_tokens = max_new_tokens or run.max_new_tokens
+            name = base_model_of(run.adapter, run.model.name, reporter)
+            chosen, adapter = run.template, run.adapter
+            recipe_model = run.model.model_copy(update={"name": name, "device": device})
+            called = run.model.name if run.model.revision is None else f"{run.model.name}@{run.model.revision}"
+        else:
+            chosen = prompt_in_chat(template or "verdict", chat)
+            commit = None if model == SANDBOX else commit_of(model)
+            called = model if commit is None else f"{model}@{commit}"
+            recipe_model = ModelConfig(name=model, revision=commit, device=device)
+        with journal_of(out):
+            engine = load_engine(recipe_model, EngineConfig(), seed=0, adapter=adapter or False, reporter=reporter)
+            with reporter.bar("predict", len(examples)) as bar:
+                shortened = answer_into(
+                    out,
+                    engine,
+                    examples,
+                    chosen,
+                    model=called if adapter is None else f"{called} + {adapter}",
+                    dataset=claims.dataset or data.stem,
+                    split="test",
+                    seed=0,
+                    shard=claims.shard,
+                    adapter=adapter,
+                    files=None if run is not None else files_sha256(recipe_model.name),
+                    max_new_tokens=max_new_tokens or EvaluationConfig().max_new_tokens,
+                    batch_size=batch_size,
+                    every_label=every_label,
+                    on_batch=bar.advance,
+                    say=reporter.say,
+                )
+        if shortened:
+            reporter.warn(f"{shortened} of {len(examples)} prompts were too long: evidence was left out or cut")
+        return len(examples)

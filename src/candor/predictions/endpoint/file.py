@@ -20,7 +20,7 @@ from candor.predictions.endpoint.client import Asking, Endpoint
 from candor.predictions.endpoint.label_probs import contradiction, listed_label_probs
 from candor.predictions.endpoint.reply import Reply
 from candor.predictions.file import Header, read_prediction, write_predictions
-from candor.predictions.kept import Answers, Claims, Line, claims_of, made_from
+from candor.predictions.kept import Answers, Line, claims_of, made_from
 from candor.predictions.spooled import SpooledExamples
 from candor.progress import Bar, Reporter
 from candor.prompts import templates
@@ -110,83 +110,59 @@ def predict_endpoint(
     asking, chosen = _in_chat(asking, template, chat or {})
     chat_url(asking.url)  # a wrong address is told before anything is written
     with claims_of(data, form, shard) as claims:
-        return _ask_claims(
-            claims,
-            out,
-            called_after=data.stem,
-            asking=asking,
-            template=chosen,
-            prices=prices,
-            refused_as_wrong=refused_as_wrong,
-            reporter=reporter,
+        examples = claims.examples
+        asked = {"max_new_tokens": asking.max_new_tokens, "left_out": sorted(asking.leave_out)}
+        header = Header(
+            model=f"{asking.model} at {public_url(asking.url)}",
+            template=chosen.name,
+            template_sha256=chosen.sha256,
+            dataset=claims.dataset or data.stem,
+            split="test",
+            seed=0,
+            chat=_chat_of(asking),
+            shard=None if claims.shard is None else {**claims.shard, **asked},
         )
+        with journal_of(out) as journal:
+            answers = _Counted(journal, header, examples, asking)
+            resumed = len(answers)
+            if resumed:
+                reporter.say(f"going on with {len(examples) - resumed} of {len(examples)} claims")
+            with reporter.bar("ask", len(examples), done=resumed) as bar:
+                refused = asyncio.run(_ask_all(examples, chosen, asking, answers, prices, bar, reporter))
+            known = range(len(examples)) if refused_as_wrong else [i for i in range(len(examples)) if i in answers]
+            without_kwargs = answers.without_kwargs
+            if without_kwargs and header.chat is not None:
+                header = replace(header, chat={**header.chat, "answers_without_kwargs": without_kwargs})
+            seen = _Seen()
 
+            def predictions() -> Iterator[Prediction]:
+                for index in known:
+                    line = answers[index] if index in answers else _line(index, Reply("", True, None, None, None))
+                    prediction = _prediction(examples[index], line, chosen)
+                    seen.look(line, prediction)
+                    yield prediction
 
-def _ask_claims(
-    claims: Claims,
-    out: Path,
-    *,
-    called_after: str,
-    asking: Asking,
-    template: templates.Template,
-    prices: Prices | None,
-    refused_as_wrong: bool,
-    reporter: Reporter,
-) -> Asked:
-    """Ask for claims that are read; ``called_after`` names the dataset where they tell none of one."""
-    examples = claims.examples
-    asked = {"max_new_tokens": asking.max_new_tokens, "left_out": sorted(asking.leave_out)}
-    header = Header(
-        model=f"{asking.model} at {public_url(asking.url)}",
-        template=template.name,
-        template_sha256=template.sha256,
-        dataset=claims.dataset or called_after,
-        split="test",
-        seed=0,
-        chat=_chat_of(asking),
-        shard=None if claims.shard is None else {**claims.shard, **asked},
-    )
-    with journal_of(out) as journal:
-        answers = _Counted(journal, header, examples, asking)
-        resumed = len(answers)
-        if resumed:
-            reporter.say(f"going on with {len(examples) - resumed} of {len(examples)} claims")
-        with reporter.bar("ask", len(examples), done=resumed) as bar:
-            refused = asyncio.run(_ask_all(examples, template, asking, answers, prices, bar, reporter))
-        known = range(len(examples)) if refused_as_wrong else [i for i in range(len(examples)) if i in answers]
-        without_kwargs = answers.without_kwargs
-        if without_kwargs and header.chat is not None:
-            header = replace(header, chat={**header.chat, "answers_without_kwargs": without_kwargs})
-        seen = _Seen()
-
-        def predictions() -> Iterator[Prediction]:
-            for index in known:
-                line = answers[index] if index in answers else _line(index, Reply("", True, None, None, None))
-                prediction = _prediction(examples[index], line, template)
-                seen.look(line, prediction)
-                yield prediction
-
-        written = len(known) == len(examples)
-        if written:
-            write_predictions(out, header, predictions())
-            journal.path.unlink()
-        else:
-            deque(predictions(), maxlen=0)
-    return Asked(
-        rows=len(examples),
-        resumed=resumed,
-        refused=tuple((examples[index].id, why) for index, why in sorted(refused.items())),
-        written=written,
-        without_probs=seen.without_probs,
-        contradicted=seen.contradicted,
-        contradiction=seen.contradiction,
-        without_kwargs=without_kwargs,
-        cut=seen.cut,
-        tokens_in=answers.tokens_in,
-        tokens_out=answers.tokens_out,
-        uncounted=answers.uncounted,
-        cost=answers.cost(prices),
-    )
+            written = len(known) == len(examples)
+            if written:
+                write_predictions(out, header, predictions())
+                journal.path.unlink()
+            else:
+                deque(predictions(), maxlen=0)
+        return Asked(
+            rows=len(examples),
+            resumed=resumed,
+            refused=tuple((examples[index].id, why) for index, why in sorted(refused.items())),
+            written=written,
+            without_probs=seen.without_probs,
+            contradicted=seen.contradicted,
+            contradiction=seen.contradiction,
+            without_kwargs=without_kwargs,
+            cut=seen.cut,
+            tokens_in=answers.tokens_in,
+            tokens_out=answers.tokens_out,
+            uncounted=answers.uncounted,
+            cost=answers.cost(prices),
+        )
 
 
 @dataclass
