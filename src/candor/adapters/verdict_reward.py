@@ -6,7 +6,9 @@ p(label) are left out, and a reward that is warmed up over steps has to say that
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import json
+from collections.abc import Mapping, Sequence
+from functools import cache
 from typing import Any, Final
 
 import numpy as np
@@ -116,3 +118,23 @@ class VerdictReward:
         terms = {name: float(rewards.terms[name][0]) for name in self._terms}
         right = answer.label is not None and answer.label.value == gold
         return {"score": sum(terms.values()), "acc": float(right), "in_form": float(clean), **terms}
+
+
+def reward_of(preset: str, template: str, changes: Mapping[str, Any]) -> VerdictReward:
+    """The same reward for the same words: trainers ask for it with every answer.
+
+    Args:
+        preset: of the reward.
+        template: the prompt template.
+        changes: values of the preset that are to be others.
+
+    Raises:
+        RecipeError: there is no such preset or value, or the reward is warmed up.
+        PromptError: there is no such template.
+    """
+    return _reward_of(preset, template, json.dumps(changes, sort_keys=True))
+
+
+@cache
+def _reward_of(preset: str, template: str, changes: str) -> VerdictReward:
+    return VerdictReward(preset, template=template, **json.loads(changes))

@@ -12,16 +12,14 @@ confidence share one advantage.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
-from functools import cache
 from pathlib import Path
 from typing import Any
 
 import verifiers.v1 as vf
 from pydantic import Field
 
-from candor.adapters.verdict_reward import VerdictReward
+from candor.adapters.verdict_reward import reward_of
 from candor.data.examples import read_examples
 from candor.errors import DataError
 from candor.prompts import templates
@@ -67,7 +65,7 @@ class VerdictTask(vf.Task[VerdictData, vf.State, VerdictTaskConfig]):  # type: i
         return {"acc": said["acc"], "in_form": said["in_form"]}
 
     def _score(self, trace: vf.Trace) -> dict[str, float]:
-        reward = _reward(self.config.preset, self.config.template, json.dumps(self.config.changes, sort_keys=True))
+        reward = reward_of(self.config.preset, self.config.template, self.config.changes)
         return reward.score(trace.last_reply, self.data.gold, self.data.evidence, ended=not trace.is_truncated)
 
 
@@ -94,7 +92,7 @@ class VerdictTaskset(vf.Taskset[VerdictTask, VerdictTasksetConfig]):  # type: ig
         if self.config.claims is None:
             raise DataError("no claims; name a file of them with --env.taskset.claims FILE")
         asked = self.config.task
-        VerdictReward(asked.preset, template=asked.template, **asked.changes)
+        reward_of(asked.preset, asked.template, asked.changes)
         template = templates.get(asked.template)
         for example in read_examples(self.config.claims):
             data = VerdictData(
@@ -106,8 +104,3 @@ class VerdictTaskset(vf.Taskset[VerdictTask, VerdictTasksetConfig]):  # type: ig
                 group=example.group,
             )
             yield VerdictTask(data, asked)
-
-
-@cache
-def _reward(preset: str, template: str, changes: str) -> VerdictReward:
-    return VerdictReward(preset, template=template, **json.loads(changes))

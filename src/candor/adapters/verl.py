@@ -10,12 +10,10 @@ verl.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Mapping
-from functools import cache
 from typing import Any
 
-from candor.adapters.verdict_reward import VerdictReward, sentences
+from candor.adapters.verdict_reward import reward_of, sentences
 from candor.errors import DataError
 from candor.prompts import templates
 from candor.prompts.control import disarm
@@ -58,12 +56,7 @@ def compute_score(
     if extra_info is None or extra_info.get("evidence") is None:
         raise DataError("extra_info holds no 'evidence'; candor.adapters.verl.rows makes rows that do")
     evidence = sentences(extra_info["evidence"])
-    return _reward(preset, template, json.dumps(changes, sort_keys=True)).score(solution_str, ground_truth, evidence)
-
-
-@cache
-def _reward(preset: str, template: str, changes: str) -> VerdictReward:
-    return VerdictReward(preset, template=template, **json.loads(changes))
+    return reward_of(preset, template, changes).score(solution_str, ground_truth, evidence)
 
 
 def rows(examples: Iterable[Example], tokenizer: Any, *, template: str = "verdict") -> list[dict[str, Any]]:
