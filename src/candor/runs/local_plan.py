@@ -158,17 +158,17 @@ def local_text(recipe: Recipe, plans: Sequence[RunPlan], size: ModelSize, speed:
     experts = f" ({size.active:,} of them for a token)" if size.active < size.parameters else ""
     return (
         f"on this machine ({size.device}, {dtype}, {speed / GIGA:,.0f} GFLOP/s in matrix products), "
-        f"{size.parameters:,} parameters{experts}: {duration(hours[0])} to {duration(hours[1])}; "
+        f"{size.parameters:,} parameters{experts}: {_duration(hours[0])} to {_duration(hours[1])}; "
         f"at least {memory:,.1f} GB memory (weights, adapter, one prompt of {longest:,} tokens; what is above goes "
         f"into larger batches); {disk:,.2f} GB of disk for {runs} run{'s' if runs > 1 else ''}{fetched}. "
         "Guesses from counted tokens, not promises"
     )
 
 
-def duration(hours: float) -> str:
+def _duration(hours: float) -> str:
     """Hours in words.
 
-    >>> duration(0.05), duration(12.34)
+    >>> _duration(0.05), _duration(12.34)
     ('3.0 minutes', '12.3 hours')
     """
     return f"{hours * 60:,.1f} minutes" if hours < 1 else f"{hours:,.1f} hours"

@@ -202,3 +202,10 @@ def test_a_skyrl_server_is_asked_for_by_the_sdk_that_it_speaks_with(
             with pytest.raises(ModelError, match=rf"SkyRL {server} server.*pip install tinker=={wanted}"):
                 sdk.check_server(url, patience_s=5.0)
         running.shutdown()
+
+
+def test_what_a_backend_cannot_do_is_final() -> None:
+    """In SkyRL 0.4.0's words, which the SDK hands on in an error of its own."""
+    said = "Error code: 400 - {'detail': 'topk_prompt_logprobs is not supported by the JAX backend'} (status 400)"
+    assert sdk.is_final(ValueError(said))
+    assert not sdk.is_final(ValueError("Error code: 400 - {'detail': 'model not found'} (status 400)"))
