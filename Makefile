@@ -9,13 +9,13 @@ TINKER ?= .venv-tinker
 PIP := pip install --quiet --disable-pip-version-check --no-compile
 # One thread in each of the processes that test, unless the caller says otherwise: they share the cores. A process goes on
 # with the tests that lie beside its last, so that what a module's tests share is mostly made once.
-test test-all test-tinker: export OMP_NUM_THREADS ?= 1
+test test-all test-tinker test-trainers: export OMP_NUM_THREADS ?= 1
 TEST_OPTIONS ?=
 SITE := NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
 PYTEST := $(BIN)/python -m pytest -n logical --maxprocesses 16 --dist worksteal $(TEST_OPTIONS)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-all test-tinker check docs release bench experiments more-experiments base-model real warm-start clean
+.PHONY: help setup demo test test-all test-tinker test-trainers check docs release bench experiments more-experiments base-model real warm-start clean
 
 help:  ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 18
@@ -46,14 +46,18 @@ test-tinker: $(TINKER)/.ready  ## test the Tinker engine against a real SkyRL se
 	  $(TINKER)/bin/python -m pytest -n 2 --maxschedchunk 1 $(TEST_OPTIONS) tests/engines/tinker tests/contract -k tinker && \
 	  wait $$newest
 
+test-trainers: $(TINKER)/.ready  ## test split credit through SkyRL's and verl's own classes, in the same environment
+	$(TINKER)/bin/python -m pytest -q $(TEST_OPTIONS) tests/adapters/test_skyrl_trainer.py
+	$(TINKER)/bin/python -m pytest -q $(TEST_OPTIONS) tests/adapters/test_verl_trainer.py
+
 # SkyRL asks for older versions of transformers and peft than candor, and for much that its server never loads: it comes
 # without its own requirements, which tests/engines/tinker/requirements.txt names. The newest SDK, which does not speak with that
 # server, lies apart: its names and types alone are tested.
-$(TINKER)/.ready: pyproject.toml constraints.txt tests/engines/tinker/requirements.txt
+$(TINKER)/.ready: pyproject.toml constraints.txt tests/engines/tinker/requirements.txt tests/adapters/trainers.txt
 	$(PYTHON) -m venv $(TINKER)
 	$(TINKER)/bin/$(PIP) --no-deps --upgrade --target $(TINKER)/newest tinker==0.38.0 & newest=$$!; \
 	  $(TINKER)/bin/$(PIP) -c constraints.txt torch pytest -r tests/engines/tinker/requirements.txt -e . && \
-	  $(TINKER)/bin/$(PIP) --no-deps skyrl==0.3.0 && \
+	  $(TINKER)/bin/$(PIP) --no-deps skyrl==0.3.0 -r tests/adapters/trainers.txt && \
 	  wait $$newest
 	touch $(TINKER)/.ready
 

@@ -39,4 +39,4 @@ def test_rows_that_lack_something_are_refused() -> None:
         VerdictEnv(extras={"reward_spec": {"ground_truth": "NA"}, "extra_info": {}})
     with pytest.raises(RecipeError, match="no such part of a reward: weights"):
         VerdictEnv({"weights": 1}, {"reward_spec": {"ground_truth": "NA"}, "extra_info": {"evidence": []}})
-    assert NAME == "candor-verdict"
+    assert NAME == "candor_verdict"

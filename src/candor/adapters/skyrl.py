@@ -1,10 +1,11 @@
 """The reward as an environment of SkyRL (``skyrl-gym``): one answer, one reward.
 
     from candor.adapters.skyrl import register_verdicts
-    register_verdicts()  # then: environment.env_class=candor-verdict
+    register_verdicts()  # then: environment.env_class=candor_verdict
 
-A row of the dataset is as :func:`candor.adapters.verl.rows` makes it, with ``env_class`` and, in place of
-``reward_model``, ``reward_spec``; :func:`rows` does that.
+:mod:`candor.adapters.skyrl_trainer` does that, takes settings and splits credit. A row of the dataset is as
+:func:`candor.adapters.verl.rows` makes it, with ``env_class`` and, in place of ``reward_model``, ``reward_spec``;
+:func:`rows` does that.
 """
 
 from __future__ import annotations
@@ -17,12 +18,40 @@ from skyrl_gym.envs.base_text_env import BaseTextEnv, BaseTextEnvStepOutput
 from skyrl_gym.envs.registration import register
 
 from candor.adapters import verl
-from candor.adapters.verdict_reward import VerdictReward, sentences
+from candor.adapters.split_credit import SplitReward
+from candor.adapters.verdict_reward import sentences
 from candor.errors import DataError
 from candor.types import Example
 
-NAME: Final = "candor-verdict"
+NAME: Final = "candor_verdict"
 """What SkyRL calls the environment."""
+
+
+def asked_of(row: Mapping[str, Any]) -> tuple[str, list[str]]:
+    """The gold label and the evidence of a row.
+
+    Raises:
+        DataError: the row lacks one of them.
+    """
+    try:
+        return str(row["reward_spec"]["ground_truth"]), sentences(row["extra_info"]["evidence"])
+    except (KeyError, TypeError) as error:
+        raise DataError(f"the row has no {error}; candor.adapters.skyrl.rows makes rows that have all") from None
+
+
+def reward_for(settings: Any = None) -> SplitReward:
+    """The reward that SkyRL's settings of the environment ask for.
+
+    Args:
+        settings: a mapping, or an object with these attributes: what :class:`SplitReward` takes, with ``changes`` as
+            one mapping; ``None``: what it takes by itself.
+
+    Raises:
+        RecipeError: there is no such preset or value, or the reward is warmed up.
+        PromptError: there is no such template.
+    """
+    given = dict(settings if isinstance(settings, Mapping) else vars(settings) if settings else {})
+    return SplitReward(**(given.pop("changes", None) or {}), **given)
 
 
 class VerdictEnv(BaseTextEnv):  # type: ignore[misc]
@@ -32,7 +61,7 @@ class VerdictEnv(BaseTextEnv):  # type: ignore[misc]
         """Take a row.
 
         Args:
-            env_config: ``preset``, ``template`` and values of the preset, as :class:`VerdictReward` takes them.
+            env_config: as :func:`reward_for` takes it.
             extras: the row: ``reward_spec`` with ``ground_truth``, and ``extra_info`` with ``evidence``.
 
         Raises:
@@ -41,13 +70,8 @@ class VerdictEnv(BaseTextEnv):  # type: ignore[misc]
             PromptError: there is no such template.
         """
         super().__init__()
-        row = extras or {}
-        try:
-            self._gold = str(row["reward_spec"]["ground_truth"])
-            self._evidence = sentences(row["extra_info"]["evidence"])
-        except (KeyError, TypeError) as error:
-            raise DataError(f"the row has no {error}; candor.adapters.skyrl.rows makes rows that have all") from None
-        self._reward = VerdictReward(**{str(key): env_config[key] for key in env_config or ()})
+        self._gold, self._evidence = asked_of(extras or {})
+        self._reward = reward_for(env_config)
         self._said: dict[str, float] = {}
 
     def step(self, action: str) -> BaseTextEnvStepOutput:

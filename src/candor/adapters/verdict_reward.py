@@ -16,9 +16,9 @@ from pydantic import ValidationError
 
 from candor.errors import DataError, RecipeError
 from candor.prompts import templates
-from candor.prompts.answers import parse
+from candor.prompts.answers import Answer, parse
 from candor.recipe.reward import PRESETS, TERMS, RewardConfig
-from candor.training.rewards import score
+from candor.training.rewards import Rewards, score
 from candor.types import LABELS, NO_LABEL, Validity
 
 NEED_PROBE: Final = frozenset({"shaping", "alignment", "consistency"})
@@ -32,7 +32,8 @@ def reward_config(preset: str | RewardConfig, **changes: Any) -> RewardConfig:
     """The reward of a preset, with values of it changed.
 
     Raises:
-        RecipeError: there is no such preset or value, or a value is out of range.
+        RecipeError: there is no such preset or value, a value is out of range, or the reward has terms of one's own,
+            which a trainer is given beside it.
     """
     if isinstance(preset, str) and preset not in PRESETS:
         raise RecipeError(f"no reward preset {preset!r}; there are: {', '.join(PRESETS)}")
@@ -40,10 +41,15 @@ def reward_config(preset: str | RewardConfig, **changes: Any) -> RewardConfig:
         raise RecipeError(f"no such part of a reward: {unknown}; there are: {', '.join(RewardConfig.model_fields)}")
     given = {"preset": preset} if isinstance(preset, str) else preset.model_dump()
     try:
-        return RewardConfig.model_validate(given | changes)
+        made = RewardConfig.model_validate(given | changes)
     except ValidationError as error:
         first = error.errors()[0]
         raise RecipeError(f"reward: {'.'.join(map(str, first['loc']))}: {first['msg']}") from None
+    if made.own:
+        raise RecipeError(
+            f"reward: own: {made.own[0].name} is not taken here; give the trainer that function as a reward of its own"
+        )
+    return made
 
 
 def sentences(value: Any) -> list[str]:
@@ -73,16 +79,15 @@ class VerdictReward:
             RecipeError: there is no such preset or value, or the reward is warmed up.
             PromptError: there is no such template.
         """
-        self._config = reward_config(preset, **changes)
-        if self._config.warmup_steps:
+        config = reward_config(preset, **changes)
+        if config.warmup_steps:
             raise RecipeError(
-                f"the warm-up over {self._config.warmup_steps} steps needs the trainer's step, which is not told here; "
+                f"the warm-up over {config.warmup_steps} steps needs the trainer's step, which is not told here; "
                 "set warmup_steps to 0"
             )
+        self._config = config.model_copy(update=dict.fromkeys(NEED_PROBE, 0.0))
         self._template = templates.get(template)
-        self._terms = [
-            term for term in TERMS if term not in NEED_PROBE and (term == "accuracy" or getattr(self._config, term) > 0)
-        ]
+        self._terms = [term for term in TERMS if term == "accuracy" or getattr(self._config, term) > 0]
 
     def score(self, text: str, gold: str, evidence: Sequence[str], *, ended: bool = True) -> dict[str, float]:
         """Score an answer.
@@ -100,12 +105,33 @@ class VerdictReward:
         Raises:
             DataError: the gold label is none.
         """
+        answer = parse(text, self._template)
+        clean = answer.validity is Validity.CLEAN and ended
+        rewards = self._rewards(answer, clean, gold, evidence)
+        terms = {name: float(rewards.terms[name][0]) for name in self._terms}
+        right = answer.label is not None and answer.label.value == gold
+        return {"score": sum(terms.values()), "acc": float(right), "in_form": float(clean), **terms}
+
+    def parts(self, text: str, gold: str, evidence: Sequence[str], *, ended: bool = True) -> dict[str, float]:
+        """What label, confidence and form earn each, as ``label``, ``confidence`` and ``form``; arguments as of score.
+
+        Raises:
+            DataError: the gold label is none.
+        """
+        answer = parse(text, self._template)
+        rewards = self._rewards(answer, answer.validity is Validity.CLEAN and ended, gold, evidence)
+        parts = {
+            "label": rewards.label_part,
+            "confidence": rewards.confidence_part,
+            "form": rewards.terms["format"],
+        }
+        return {name: float(values[0]) for name, values in parts.items()}
+
+    def _rewards(self, answer: Answer, clean: bool, gold: str, evidence: Sequence[str]) -> Rewards:
         names = [label.value for label in LABELS]
         if gold not in names:
             raise DataError(f"gold label {gold!r}; it must be one of {', '.join(names)}")
-        answer = parse(text, self._template)
-        clean = answer.validity is Validity.CLEAN and ended
-        rewards = score(
+        return score(
             self._config,
             label=np.array([NO_LABEL if answer.label is None else LABELS.index(answer.label)]),
             confidence=np.array([np.nan if answer.confidence is None else answer.confidence]),
@@ -115,9 +141,6 @@ class VerdictReward:
             probs=UNKNOWN_PROBS[None],
             step=0,
         )
-        terms = {name: float(rewards.terms[name][0]) for name in self._terms}
-        right = answer.label is not None and answer.label.value == gold
-        return {"score": sum(terms.values()), "acc": float(right), "in_form": float(clean), **terms}
 
 
 def reward_of(preset: str, template: str, changes: Mapping[str, Any]) -> VerdictReward:

@@ -3,9 +3,8 @@
     reward.custom_reward_function.path=pkg://candor.adapters.verl
     +reward.custom_reward_function.reward_kwargs.preset=candor
 
-verl adds up what it is given for the tokens of an answer before it compares answers, so label and confidence share one
-advantage there; split credit needs :mod:`candor.adapters.trl_trainer` or candor's own engine. Nothing here imports
-verl.
+A reward function is one number for an answer, so label and confidence share one advantage;
+:mod:`candor.adapters.verl_trainer` splits it. Nothing here imports verl.
 """
 
 from __future__ import annotations
