@@ -50,14 +50,15 @@ test-trainers: $(TINKER)/.ready  ## test split credit through SkyRL's and verl's
 	$(TINKER)/bin/python -m pytest -q $(TEST_OPTIONS) tests/adapters/test_skyrl_trainer.py
 	$(TINKER)/bin/python -m pytest -q $(TEST_OPTIONS) tests/adapters/test_verl_trainer.py
 
-# SkyRL asks for older versions of transformers and peft than candor, and for much that its server never loads: it comes
-# without its own requirements, which tests/engines/tinker/requirements.txt names. The newest SDK, which does not speak with that
+# SkyRL asks for older versions of transformers and peft than candor, for much that its server never loads, and for Python
+# 3.12, which its code can do without: it comes without its own requirements, which tests/engines/tinker/requirements.txt names. The newest SDK, which does not speak with that
 # server, lies apart: its names and types alone are tested.
 $(TINKER)/.ready: pyproject.toml constraints.txt tests/engines/tinker/requirements.txt tests/adapters/trainers.txt
 	$(PYTHON) -m venv $(TINKER)
 	$(TINKER)/bin/$(PIP) --no-deps --upgrade --target $(TINKER)/newest tinker==0.38.0 & newest=$$!; \
 	  $(TINKER)/bin/$(PIP) -c constraints.txt torch pytest -r tests/engines/tinker/requirements.txt -e . && \
-	  $(TINKER)/bin/$(PIP) --no-deps skyrl==0.3.0 -r tests/adapters/trainers.txt && \
+	  $(TINKER)/bin/$(PIP) --no-deps --ignore-requires-python skyrl==0.4.0 && \
+	  $(TINKER)/bin/$(PIP) --no-deps -r tests/adapters/trainers.txt && \
 	  wait $$newest
 	touch $(TINKER)/.ready
 

@@ -1,6 +1,6 @@
 """Thousands of steps on a simulated Tinker service that fails: whether one is lost or taken twice, memory, time.
 
-    python benchmarks/service.py                  # 10,000 steps; needs the Tinker SDK 0.24.1, see make test-tinker
+    python benchmarks/service.py                  # 10,000 steps; needs the Tinker SDK, see make test-tinker
     python benchmarks/service.py --steps 200      # some seconds
 
 Everything between candor's steps and the network is the real thing: the engine's service and transport, and the SDK. In

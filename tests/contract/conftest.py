@@ -17,14 +17,14 @@ from toy import save_toy_model, service_engine, toy_engine, trained_state
 from candor.engines.base import Engine, Sampling
 from candor.files import read_json
 
-IMPLEMENTATIONS = ("plain-llama", "plain-qwen3", "tree-llama", "tree-qwen3", "tinker-llama")
+IMPLEMENTATIONS = ("plain-llama", "plain-qwen3", "plain-qwen3_5", "tree-llama", "tree-qwen3", "tinker-llama")
 
 MakeEngine = Callable[[], Engine]
 
 
 @pytest.fixture(scope="session")
 def toy_folders(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
-    return {family: save_toy_model(tmp_path_factory.mktemp(family), family) for family in ("llama", "qwen3")}
+    return {family: save_toy_model(tmp_path_factory.mktemp(family), family) for family in ("llama", "qwen3", "qwen3_5")}
 
 
 @pytest.fixture(scope="session")

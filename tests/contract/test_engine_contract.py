@@ -20,7 +20,8 @@ from candor.prompts.probe import LABEL_PROBE, probe_site
 from candor.types import Rollout
 
 MakeEngine = Callable[[], Engine]
-TOLERANCE = 2e-5
+TOLERANCE = 5e-5
+"""Linear attention has one formula for a token and another for many, which round differently."""
 STEP = OptimiserStep(learning_rate=0.01, max_grad_norm=1.0)
 
 
@@ -374,7 +375,7 @@ def test_wrong_use_is_named(engine: Engine, sampling: Sampling) -> None:
 
 def test_an_engine_says_what_it_is(engine: Engine) -> None:
     described = engine.describe()
-    assert described["model_type"] in ("llama", "qwen3")
+    assert described["model_type"] in ("llama", "qwen3", "qwen3_5_text")
     assert described["trained_parameters"] > 0
     assert engine.tokenizer.eos_token_id in engine.stop_token_ids
     assert engine.max_length == 160

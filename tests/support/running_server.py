@@ -15,8 +15,6 @@ from pathlib import Path
 from typing import Any
 
 START_SECONDS = 180
-SERVER_PYTHON = os.environ.get("CANDOR_SKYRL_PYTHON", sys.executable)
-"""Of another environment where the server is not to run in this one: SkyRL 0.4.0 wants Python 3.12."""
 BACKEND: dict[str, Any] = {
     "max_lora_adapters": 12,
     "max_lora_rank": 8,
@@ -29,8 +27,7 @@ BACKEND: dict[str, Any] = {
 def why_no_server(needed: tuple[str, ...] = ("skyrl", "jax", "tinker")) -> str | None:
     """Why a server cannot be started here; ``None`` if it can."""
     installed = {distribution.name.lower() for distribution in importlib.metadata.distributions()}
-    there = {"skyrl", "jax"} if sys.executable != SERVER_PYTHON else set()
-    missing = [name for name in needed if name not in installed | there]
+    missing = [name for name in needed if name not in installed]
     return f"no {', '.join(missing)} in this environment; make test-tinker has it" if missing else None
 
 
@@ -58,7 +55,7 @@ class RunningServer:
         """Start, and wait until the server answers."""
         self._folder.mkdir(parents=True, exist_ok=True)
         command = [
-            SERVER_PYTHON,
+            sys.executable,
             str(Path(__file__).parent / "skyrl_server.py"),
             *("--base-model", str(self.model), "--backend", "jax"),
             *("--port", str(self.port)),

@@ -2,10 +2,11 @@
 
     python skyrl_server.py --base-model FOLDER --port 8000 --checkpoints-base FOLDER --database-url sqlite:///FILE
 
-Two things keep SkyRL 0.3.0 from starting that way, and both are put right here: on Python 3.11 pydantic refuses its
-``typing.TypedDict``, and the server starts its engine through ``uv run``. The engine is this file again, with
-``engine`` as its first argument. Two more things take the time on tiny models: it gives all batches one shape, because
-each takes a compilation of its own, and wakes whoever waits for a result as soon as there is one.
+Two things keep SkyRL from starting that way, and both are put right here: on Python 3.11, for which 0.4.0 is not
+released, pydantic refuses its ``typing.TypedDict``, and the server starts its engine through ``uv run``. The engine is
+this file again, with ``engine`` as its first argument. Two more things take the time on tiny models: it gives all
+batches one shape, because each takes a compilation of its own, and wakes whoever waits for a result as soon as there is
+one.
 """
 
 from __future__ import annotations

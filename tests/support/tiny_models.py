@@ -28,6 +28,8 @@ _SHAPE: dict[str, Any] = {
 }
 _ALTERNATING = ["sliding_attention", "full_attention"] * 2
 _EXPERTS = {"num_experts_per_tok": 2, "moe_intermediate_size": 24}
+# Three layers of linear attention, and one of full.
+_LINEAR = {"linear_num_key_heads": 2, "linear_num_value_heads": 4, "linear_key_head_dim": 8, "linear_value_head_dim": 8}
 
 CONFIGS = {
     "llama": lambda: transformers.LlamaConfig(**_SHAPE),
@@ -50,15 +52,24 @@ CONFIGS = {
         sliding_window=WINDOW,
         rope_parameters={"rope_type": "default", "rope_theta": 10000.0},
     ),
+    "qwen3_5": lambda: transformers.Qwen3_5TextConfig(**_SHAPE, **_LINEAR),
+    "qwen3_next": lambda: transformers.Qwen3NextConfig(**_SHAPE, **_LINEAR, **_EXPERTS, num_experts=4),
 }
 """How to configure each family."""
 
+HYBRID = ("qwen3_5", "qwen3_next")
+"""Families some of whose layers carry a state along a sequence, so that they have no prefix tree."""
+TREE = tuple(family for family in CONFIGS if family not in HYBRID)
+
 ATTENTION = ["q_proj", "k_proj", "v_proj", "o_proj"]
 MLP = ["gate_proj", "up_proj", "down_proj"]
+LINEAR = ["in_proj_qkv", "in_proj_z", "out_proj"]
 _TARGETS = {
     "phi3": ["qkv_proj", "o_proj", "gate_up_proj", "down_proj"],
     "qwen3_moe": ATTENTION,
     "gpt_oss": ATTENTION,
+    "qwen3_5": [*ATTENTION, *MLP, *LINEAR],
+    "qwen3_next": ATTENTION,
 }
 EXPERT_PARAMETERS = ["mlp.experts.gate_up_proj", "mlp.experts.down_proj"]
 

@@ -129,7 +129,15 @@ def save_toy_model(folder: Path, family: str = "llama", *, signs: str | None = N
         "bos_token_id": None,
         "pad_token_id": tokenizer.eos_token_id,
     }
-    config = {"llama": transformers.LlamaConfig, "qwen3": transformers.Qwen3Config}[family](**shape)
+    if family == "qwen3_5":  # three layers of linear attention and one of full
+        shape |= {"num_hidden_layers": 4, "linear_num_key_heads": 2, "linear_num_value_heads": 2}
+        shape |= {"linear_key_head_dim": 12, "linear_value_head_dim": 12}
+    families = {
+        "llama": transformers.LlamaConfig,
+        "qwen3": transformers.Qwen3Config,
+        "qwen3_5": transformers.Qwen3_5TextConfig,
+    }
+    config = families[family](**shape)
     torch.manual_seed(0)
     model = transformers.AutoModelForCausalLM.from_config(config, attn_implementation="eager")
     rng = np.random.default_rng(0)

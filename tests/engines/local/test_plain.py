@@ -7,7 +7,7 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
-from tiny_models import VOCABULARY, adapter_gradients, make_model, plain_logprobs
+from tiny_models import CONFIGS, VOCABULARY, WINDOW, adapter_gradients, make_model, plain_logprobs
 
 from candor.engines.base import Tokens
 from candor.engines.local.plain import PlainPath, inverse_cdf
@@ -23,7 +23,7 @@ GROUPS[1] = GROUPS[1][:4]
 
 
 @pytest.mark.parametrize("temperature", [1.0, 0.6])
-@pytest.mark.parametrize("family", ["llama", "gemma2"])
+@pytest.mark.parametrize("family", ["llama", "gemma2", "qwen3_5", "qwen3_next"])
 def test_scores_and_gradients_are_those_of_single_sequences(family: str, temperature: float) -> None:
     """Twenty rows of lengths one to five: more than one forward, and padding in each."""
     model = make_model(family).eval()
@@ -44,7 +44,26 @@ def test_scores_and_gradients_are_those_of_single_sequences(family: str, tempera
     assert not scores.logprobs_P_C_T.detach()[~scores.mask_P_C_T].any()
     total.backward()
     for name, expected in adapter_gradients(model).items():
-        assert torch.allclose(gradients[name], expected, atol=1e-4), name
+        assert torch.allclose(gradients[name], expected, rtol=1e-4, atol=1e-4), name
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("family", CONFIGS)
+def test_without_gradients_a_prompt_is_run_once(family: str) -> None:
+    """All families, windows that prompt and continuations go past among them."""
+    model = make_model(family).eval()
+    read: list[int] = []
+    model.get_base_model().register_forward_pre_hook(
+        lambda module, given, named: read.append(named["input_ids"].numel()), with_kwargs=True
+    )
+    path = PlainPath(model)
+    prompts = [_tokens(np.random.default_rng(3), 2 * WINDOW), PROMPTS[0]]
+    scores = path.score(path.prefill(prompts, grad=False), GROUPS, temperature=0.7)
+    assert sum(read) < sum(map(len, prompts)) + 5 * sum(map(len, GROUPS))
+    for p, group in enumerate(GROUPS):
+        for c, tokens in enumerate(group):
+            expected = plain_logprobs(model, prompts[p], tokens, 0.7)
+            assert torch.allclose(scores.logprobs_P_C_T[p, c, : len(tokens)], expected, atol=1e-5)
 
 
 def test_without_gradients_nothing_is_kept() -> None:
@@ -53,8 +72,10 @@ def test_without_gradients_nothing_is_kept() -> None:
 
 
 @torch.no_grad()
-def test_samples_follow_the_given_numbers() -> None:
-    model = make_model("llama").eval()
+@pytest.mark.parametrize("family", ["llama", "qwen3_5", "qwen3_next"])
+def test_samples_follow_the_given_numbers(family: str) -> None:
+    """Those of a model with linear attention fork the one state that stands behind their prompt."""
+    model = make_model(family).eval()
     path = PlainPath(model)
     uniforms = torch.rand(2, 5, 6, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
     prefix = path.prefill(PROMPTS, grad=False)

@@ -112,7 +112,7 @@ def test_what_few_tell_is_what_all_say(
     batch = _batch(there, 2)
     pairs = [(p, c) for p, group in zip(batch.prompts, batch.continuations, strict=True) for c in group]
     with pytest.raises(EngineError, match=r"engine\.top_logprobs: the service does not tell"):
-        there._read(pairs)  # SkyRL 0.3.0 takes the question and leaves out the answer
+        there._read(pairs)  # SkyRL 0.3.0 left out the answer, 0.4.0 refuses
     with monkeypatch.context() as patched:
         for said, told in (
             ("400: topk_prompt_logprobs is not supported by the JAX backend", "engine.top_logprobs: the service does"),

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 from scipy.stats import chi2
-from tiny_models import CONFIGS, VOCABULARY, WINDOW, adapter_gradients, make_model, plain_logprobs
+from tiny_models import HYBRID, TREE, VOCABULARY, WINDOW, adapter_gradients, make_model, plain_logprobs
 
 from candor.engines.base import Tokens, TokenScores
 from candor.engines.forward import Sampled
@@ -85,7 +85,7 @@ def _check_equality(model: Any, prompts: list[Tokens], continuations: list[list[
         assert (gradient - expected_gradients[name]).norm() < 1e-4 * norm, name
 
 
-@pytest.mark.parametrize("family", CONFIGS)
+@pytest.mark.parametrize("family", TREE)
 def test_gradients_of_few_prompts_at_a_time_equal_those_of_all_at_once(
     family: str, prompts: list[Tokens], continuations: list[list[Tokens]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -116,7 +116,7 @@ def test_gradients_of_few_prompts_at_a_time_equal_those_of_all_at_once(
             assert (gradient - expected[name]).norm() < 1e-4 * expected[name].norm(), name
 
 
-@pytest.mark.parametrize("family", CONFIGS)
+@pytest.mark.parametrize("family", TREE)
 def test_scores_and_gradients_equal_plain_forwards(
     family: str, prompts: list[Tokens], continuations: list[list[Tokens]]
 ) -> None:
@@ -464,6 +464,8 @@ def test_unproven_families_are_refused_with_the_reason() -> None:
     stretched.config.rope_parameters = {"rope_type": "longrope", "rope_theta": 10000.0}
     assert "longrope" in str(unsupported_reason(stretched))
     assert unsupported_reason(make_model("phi3")) is None
+    for family in HYBRID:
+        assert "layers of linear_attention carry one state" in str(unsupported_reason(make_model(family)))
 
 
 def _gpt2() -> Any:

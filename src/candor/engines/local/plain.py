@@ -1,11 +1,14 @@
 """The plain path: every sequence on its own through the model's ordinary forward.
 
-Slow, and right for any causal language model; what the prefix tree is measured against and falls back to.
+Slow, and right for any causal language model; what the prefix tree is measured against and falls back to. Without
+gradients a prompt is run once and what stands behind it (keys and values, or the state of linear attention) is forked
+for what follows.
 """
 
 from __future__ import annotations
 
 import contextlib
+import copy
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
@@ -26,6 +29,14 @@ class PlainPrefix:
     prompts: tuple[Tokens, ...]
     grad: bool
     reference: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Behind:
+    """What stands behind a prompt: the model's cache, and the logits of what comes next, of shape ``[1, 1, V]``."""
+
+    cache: Any
+    logits_1_1_V: torch.Tensor
 
 
 class PlainPath:
@@ -77,8 +88,7 @@ class PlainPath:
     ) -> list[Sampled]:
         device = self._model.device
         out = self._model(input_ids=torch.tensor([prompt], device=device), use_cache=True)
-        cache = out.past_key_values
-        cache.batch_repeat_interleave(group_size)
+        cache = _forked(out.past_key_values, group_size, device)
         logits_G_V = out.logits[:, -1].float().expand(group_size, -1)
         live = [True] * group_size
         tokens: list[list[int]] = [[] for _ in live]
@@ -130,8 +140,9 @@ class PlainPath:
         groups = []
         with self._weights(prefix), torch.set_grad_enabled(prefix.grad and torch.is_grad_enabled()):
             for prompt, group in zip(prefix.prompts, continuations, strict=True):
+                behind = None if torch.is_grad_enabled() else self._behind(prompt)
                 rows = [
-                    self._score_rows(prompt, group[at : at + ROWS_PER_FORWARD], length, temperature)
+                    self._score_rows(prompt, behind, group[at : at + ROWS_PER_FORWARD], length, temperature)
                     for at in range(0, len(group), ROWS_PER_FORWARD)
                 ]
                 padded = [torch.cat(parts) for parts in zip(*rows, strict=True)]
@@ -158,8 +169,14 @@ class PlainPath:
             gradients += [None] * len(groups) if gradient is None else [g if g.any() else None for g in gradient]
         backward_from(tensors, gradients)
 
+    def _behind(self, prompt: Tokens) -> Behind | None:
+        """What stands behind a prompt; ``None`` of a model that keeps nothing."""
+        out = self._model(input_ids=torch.tensor([prompt], device=self._model.device), use_cache=True)
+        kept = getattr(out, "past_key_values", None)
+        return None if kept is None else Behind(kept, out.logits[:, -1:])
+
     def _score_rows(
-        self, prompt: Tokens, rows: Sequence[Tokens], length: int, temperature: float
+        self, prompt: Tokens, behind: Behind | None, rows: Sequence[Tokens], length: int, temperature: float
     ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
         device = self._model.device
         width = max(map(len, rows))
@@ -170,12 +187,15 @@ class PlainPath:
             ids_C_T[row, : len(tokens)] = torch.tensor(tokens)
             mask_C_T[row, : len(tokens)] = True
         ids_C_T, mask_C_T = ids_C_T.to(device), mask_C_T.to(device)
-        prompt_C_T = torch.tensor(prompt, device=device).expand(len(rows), -1)
-        sequence = torch.cat([prompt_C_T, ids_C_T], 1)
-        present = torch.cat([torch.ones_like(prompt_C_T), mask_C_T[:, :width].long()], 1)
-        out = self._model(input_ids=sequence, attention_mask=present, use_cache=False)
-        logits_C_T_V = out.logits[:, len(prompt) - 1 : -1].float()
         kept = mask_C_T[:, :width]
+        if behind is not None:
+            logits_C_T_V = self._logits_behind(behind, ids_C_T).float()
+        else:
+            prompt_C_T = torch.tensor(prompt, device=device).expand(len(rows), -1)
+            sequence = torch.cat([prompt_C_T, ids_C_T], 1)
+            present = torch.cat([torch.ones_like(prompt_C_T), kept.long()], 1)
+            out = self._model(input_ids=sequence, attention_mask=present, use_cache=False)
+            logits_C_T_V = out.logits[:, len(prompt) - 1 : -1].float()
 
         def chosen(temperature: float) -> torch.Tensor:
             scores = (logits_C_T_V / temperature).log_softmax(-1).gather(-1, ids_C_T[..., None])[..., 0]
@@ -183,6 +203,15 @@ class PlainPath:
 
         raw = chosen(1.0)
         return (raw if temperature == 1.0 else chosen(temperature)), raw, mask_C_T
+
+    def _logits_behind(self, behind: Behind, ids_C_T: torch.Tensor) -> torch.Tensor:
+        """Of every token of C continuations, shape ``[C, T, V]``."""
+        first_C_1_V = behind.logits_1_1_V.expand(len(ids_C_T), -1, -1)
+        if ids_C_T.shape[1] == 1:
+            return first_C_1_V
+        cache = _forked(copy.deepcopy(behind.cache), len(ids_C_T), ids_C_T.device)
+        rest = self._model(input_ids=ids_C_T[:, :-1], past_key_values=cache, use_cache=True).logits
+        return torch.cat([first_C_1_V, rest], 1)
 
     @contextlib.contextmanager
     def _weights(self, prefix: PlainPrefix) -> Iterator[None]:
@@ -192,6 +221,12 @@ class PlainPath:
                 yield
         else:
             yield
+
+
+def _forked(cache: Any, count: int, device: torch.device) -> Any:
+    """The cache of one row as that of ``count``; every kind of layer can be put in another order, so also this way."""
+    cache.reorder_cache(torch.zeros(count, dtype=torch.long, device=device))
+    return cache
 
 
 def inverse_cdf(probs_G_V: torch.Tensor, uniforms_G: torch.Tensor) -> torch.Tensor:
