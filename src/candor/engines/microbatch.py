@@ -85,12 +85,12 @@ def _numbers_per_layer(config: Any) -> int:
 def _numbers_on_the_tree(config: Any) -> int:
     """The same where an adapter needs no products of its own, and gate and up share their input."""
     hidden, inner, experts = _sizes(config)
-    return 7 * hidden + 3 * inner * max(1, experts) + 4 * hidden * experts
+    return 5 * hidden + 3 * inner * max(1, experts) + 4 * hidden * experts
 
 
 def _numbers_in_norms(config: Any) -> int:
-    """What a layer's norms, which compute in float32, keep of their input: one or two of them a copy, by family."""
-    return 3 * int(config.hidden_size) // 2
+    """What a layer's norms, which compute in float32, keep: copies of input and output, by family."""
+    return 5 * int(config.hidden_size) // 2
 
 
 def _key_width(config: Any) -> int:

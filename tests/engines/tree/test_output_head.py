@@ -15,6 +15,7 @@ def test_values_and_gradient_equal_log_softmax(
     softcap: float | None, temperature: float, kept_rows: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("candor.engines.tree.output_head.KEPT_LOGITS_BYTES", 4 * 11 * kept_rows)
+    monkeypatch.setattr("candor.engines.tree.output_head.ROWS", 4)
     generator = torch.Generator().manual_seed(0)
     head = OutputHead(torch.randn(11, 6, generator=generator), torch.randn(11, generator=generator), softcap)
     hidden = torch.randn(5, 6, generator=generator, requires_grad=True)

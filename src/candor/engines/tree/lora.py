@@ -5,6 +5,9 @@ exact up to float32 rounding. In bfloat16 it would not be: an update smaller tha
 would vanish in the sum, and with it most of what a small learning rate has learned. There the adapter stays beside the
 weight. PEFT casts a layer's input to float32 for it; here ``A`` and ``s B`` are rounded to the layer's dtype once per
 step, which is as far from float32 arithmetic and moves half the bytes.
+
+What a norm gives to the layers behind it is not kept for the backward pass but made again, once for all of them, from
+the norm's own input, which is kept in any case.
 """
 
 from __future__ import annotations
@@ -19,6 +22,7 @@ from peft.tuners.lora.layer import Linear as LoraLinear
 from torch.nn import functional
 
 Activation: TypeAlias = Callable[[torch.Tensor], torch.Tensor]
+Norm: TypeAlias = Callable[[torch.Tensor], torch.Tensor]
 
 
 class _Layer(Protocol):
@@ -101,21 +105,48 @@ class _Beside:
         return grad_a.float(), (grad.t() @ (x @ self.rounded_a.t())).float() * self.scaling
 
 
+@dataclass(slots=True)
+class _MadeAgain:
+    """The output of a norm that was made again last: the layers behind one norm are run backward one after another."""
+
+    norm: Norm | None = None
+    source: torch.Tensor = field(default_factory=lambda: torch.empty(0))
+    output: torch.Tensor = field(default_factory=lambda: torch.empty(0))
+
+    def of(self, norm: Norm, source: torch.Tensor) -> torch.Tensor:
+        # The source is held here, so that no other tensor can come to lie where it lies.
+        if norm is not self.norm or source.data_ptr() != self.source.data_ptr():
+            with torch.no_grad():
+                self.norm, self.source, self.output = norm, source, norm(source)
+        return self.output
+
+
 class _Linear(torch.autograd.Function):
     """A layer's outputs, with gradients for its input and its adapter."""
 
     @staticmethod
-    def forward(ctx: Any, x: torch.Tensor, lora_a: torch.Tensor, lora_b: torch.Tensor, layer: _Layer) -> torch.Tensor:
-        ctx.save_for_backward(x)
-        ctx.layer = layer
+    def forward(
+        ctx: Any,
+        x: torch.Tensor,
+        lora_a: torch.Tensor,
+        lora_b: torch.Tensor,
+        layer: _Layer,
+        norm: Norm | None,
+        source: torch.Tensor | None,
+        again: _MadeAgain,
+    ) -> torch.Tensor:
+        ctx.save_for_backward(x if source is None else source)
+        ctx.layer, ctx.norm, ctx.again = layer, norm, again
         return layer.outputs(x.reshape(-1, x.shape[-1])).view(*x.shape[:-1], -1)
 
     @staticmethod
     def backward(ctx: Any, grad: torch.Tensor) -> tuple[torch.Tensor | None, ...]:
         (x,) = ctx.saved_tensors
+        if ctx.norm is not None:
+            x = ctx.again.of(ctx.norm, x)
         flat = grad.reshape(-1, grad.shape[-1])
         grad_x = ctx.layer.input_gradient(flat).view(x.shape) if ctx.needs_input_grad[0] else None
-        return grad_x, *ctx.layer.adapter_gradients(flat, x.reshape(-1, x.shape[-1])), None
+        return grad_x, *ctx.layer.adapter_gradients(flat, x.reshape(-1, x.shape[-1])), None, None, None, None
 
 
 class _GatedLinear(torch.autograd.Function):
@@ -174,6 +205,12 @@ def _is_gated(module: Any) -> bool:
     return parts == {"gate_proj", "up_proj", "down_proj", "act_fn"} and _is_plain(module.down_proj)
 
 
+def _is_norm(module: torch.nn.Module) -> bool:
+    """Whether a module is a frozen norm, by the name that transformers gives all of them."""
+    named = type(module).__name__.endswith(("RMSNorm", "LayerNorm"))
+    return named and not any(parameter.requires_grad for parameter in module.parameters())
+
+
 def _layer_of(module: Any) -> _Layer:
     (name,) = module.active_adapters
     base = module.get_base_layer()
@@ -191,6 +228,8 @@ class FastLora:
     def __init__(self, model: torch.nn.Module) -> None:
         self._layers = {module: _layer_of(module) for module in model.modules() if _is_plain(module)}
         self._gated: list[Any] = [module for module in model.modules() if _is_gated(module)]
+        self._norms: list[Any] = [module for module in model.modules() if _is_norm(module)]
+        self._again = _MadeAgain()
         self._fresh = False
 
     def __len__(self) -> int:
@@ -210,8 +249,9 @@ class FastLora:
                     layer.refresh()
             self._fresh = True
         modules: dict[Any, Callable[..., torch.Tensor]] = {
-            module: _forward(layer) for module, layer in self._layers.items()
+            module: _forward(layer, self._again) for module, layer in self._layers.items()
         }
+        modules |= {norm: _noted(norm.forward) for norm in self._norms}
         modules |= {mlp: _gated_forward(mlp, self._layers[mlp.down_proj]) for mlp in self._gated}
         for module, forward in modules.items():
             module.forward = forward
@@ -222,9 +262,24 @@ class FastLora:
                 del module.forward
 
 
-def _forward(layer: _Layer) -> Callable[[torch.Tensor], torch.Tensor]:
+def _forward(layer: _Layer, again: _MadeAgain) -> Callable[[torch.Tensor], torch.Tensor]:
     def forward(x: torch.Tensor) -> torch.Tensor:
-        out: torch.Tensor = cast(Any, _Linear).apply(x, layer.lora_a, layer.lora_b, layer)
+        norm, source = getattr(x, _NOTE, (None, None))
+        out: torch.Tensor = cast(Any, _Linear).apply(x, layer.lora_a, layer.lora_b, layer, norm, source, again)
+        return out
+
+    return forward
+
+
+_NOTE = "_candor_made_by"
+"""Attribute of a norm's output: the norm, and what it was given."""
+
+
+def _noted(norm: Norm) -> Norm:
+    def forward(x: torch.Tensor) -> torch.Tensor:
+        out = norm(x)
+        if out.requires_grad:
+            setattr(out, _NOTE, (norm, x.detach()))
         return out
 
     return forward

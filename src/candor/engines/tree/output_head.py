@@ -10,7 +10,10 @@ import torch
 from torch.nn import functional
 
 KEPT_LOGITS_BYTES = 256 * 2**20
-"""Logits up to this size are kept for the backward pass; larger ones are made again, a chunk at a time."""
+"""Logits up to this size are kept for the backward pass; larger ones are made again."""
+
+ROWS = 128
+"""Rows of logits that are made, or run backward, at a time: each takes two rows more on the way."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +68,7 @@ class _TokenLogprobs(torch.autograd.Function):
         keep = hidden.shape[0] * vocabulary * 4 <= KEPT_LOGITS_BYTES
         scores = hidden.new_empty((2, len(tokens)), dtype=torch.float32)
         kept = []
-        for rows, edges in _chunks(hidden.shape[0], sources, vocabulary):
+        for rows, edges in _chunks(hidden.shape[0], sources):
             logits = head.logits(hidden[rows])
             source = sources[edges] - rows.start
             chosen = logits[source, tokens[edges]]
@@ -94,8 +97,7 @@ class _TokenLogprobs(torch.autograd.Function):
             if grad is not None
         ]
         grad_hidden = torch.zeros_like(hidden)
-        chunks = _chunks(hidden.shape[0], sources, head.weight.shape[0])
-        for number, (rows, edges) in enumerate(chunks):
+        for number, (rows, edges) in enumerate(_chunks(hidden.shape[0], sources)):
             logits = ctx.kept[number] if ctx.kept else head.logits(hidden[rows])
             source = sources[edges] - rows.start
             grad_logits = torch.zeros_like(logits)
@@ -110,12 +112,11 @@ class _TokenLogprobs(torch.autograd.Function):
         return grad_hidden, None, None, None, None
 
 
-def _chunks(count: int, sources: torch.Tensor, vocabulary: int) -> Iterator[tuple[slice, torch.Tensor | slice]]:
-    """Rows of hidden states whose logits fit the limit, and the edges that leave them."""
-    size = max(1, KEPT_LOGITS_BYTES // (4 * vocabulary))
-    if size >= count:
+def _chunks(count: int, sources: torch.Tensor) -> Iterator[tuple[slice, torch.Tensor | slice]]:
+    """Some rows of hidden states at a time, and the edges that leave them."""
+    if count <= ROWS:
         yield slice(0, count), slice(None)
         return
-    for start in range(0, count, size):
-        end = min(start + size, count)
+    for start in range(0, count, ROWS):
+        end = min(start + ROWS, count)
         yield slice(start, end), ((sources >= start) & (sources < end)).nonzero()[:, 0]
