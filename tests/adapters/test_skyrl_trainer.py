@@ -219,6 +219,8 @@ def test_it_begins_by_skyrls_own_command(monkeypatch: pytest.MonkeyPatch) -> Non
         ("trainer.algorithm.zero_variance_filter=true", "zero_variance_filter"),
         ("generator.step_wise_trajectories=true", "step_wise_trajectories"),
         ("generator.zero_reward_on_non_stop=true", "zero_reward_on_non_stop"),
+        ("generator.chat_template.name_or_path=qwen3_without_thinking", "chat_template writes an answer's tokens anew"),
+        ("environment.env_class=gsm8k", "env_class is gsm8k"),
         ("environment.skyrl_gym.candor_verdict.preset=best", "no reward preset 'best'"),
         ("environment.skyrl_gym.candor_verdict.changes={calibratoin: 1}", "no such part of a reward: calibratoin"),
     ],

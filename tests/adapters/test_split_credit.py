@@ -9,7 +9,7 @@ import pytest
 import torch
 from toy import byte_tokenizer, toy_tokenizer
 
-from candor.adapters.split_credit import NOTHING, SplitReward, split_advantages
+from candor.adapters.split_credit import NOTHING, WHOLE, SplitReward, split_advantages
 from candor.adapters.verdict_reward import VerdictReward, reward_config
 from candor.errors import DataError, RecipeError
 from candor.prompts import templates
@@ -105,12 +105,12 @@ def test_an_answer_that_ends_with_its_label_is_one_part() -> None:
     tokens = _tokens(tokenizer, "PASS")
     rewards = SplitReward("rlcr", template="sandbox", confidence_weight=40.0).of_tokens(tokenizer, tokens, "PASS", [])
     parts = VerdictReward("rlcr", template="sandbox").parts(tokenizer.decode(tokens), "PASS", [])
-    assert rewards == [0.0] * (len(tokens) - 1) + [pytest.approx(parts["label"] + parts["form"])]
+    assert rewards == [WHOLE] + [0.0] * (len(tokens) - 2) + [pytest.approx(parts["label"] + parts["form"])]
 
 
 def test_groups_do_not_see_one_another() -> None:
     rewards = torch.tensor([[NOTHING, 1.0, -0.5], [NOTHING, 0.0, 0.0], [NOTHING, 9.0, -0.1], [NOTHING, 1.0, -0.1]])
-    rewards[1, 2] = -0.2  # one part alone: no label
+    rewards[1] = torch.tensor([WHOLE, 0.0, -0.2])  # one part alone: no label
     mask = torch.ones_like(rewards)
     groups = np.array(["a", "a", "b", "a"], dtype=object)
     alone = split_advantages(rewards, mask, groups, divide_by_std=False)
@@ -122,7 +122,7 @@ def test_groups_do_not_see_one_another() -> None:
 
 
 def test_rows_that_fill_a_batch_up_are_no_answers() -> None:
-    rewards = torch.tensor([[NOTHING, 2.0, -0.5], [NOTHING, 0.5, -0.5], [0.0, 0.0, 0.0]])
+    rewards = torch.tensor([[NOTHING, 2.0, -0.5], [WHOLE, 0.5, 0.0], [0.0, 0.0, 0.0]])
     mask = torch.tensor([[1.0, 1.0, 1.0], [1.0, 1.0, 0.0], [0.0, 0.0, 0.0]])
     made = split_advantages(rewards, mask, ["a", "a", "a"], divide_by_std=False)
     assert made.tolist() == [[0.75, 0.75, 0.0], [-0.75, -0.75, 0.0], [0.0, 0.0, 0.0]]
@@ -134,9 +134,25 @@ def test_rewards_that_something_was_added_to_are_refused() -> None:
         split_advantages(rewards, torch.ones_like(rewards), ["a", "a"], divide_by_std=False)
 
 
-def test_weights_below_nothing_are_refused() -> None:
+@pytest.mark.parametrize("row", [[0.0, 0.0, 1.5], [0.0, 0.0, 0.0]])
+def test_rewards_that_were_not_placed_are_refused(row: list[float]) -> None:
+    """As a trainer's own environment or reward function gives them: credit would be whole, under another name."""
+    with pytest.raises(DataError, match="answer 0 has its reward at one token, so there is nothing to split"):
+        split_advantages(torch.tensor([row]), torch.ones(1, 3), ["a"], divide_by_std=False)
+    assert split_advantages(torch.tensor([row]), torch.zeros(1, 3), ["a"], divide_by_std=False).tolist() == [[0.0] * 3]
+
+
+def test_an_answer_of_one_token_has_no_place_for_a_mark() -> None:
+    rewards, mask = torch.tensor([[2.0, 0.0], [WHOLE, 1.0]]), torch.tensor([[1.0, 0.0], [1.0, 1.0]])
+    made = split_advantages(rewards, mask, ["a", "a"], divide_by_std=False)
+    assert made.tolist() == [[0.5, 0.0], [-0.5, -0.5]]
+
+
+def test_weights_that_are_too_small_are_refused() -> None:
     with pytest.raises(RecipeError, match="confidence_weight is -1; it is at least 0"):
         SplitReward("candor", confidence_weight=-1)
+    with pytest.raises(RecipeError, match=r"label_weight is 0; it is at least 0\.01"):
+        SplitReward("candor", label_weight=0)
     with pytest.raises(RecipeError, match="label_weight is nan"):
         SplitReward("candor", label_weight=float("nan"))
     assert SplitReward("candor").of_tokens(toy_tokenizer(), [], "NA", []) == []

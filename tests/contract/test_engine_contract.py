@@ -20,8 +20,7 @@ from candor.prompts.probe import LABEL_PROBE, probe_site
 from candor.types import Rollout
 
 MakeEngine = Callable[[], Engine]
-TOLERANCE = 5e-5
-"""Linear attention has one formula for a token and another for many, which round differently."""
+TOLERANCE = 2e-5
 STEP = OptimiserStep(learning_rate=0.01, max_grad_norm=1.0)
 
 
@@ -139,7 +138,9 @@ def test_rollouts_carry_the_logprobs_of_the_policy_that_sampled_them(engine: Eng
         scored = engine.logprobs(prompts, completions, temperature=temperature)
         for group, rows in zip(groups, scored, strict=True):
             for rollout, row in zip(group, rows, strict=True):
-                assert getattr(rollout, name) == pytest.approx(row.tolist(), abs=TOLERANCE)
+                # Linear attention has one formula for a token and another for many, which round differently.
+                close = 5e-5 if "qwen3_5" in engine.describe()["model_type"] else TOLERANCE
+                assert getattr(rollout, name) == pytest.approx(row.tolist(), abs=close)
 
 
 def test_completions_are_as_frequent_as_they_are_probable(engine: Engine, sampling: Sampling) -> None:

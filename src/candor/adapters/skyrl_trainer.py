@@ -26,6 +26,7 @@ try:
     from skyrl.train.config import EnvironmentConfig, SkyRLGymConfig, SkyRLTrainConfig
     from skyrl.train.config.config import BaseConfig
     from skyrl.train.generators.skyrl_gym_generator import SkyRLGymGenerator
+    from skyrl.train.generators.utils import get_custom_chat_template
 except ImportError as error:
     raise CandorError(f"candor.adapters.skyrl_trainer needs SkyRL's trainer, skyrl from 0.3 on: {error}") from error
 
@@ -129,8 +130,18 @@ def check(settings: Any) -> None:
         RecipeError: one of them is set.
     """
     algorithm, generator = settings.trainer.algorithm, settings.generator
+    reward_for(getattr(settings.environment.skyrl_gym, NAME, None))
     if algorithm.advantage_estimator != ESTIMATOR:
         return
+    if settings.environment.env_class != NAME:
+        raise RecipeError(
+            f"env_class is {settings.environment.env_class}; {ESTIMATOR} wants environment.env_class={NAME}"
+        )
+    if get_custom_chat_template(generator.chat_template) is not None:
+        raise RecipeError(
+            "generator.chat_template writes an answer's tokens anew, with those of its frame; "
+            f"leave it off with {ESTIMATOR}"
+        )
     for name, where in (
         ("use_kl_in_reward", algorithm),
         ("zero_variance_filter", algorithm),
@@ -139,7 +150,6 @@ def check(settings: Any) -> None:
     ):
         if getattr(where, name, False):
             raise RecipeError(f"{name} takes the rewards of tokens for one; leave it off with {ESTIMATOR}")
-    reward_for(getattr(settings.environment.skyrl_gym, NAME, None))
 
 
 def main() -> None:
@@ -163,7 +173,9 @@ def _train(settings: VerdictTrainConfig) -> None:
     from skyrl.train.entrypoints.main_base import BasePPOExp
 
     class Training(BasePPOExp):  # type: ignore[misc]
-        def get_generator(self, cfg: Any, tokenizer: Any, inference_engine_client: Any) -> SplitCreditGenerator:
+        def get_generator(self, cfg: Any, tokenizer: Any, inference_engine_client: Any) -> SkyRLGymGenerator:
+            if cfg.trainer.algorithm.advantage_estimator != ESTIMATOR:
+                return super().get_generator(cfg, tokenizer, inference_engine_client)
             return SplitCreditGenerator(
                 generator_cfg=cfg.generator,
                 skyrl_gym_cfg=cfg.environment.skyrl_gym,

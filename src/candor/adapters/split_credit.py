@@ -3,7 +3,8 @@
 Such a trainer's estimator of advantages is given the rewards of the tokens, which answers are of one group, and nothing
 else. So the rewards say themselves where the label ends: what the form earns stands at the first token, what the label
 earns at its last one, what the confidence earns at the last of the answer, and a reward of exactly 0 is written as
-:data:`NOTHING`, so that its place is not lost. :func:`split_advantages` reads them back.
+:data:`NOTHING`, so that its place is not lost. An answer that is one part has :data:`WHOLE` at its first token.
+:func:`split_advantages` reads them back, and refuses rewards that are not placed so.
 
 DCPO (arXiv 2603.09117) had split credit first.
 """
@@ -30,6 +31,12 @@ ESTIMATOR: Final = "candor_split"
 NOTHING: Final = 1e-30
 """A reward of 0 at a token that earns one: below what any sum notices, and a number in bfloat16, too."""
 
+WHOLE: Final = -1e-30
+"""At the first token of an answer whose reward at the last token is that of the whole."""
+
+LEAST_WEIGHT: Final = 0.01
+"""Of what the label earns: rewards that tell right from wrong have to stay apart."""
+
 SAME: Final = 5
 """Decimals to which label rewards of one group are the same."""
 
@@ -51,17 +58,20 @@ class SplitReward:
         Args:
             preset: of the reward.
             template: the prompt template, which gives the form of the answer.
-            label_weight: of what the label earns, at least 0.
+            label_weight: of what the label earns, at least :data:`LEAST_WEIGHT`.
             confidence_weight: of what the confidence earns, at least 0.
             changes: values of the preset that are to be others.
 
         Raises:
-            RecipeError: there is no such preset or value, a weight is below 0, or the reward is warmed up.
+            RecipeError: there is no such preset or value, a weight is too small, or the reward is warmed up.
             PromptError: there is no such template.
         """
-        for name, weight in (("label_weight", label_weight), ("confidence_weight", confidence_weight)):
-            if not weight >= 0:
-                raise RecipeError(f"{name} is {weight:g}; it is at least 0")
+        for name, weight, least in (
+            ("label_weight", label_weight, LEAST_WEIGHT),
+            ("confidence_weight", confidence_weight, 0.0),
+        ):
+            if not weight >= least:
+                raise RecipeError(f"{name} is {weight:g}; it is at least {least:g}")
         self._reward = reward_of(preset, template, changes)
         self._weights = {"label": label_weight, "confidence": confidence_weight}
 
@@ -97,6 +107,7 @@ class SplitReward:
         if not tokens:
             return rewards
         if label_end == len(tokens):
+            rewards[0] = WHOLE
             rewards[-1] = label + earned["form"] or NOTHING
         else:
             rewards[-1] = confidence or NOTHING
@@ -132,10 +143,10 @@ def split_advantages(
         divide_by_std: divide what a label earned by its group's standard deviation.
 
     Raises:
-        DataError: an answer has rewards at more than three tokens.
+        DataError: an answer's rewards are not placed so.
     """
     rewards, mask = (tensor.detach().float().cpu().numpy() for tensor in (rewards_B_T, mask_B_T))
-    read = [_Earned.of(row, number) for number, row in enumerate(rewards)]
+    read = [_Earned.of(*row) for row in zip(rewards, mask, range(len(rewards)), strict=True)]
     advantages = np.zeros_like(rewards)
     rows: dict[Hashable, list[int]] = {}
     for row, name in enumerate(groups_B):
@@ -164,14 +175,21 @@ class _Earned:
     confidence: float
 
     @classmethod
-    def of(cls, rewards: NDArray[np.float32], row: int) -> _Earned:
+    def of(cls, rewards: NDArray[np.float32], mask: NDArray[np.float32], row: int) -> _Earned:
         places = np.flatnonzero(rewards).tolist()
         values = [float(rewards[place]) for place in places]
         match values:
-            case []:
+            case _ if not mask.any():  # fills a batch up
                 return cls(len(rewards), 0.0, 0.0, np.nan)
-            case [whole]:
+            case [whole] if mask.sum() == 1:  # there is no second token for a mark
                 return cls(len(rewards), whole, 0.0, np.nan)
+            case [mark, whole] if 0 > mark >= 2 * WHOLE:
+                return cls(len(rewards), whole, 0.0, np.nan)
+            case [] | [_]:
+                raise DataError(
+                    f"answer {row} has its reward at one token, so there is nothing to split; candor's loop of answers "
+                    "(verl) or its trainer and environment (SkyRL) place it"
+                )
             case [label, confidence]:
                 return cls(places[0] + 1, label, 0.0, confidence)
             case [form, label, confidence]:

@@ -62,7 +62,7 @@ def bytes_per_token(model: Any, *, tree: bool, checkpointing: bool = False) -> i
     if tree:
         layer = width * _numbers_on_the_tree(config)
         if width < FLOAT32:
-            layer += FLOAT32 * _numbers_in_norms(config)
+            layer += 2 * width * int(config.hidden_size) + FLOAT32 * _numbers_in_norms(config)
     else:
         layer = width * _numbers_per_layer(config)
         if width < FLOAT32:
@@ -83,14 +83,14 @@ def _numbers_per_layer(config: Any) -> int:
 
 
 def _numbers_on_the_tree(config: Any) -> int:
-    """The same where an adapter needs no products of its own, and gate and up share their input."""
+    """The same where an adapter needs no products of its own, and what norms give is made again."""
     hidden, inner, experts = _sizes(config)
     return 5 * hidden + 3 * inner * max(1, experts) + 4 * hidden * experts
 
 
 def _numbers_in_norms(config: Any) -> int:
-    """What a layer's norms, which compute in float32, keep: copies of input and output, by family."""
-    return 5 * int(config.hidden_size) // 2
+    """What a layer's norms, which compute in float32, keep of their input: one or two of them a copy, by family."""
+    return 3 * int(config.hidden_size) // 2
 
 
 def _key_width(config: Any) -> int:

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 import torch
+import transformers
 from hypothesis import given
 from hypothesis import strategies as st
 from tiny_models import CONFIGS, VOCABULARY, WINDOW, adapter_gradients, make_model, plain_logprobs
 
 from candor.engines.base import Tokens
 from candor.engines.local.plain import PlainPath, inverse_cdf
+from candor.errors import ModelError
 
 
 def _tokens(rng: np.random.Generator, count: int) -> Tokens:
@@ -64,6 +68,48 @@ def test_without_gradients_a_prompt_is_run_once(family: str) -> None:
         for c, tokens in enumerate(group):
             expected = plain_logprobs(model, prompts[p], tokens, 0.7)
             assert torch.allclose(scores.logprobs_P_C_T[p, c, : len(tokens)], expected, atol=1e-5)
+
+
+def _jamba() -> Any:
+    """A family that drops its state where more than one token follows."""
+    config = transformers.JambaConfig(
+        vocab_size=VOCABULARY,
+        hidden_size=32,
+        intermediate_size=48,
+        num_hidden_layers=4,
+        num_attention_heads=4,
+        num_key_value_heads=2,
+        num_experts=1,
+        attn_layer_period=4,
+        attn_layer_offset=3,
+        use_mamba_kernels=False,
+        mamba_d_state=8,
+        initializer_range=0.1,
+    )
+    torch.manual_seed(0)
+    return transformers.AutoModelForCausalLM.from_config(config).eval()
+
+
+@torch.no_grad()
+def test_states_that_cannot_be_gone_on_from_are_not() -> None:
+    model = _jamba()
+    path = PlainPath(model)
+    prefix = path.prefill(PROMPTS, grad=False)
+    scores = path.score(prefix, GROUPS, temperature=1.0)
+    for p, group in enumerate(GROUPS):
+        for c, tokens in enumerate(group):
+            expected = plain_logprobs(model, PROMPTS[p], tokens, 1.0)
+            assert torch.allclose(scores.logprobs_P_C_T[p, c, : len(tokens)], expected, atol=1e-5)
+    uniforms = torch.zeros(2, 1, 1, dtype=torch.float64)
+    with pytest.raises(ModelError, match="a jamba cannot be sampled from here"):
+        path.sample(prefix, 1, temperature=1.0, max_new_tokens=1, stop_token_ids=frozenset(), uniforms_P_G_T=uniforms)
+
+
+@torch.no_grad()
+def test_nothing_behind_a_prompt_has_no_score() -> None:
+    path = PlainPath(make_model("llama").eval())
+    scores = path.score(path.prefill(PROMPTS[:1], grad=False), [[()]], temperature=1.0)
+    assert scores.logprobs_P_C_T.shape == (1, 1, 0)
 
 
 def test_without_gradients_nothing_is_kept() -> None:

@@ -28,6 +28,39 @@ def test_outputs_and_gradients_are_those_of_peft(rank: int) -> None:
         assert (gradient - expected_gradients[name]).norm() < 1e-4 * expected_gradients[name].norm(), name
 
 
+@pytest.mark.parametrize("family", ["llama", "qwen3", "gemma3"])
+def test_what_norms_give_is_not_kept_and_the_gradients_are_the_same(
+    family: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of each token twice the hidden size less in each layer; the first layer's norm needs no gradient."""
+
+    def run() -> tuple[int, dict[str, torch.Tensor]]:
+        model = make_model(family)
+        lora = FastLora(model)
+        kept: dict[int, int] = {}
+
+        def pack(tensor: torch.Tensor) -> torch.Tensor:
+            kept[tensor.untyped_storage().data_ptr()] = tensor.untyped_storage().nbytes()
+            return tensor
+
+        with lora.applied():
+            with torch.autograd.graph.saved_tensors_hooks(pack, lambda tensor: tensor):
+                loss = model(input_ids=IDS).logits.square().sum()
+            loss.backward()
+        assert lora._again.output.numel() > 0 or not lora._norms
+        lora.refresh()
+        assert lora._again.output.numel() == lora._again.source.numel() == 0
+        return sum(kept.values()), adapter_gradients(model)
+
+    less, gradients = run()
+    monkeypatch.setattr("candor.engines.tree.lora._is_norm", lambda module: False)
+    more, expected = run()
+    layers, hidden = 4, 32
+    assert more - less == IDS.numel() * hidden * 4 * (2 * layers - 1)
+    for name, gradient in gradients.items():
+        assert torch.equal(gradient, expected[name]), name
+
+
 def test_layers_get_their_own_forward_back() -> None:
     model = make_model("llama")
     expected = model(input_ids=IDS).logits

@@ -1,8 +1,8 @@
 """The plain path: every sequence on its own through the model's ordinary forward.
 
 Slow, and right for any causal language model; what the prefix tree is measured against and falls back to. Without
-gradients a prompt is run once and what stands behind it (keys and values, or the state of linear attention) is forked
-for what follows.
+gradients a prompt is run once and what stands behind it is forked for what follows, where that is known to give the
+same: keys and values of attention, and the states of some families' linear attention.
 """
 
 from __future__ import annotations
@@ -17,9 +17,14 @@ import torch
 
 from candor.engines.base import Tokens, TokenScores
 from candor.engines.forward import Sampled, TokenCounts, backward_from, score_gradients
+from candor.errors import ModelError
 
 ROWS_PER_FORWARD: Final = 16
 """Continuations scored in one forward, to bound memory."""
+
+FORKED_STATES: Final = frozenset({"qwen3_5_text", "qwen3_next"})
+"""Families whose layers carry a state along a sequence, and for which tests show that it can be gone on from. Others
+drop it where more than one token follows (Jamba, Bamba, MiniMax in transformers 5.23), without a word."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +50,7 @@ class PlainPath:
     def __init__(self, model: Any) -> None:
         """Take a causal language model, with or without a PEFT adapter."""
         self._model = model
+        self._forks: bool | None = None
 
     def count(self, prompts: Sequence[Tokens], continuations: Sequence[Sequence[Tokens]]) -> TokenCounts:
         """Every continuation, each behind its prompt."""
@@ -88,6 +94,11 @@ class PlainPath:
     ) -> list[Sampled]:
         device = self._model.device
         out = self._model(input_ids=torch.tensor([prompt], device=device), use_cache=True)
+        if not self._can_fork(out):
+            raise ModelError(
+                f"a {self._model.config.model_type} cannot be sampled from here: its layers carry a state of which it "
+                "is not known that it can be gone on from; let a server answer (candor predict --endpoint)"
+            )
         cache = _forked(out.past_key_values, group_size, device)
         logits_G_V = out.logits[:, -1].float().expand(group_size, -1)
         live = [True] * group_size
@@ -170,10 +181,19 @@ class PlainPath:
         backward_from(tensors, gradients)
 
     def _behind(self, prompt: Tokens) -> Behind | None:
-        """What stands behind a prompt; ``None`` of a model that keeps nothing."""
+        """What stands behind a prompt; ``None`` where that cannot be gone on from."""
+        if self._forks is False:
+            return None
         out = self._model(input_ids=torch.tensor([prompt], device=self._model.device), use_cache=True)
-        kept = getattr(out, "past_key_values", None)
-        return None if kept is None else Behind(kept, out.logits[:, -1:])
+        return Behind(out.past_key_values, out.logits[:, -1:].clone()) if self._can_fork(out) else None
+
+    def _can_fork(self, out: Any) -> bool:
+        """Whether what a forward pass keeps can be gone on from with several rows and tokens."""
+        if self._forks is None:
+            layers = getattr(getattr(out, "past_key_values", None), "layers", None)
+            states = [layer for layer in layers or () if hasattr(layer, "conv_states")]
+            self._forks = bool(layers) and (not states or self._model.config.model_type in FORKED_STATES)
+        return self._forks
 
     def _score_rows(
         self, prompt: Tokens, behind: Behind | None, rows: Sequence[Tokens], length: int, temperature: float
@@ -207,8 +227,8 @@ class PlainPath:
     def _logits_behind(self, behind: Behind, ids_C_T: torch.Tensor) -> torch.Tensor:
         """Of every token of C continuations, shape ``[C, T, V]``."""
         first_C_1_V = behind.logits_1_1_V.expand(len(ids_C_T), -1, -1)
-        if ids_C_T.shape[1] == 1:
-            return first_C_1_V
+        if ids_C_T.shape[1] <= 1:
+            return first_C_1_V[:, : ids_C_T.shape[1]]
         cache = _forked(copy.deepcopy(behind.cache), len(ids_C_T), ids_C_T.device)
         rest = self._model(input_ids=ids_C_T[:, :-1], past_key_values=cache, use_cache=True).logits
         return torch.cat([first_C_1_V, rest], 1)
@@ -224,7 +244,7 @@ class PlainPath:
 
 
 def _forked(cache: Any, count: int, device: torch.device) -> Any:
-    """The cache of one row as that of ``count``; every kind of layer can be put in another order, so also this way."""
+    """The cache of one row as that of ``count``: not every layer knows how to repeat, but all can be put in order."""
     cache.reorder_cache(torch.zeros(count, dtype=torch.long, device=device))
     return cache
 

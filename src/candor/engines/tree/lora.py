@@ -6,8 +6,8 @@ would vanish in the sum, and with it most of what a small learning rate has lear
 weight. PEFT casts a layer's input to float32 for it; here ``A`` and ``s B`` are rounded to the layer's dtype once per
 step, which is as far from float32 arithmetic and moves half the bytes.
 
-What a norm gives to the layers behind it is not kept for the backward pass but made again, once for all of them, from
-the norm's own input, which is kept in any case.
+In float32 what a norm gives to the layers behind it is not kept for the backward pass but made again, once for all of
+them, from the norm's own input, which is kept in any case. (In half precision a norm keeps a copy in float32 instead.)
 """
 
 from __future__ import annotations
@@ -119,6 +119,9 @@ class _MadeAgain:
             with torch.no_grad():
                 self.norm, self.source, self.output = norm, source, norm(source)
         return self.output
+
+    def forget(self) -> None:
+        self.norm, self.source, self.output = None, torch.empty(0), torch.empty(0)
 
 
 class _Linear(torch.autograd.Function):
@@ -237,8 +240,9 @@ class FastLora:
         return len(self._layers)
 
     def refresh(self) -> None:
-        """Forget what was derived from the adapter, because it has changed."""
+        """Forget what was derived from the adapter, because it has changed, and what a backward pass made again."""
         self._fresh = False
+        self._again.forget()
 
     @contextlib.contextmanager
     def applied(self) -> Iterator[None]:
@@ -278,7 +282,7 @@ _NOTE = "_candor_made_by"
 def _noted(norm: Norm) -> Norm:
     def forward(x: torch.Tensor) -> torch.Tensor:
         out = norm(x)
-        if out.requires_grad:
+        if out.requires_grad and x.dtype == torch.float32:
             setattr(out, _NOTE, (norm, x.detach()))
         return out
 
