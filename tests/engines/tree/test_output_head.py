@@ -5,17 +5,16 @@ from __future__ import annotations
 import pytest
 import torch
 
-from candor.engines.tree.output_head import OutputHead
+from candor.engines.tree.output_head import CHUNK_BYTES, OutputHead
 
 
 @pytest.mark.parametrize("softcap", [None, 1.5])
 @pytest.mark.parametrize("temperature", [1.0, 0.3])
-@pytest.mark.parametrize("kept_rows", [2, 100])
+@pytest.mark.parametrize("kept_rows", [2, 6, 100])
 def test_values_and_gradient_equal_log_softmax(
     softcap: float | None, temperature: float, kept_rows: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("candor.engines.tree.output_head.KEPT_LOGITS_BYTES", 4 * 11 * kept_rows)
-    monkeypatch.setattr("candor.engines.tree.output_head.ROWS", 4)
+    monkeypatch.setitem(CHUNK_BYTES, "cpu", 4 * 11 * kept_rows // 2)
     generator = torch.Generator().manual_seed(0)
     head = OutputHead(torch.randn(11, 6, generator=generator), torch.randn(11, generator=generator), softcap)
     hidden = torch.randn(5, 6, generator=generator, requires_grad=True)

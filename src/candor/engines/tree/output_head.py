@@ -9,11 +9,9 @@ from typing import Any, cast
 import torch
 from torch.nn import functional
 
-KEPT_LOGITS_BYTES = 256 * 2**20
-"""Logits up to this size are kept for the backward pass; larger ones are made again."""
-
-ROWS = 128
-"""Rows of logits that are made, or run backward, at a time: each takes two rows more on the way."""
+CHUNK_BYTES = {"cpu": 16 * 2**20, "cuda": 128 * 2**20}
+"""Logits that are made, or run backward, at a time; as many again twice are held on the way. Up to two such chunks are
+kept for the backward pass, more are made again. Few bytes on a processor, few chunks where each takes kernels."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,10 +63,10 @@ class _TokenLogprobs(torch.autograd.Function):
     ) -> tuple[torch.Tensor, torch.Tensor]:
         ctx.set_materialize_grads(False)
         vocabulary = head.weight.shape[0]
-        keep = hidden.shape[0] * vocabulary * 4 <= KEPT_LOGITS_BYTES
+        keep = hidden.shape[0] * vocabulary * 4 <= 2 * _chunk_bytes(hidden)
         scores = hidden.new_empty((2, len(tokens)), dtype=torch.float32)
         kept = []
-        for rows, edges in _chunks(hidden.shape[0], sources):
+        for rows, edges in _chunks(hidden, sources, vocabulary):
             logits = head.logits(hidden[rows])
             source = sources[edges] - rows.start
             chosen = logits[source, tokens[edges]]
@@ -97,7 +95,7 @@ class _TokenLogprobs(torch.autograd.Function):
             if grad is not None
         ]
         grad_hidden = torch.zeros_like(hidden)
-        for number, (rows, edges) in enumerate(_chunks(hidden.shape[0], sources)):
+        for number, (rows, edges) in enumerate(_chunks(hidden, sources, head.weight.shape[0])):
             logits = ctx.kept[number] if ctx.kept else head.logits(hidden[rows])
             source = sources[edges] - rows.start
             grad_logits = torch.zeros_like(logits)
@@ -112,11 +110,18 @@ class _TokenLogprobs(torch.autograd.Function):
         return grad_hidden, None, None, None, None
 
 
-def _chunks(count: int, sources: torch.Tensor) -> Iterator[tuple[slice, torch.Tensor | slice]]:
-    """Some rows of hidden states at a time, and the edges that leave them."""
-    if count <= ROWS:
+def _chunk_bytes(hidden: torch.Tensor) -> int:
+    return CHUNK_BYTES.get(hidden.device.type, CHUNK_BYTES["cpu"])
+
+
+def _chunks(
+    hidden: torch.Tensor, sources: torch.Tensor, vocabulary: int
+) -> Iterator[tuple[slice, torch.Tensor | slice]]:
+    """Rows of hidden states whose logits are a chunk, and the edges that leave them."""
+    count, size = len(hidden), max(1, _chunk_bytes(hidden) // (4 * vocabulary))
+    if size >= count:
         yield slice(0, count), slice(None)
         return
-    for start in range(0, count, ROWS):
-        end = min(start + ROWS, count)
+    for start in range(0, count, size):
+        end = min(start + size, count)
         yield slice(start, end), ((sources >= start) & (sources < end)).nonzero()[:, 0]
