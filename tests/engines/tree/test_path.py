@@ -14,6 +14,7 @@ from candor.engines.base import Tokens, TokenScores
 from candor.engines.forward import Sampled
 from candor.engines.local.plain import PlainPath
 from candor.engines.tree.attention import Heads
+from candor.engines.tree.output_head import CHUNK_BYTES
 from candor.engines.tree.path import NODES_PER_BACKWARD, PrefixTreePath, unsupported_reason
 from candor.engines.tree.prefix import TreePrefix, blocks_of
 from candor.errors import EngineError, ModelError
@@ -223,7 +224,7 @@ def test_gradient_through_raw_scores_is_theirs(prompts: list[Tokens], continuati
 def test_long_vocabularies_are_scored_in_chunks(
     prompts: list[Tokens], continuations: list[list[Tokens]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("candor.engines.tree.output_head.KEPT_LOGITS_BYTES", 4 * VOCABULARY * 3)
+    monkeypatch.setitem(CHUNK_BYTES, "cpu", 4 * VOCABULARY * 3)
     _check_equality(make_model("gemma2"), prompts, continuations)
 
 
