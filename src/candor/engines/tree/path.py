@@ -38,9 +38,7 @@ PROVEN_MODEL_TYPES = frozenset(
 )
 """Families for which tests show the same log-probabilities and gradients as plain forwards."""
 
-_STATEFUL_LAYERS = frozenset({"linear_attention", "mamba", "conv", "recurrent"})
-"""Kinds of layers, as transformers' configurations name them, whose state has no place for branches."""
-
+_STATEFUL_LAYERS = frozenset({"linear_attention", "mamba", "conv", "recurrent"})  # a state has no place for branches
 _LENGTH_DEPENDENT_ROPE = frozenset({"dynamic", "longrope"})
 """Position encodings that change with the longest sequence of a batch, so that tokens cannot be shared exactly."""
 
@@ -49,8 +47,7 @@ def unsupported_reason(model: Any) -> str | None:
     """Why a model (PEFT or transformers) cannot run on the tree, or ``None`` if it can."""
     base = _base_model(model)
     config = base.config
-    states = {kind for kind in getattr(config, "layer_types", None) or () if kind in _STATEFUL_LAYERS}
-    if states:
+    if states := _STATEFUL_LAYERS.intersection(getattr(config, "layer_types", None) or ()):
         return f"layers of {', '.join(sorted(states))} carry one state along a sequence, which branches cannot share"
     if config.model_type not in PROVEN_MODEL_TYPES:
         return f"model type {config.model_type!r} is not proven on it"
