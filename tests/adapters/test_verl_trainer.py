@@ -36,10 +36,7 @@ from candor.errors import DataError, RecipeError
 LOOP = """
 - name: candor_verdict
   _target_: candor.adapters.verl_trainer.VerdictLoop
-  preset: rlcr
-  template: sandbox
-  confidence_weight: 4
-  changes: {calibration: 2.0}
+  reward: {preset: rlcr, template: sandbox, confidence_weight: 4, calibration: 2.0}
 """
 LENGTH = 12
 
@@ -176,7 +173,7 @@ def test_what_is_missing_or_wrong_is_told(tmp_path: Path) -> None:
         return _loop(policy, settings, said)
 
     with pytest.raises(Exception, match="no such part of a reward: calibratoin") as told:
-        asyncio.run(make(LOOP.replace("{calibration:", "{calibratoin:")))
+        asyncio.run(make(LOOP.replace("calibration:", "calibratoin:")))
     assert isinstance(told.value.__cause__ or told.value, RecipeError)
 
 

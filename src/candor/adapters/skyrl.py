@@ -19,39 +19,11 @@ from skyrl_gym.envs.registration import register
 
 from candor.adapters import verl
 from candor.adapters.split_credit import SplitReward
-from candor.adapters.verdict_reward import sentences
-from candor.errors import DataError
+from candor.adapters.verdict_reward import asked_of
 from candor.types import Example
 
 NAME: Final = "candor_verdict"
 """What SkyRL calls the environment."""
-
-
-def asked_of(row: Mapping[str, Any]) -> tuple[str, list[str]]:
-    """The gold label and the evidence of a row.
-
-    Raises:
-        DataError: the row lacks one of them.
-    """
-    try:
-        return str(row["reward_spec"]["ground_truth"]), sentences(row["extra_info"]["evidence"])
-    except (KeyError, TypeError) as error:
-        raise DataError(f"the row has no {error}; candor.adapters.skyrl.rows makes rows that have all") from None
-
-
-def reward_for(settings: Any = None) -> SplitReward:
-    """The reward that SkyRL's settings of the environment ask for.
-
-    Args:
-        settings: a mapping, or an object with these attributes: what :class:`SplitReward` takes, with ``changes`` as
-            one mapping; ``None``: what it takes by itself.
-
-    Raises:
-        RecipeError: there is no such preset or value, or the reward is warmed up.
-        PromptError: there is no such template.
-    """
-    given = dict(settings if isinstance(settings, Mapping) else vars(settings) if settings else {})
-    return SplitReward(**(given.pop("changes", None) or {}), **given)
 
 
 class VerdictEnv(BaseTextEnv):  # type: ignore[misc]
@@ -61,7 +33,7 @@ class VerdictEnv(BaseTextEnv):  # type: ignore[misc]
         """Take a row.
 
         Args:
-            env_config: as :func:`reward_for` takes it.
+            env_config: as :meth:`SplitReward.of` takes it.
             extras: the row: ``reward_spec`` with ``ground_truth``, and ``extra_info`` with ``evidence``.
 
         Raises:
@@ -70,8 +42,8 @@ class VerdictEnv(BaseTextEnv):  # type: ignore[misc]
             PromptError: there is no such template.
         """
         super().__init__()
-        self._gold, self._evidence = asked_of(extras or {})
-        self._reward = reward_for(env_config)
+        self._gold, self._evidence = asked_of(extras or {}, "reward_spec")
+        self._reward = SplitReward.of(env_config)
         self._said: dict[str, float] = {}
 
     def step(self, action: str) -> BaseTextEnvStepOutput:

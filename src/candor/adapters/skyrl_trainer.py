@@ -16,8 +16,9 @@ from typing import Any
 
 import torch
 
-from candor.adapters.skyrl import NAME, asked_of, register_verdicts, reward_for
-from candor.adapters.split_credit import ESTIMATOR, split_advantages
+from candor.adapters.skyrl import NAME, register_verdicts
+from candor.adapters.split_credit import ESTIMATOR, SplitReward, split_advantages
+from candor.adapters.verdict_reward import asked_of
 from candor.errors import CandorError, RecipeError
 
 try:
@@ -97,8 +98,8 @@ class SplitCreditGenerator(SkyRLGymGenerator):  # type: ignore[misc]
         return made
 
     def _of_tokens(self, tokens: Sequence[int], stop_reason: str, row: Mapping[str, Any]) -> list[float]:
-        gold, evidence = asked_of(row)
-        reward = reward_for(getattr(self.skyrl_gym_cfg, NAME, None))
+        gold, evidence = asked_of(row, "reward_spec")
+        reward = SplitReward.of(getattr(self.skyrl_gym_cfg, NAME, None))
         return reward.of_tokens(self.tokenizer, tokens, gold, evidence, ended=stop_reason != "length")
 
 
@@ -130,7 +131,7 @@ def check(settings: Any) -> None:
         RecipeError: one of them is set.
     """
     algorithm, generator = settings.trainer.algorithm, settings.generator
-    reward_for(getattr(settings.environment.skyrl_gym, NAME, None))
+    SplitReward.of(getattr(settings.environment.skyrl_gym, NAME, None))
     if algorithm.advantage_estimator != ESTIMATOR:
         return
     if settings.environment.env_class != NAME:

@@ -11,7 +11,7 @@ DCPO (arXiv 2603.09117) had split credit first.
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -74,6 +74,21 @@ class SplitReward:
                 raise RecipeError(f"{name} is {weight:g}; it is at least {least:g}")
         self._reward = reward_of(preset, template, changes)
         self._weights = {"label": label_weight, "confidence": confidence_weight}
+
+    @classmethod
+    def of(cls, settings: Any = None) -> SplitReward:
+        """The reward that a trainer's settings ask for.
+
+        Args:
+            settings: a mapping, or an object with these attributes, of the arguments; ``changes`` may be a mapping of
+                its own. ``None``: all as it comes.
+
+        Raises:
+            RecipeError: there is no such argument, preset or value, a weight is too small, or the reward is warmed up.
+            PromptError: there is no such template.
+        """
+        given = dict(settings if isinstance(settings, Mapping) else vars(settings) if settings else {})
+        return cls(**(given.pop("changes", None) or {}), **given)
 
     def score(self, text: str, gold: str, evidence: Sequence[str], *, ended: bool = True) -> dict[str, float]:
         """What is logged of an answer, without these weights: as of :meth:`VerdictReward.score`."""

@@ -64,6 +64,22 @@ def sentences(value: Any) -> list[str]:
     return [str(one) for one in found]
 
 
+def asked_of(row: Mapping[str, Any], reward: str) -> tuple[str, list[str]]:
+    """The gold label and the evidence of a trainer's row.
+
+    Args:
+        row: as :func:`candor.adapters.verl.rows` or :func:`candor.adapters.skyrl.rows` make it.
+        reward: the column that holds ``ground_truth``: ``reward_model`` or ``reward_spec``.
+
+    Raises:
+        DataError: the row lacks one of them.
+    """
+    try:
+        return str(row[reward]["ground_truth"]), sentences(row["extra_info"]["evidence"])
+    except (KeyError, TypeError) as error:
+        raise DataError(f"the row has no {error}; rows() of candor's adapter makes rows that have all") from None
+
+
 class VerdictReward:
     """Scores answers to claims, one by one."""
 

@@ -9,7 +9,7 @@ with ``loops.yaml``:
 
     - name: candor_verdict
       _target_: candor.adapters.verl_trainer.VerdictLoop
-      preset: candor
+      reward: {preset: candor}
 
 verl sets a reward at an answer's last token. An answer of this loop sets what label, form and confidence earned at
 tokens of their own, and the estimator reads them (:mod:`candor.adapters.split_credit`). All else is verl's. It takes
@@ -24,8 +24,9 @@ from typing import Any
 import torch
 
 from candor.adapters.split_credit import ESTIMATOR, SplitReward, split_advantages
-from candor.adapters.verdict_reward import sentences
-from candor.errors import CandorError, DataError
+from candor.adapters.verdict_reward import asked_of
+from candor.errors import CandorError
+from candor.prompts.encoding import decode
 
 try:
     from verl.experimental.agent_loop import AgentLoopOutput
@@ -51,30 +52,15 @@ class VerdictOutput(AgentLoopOutput):  # type: ignore[misc]
 class VerdictLoop(SingleTurnAgentLoop):  # type: ignore[misc]
     """The model answers once; its answer is scored here, so verl's reward function is not asked."""
 
-    def __init__(
-        self,
-        *others: Any,
-        preset: str = "candor",
-        template: str = "verdict",
-        label_weight: float = 1.0,
-        confidence_weight: float = 1.0,
-        changes: Mapping[str, Any] | None = None,
-        **named: Any,
-    ) -> None:
-        """Take what verl gives a loop, and what :class:`~candor.adapters.split_credit.SplitReward` takes.
+    def __init__(self, *others: Any, reward: Mapping[str, Any], **named: Any) -> None:
+        """Take what verl gives a loop, and the reward's settings, as :meth:`SplitReward.of` takes them.
 
         Raises:
-            RecipeError: there is no such preset or value, or the reward is warmed up.
+            RecipeError: there is no such setting, preset or value, or the reward is warmed up.
             PromptError: there is no such template.
         """
         super().__init__(*others, **named)
-        self._reward = SplitReward(
-            preset,
-            template=template,
-            label_weight=label_weight,
-            confidence_weight=confidence_weight,
-            **(changes or {}),
-        )
+        self._reward = SplitReward.of(reward)
 
     async def run(self, sampling_params: dict[str, Any], **row: Any) -> VerdictOutput:
         """Answer a row's prompt and score the answer.
@@ -82,16 +68,13 @@ class VerdictLoop(SingleTurnAgentLoop):  # type: ignore[misc]
         Raises:
             DataError: the row lacks its gold label or its evidence.
         """
-        try:
-            gold, evidence = str(row["reward_model"]["ground_truth"]), sentences(row["extra_info"]["evidence"])
-        except (KeyError, TypeError) as error:
-            raise DataError(f"the row has no {error}; candor.adapters.verl.rows makes rows that have all") from None
+        gold, evidence = asked_of(row, "reward_model")
         answer = await super().run(sampling_params, **row)
         tokens = answer.response_ids
         # verl does not say why an answer ended: one that fills its room and has no end ran into the limit.
         ended = len(tokens) < self.response_length or tokens[-1] == self.tokenizer.eos_token_id
         rewards = self._reward.of_tokens(self.tokenizer, tokens, gold, evidence, ended=ended)
-        text = self.tokenizer.decode(tokens, skip_special_tokens=True)
+        text = decode(self.tokenizer, tokens)
         answer.extra_fields["reward_extra_info"] = self._reward.score(text, gold, evidence, ended=ended)
         given = {name: getattr(answer, name) for name in answer.model_fields_set}
         return VerdictOutput(**given | {"reward_score": sum(rewards), "token_rewards": rewards})
