@@ -5,9 +5,9 @@ That is the hosted service, or a SkyRL server on one's own machine or cluster. W
 
 * Log-probabilities come at temperature 1 only. Rollouts are drawn at temperature 1 or greedily, and updates are at
   temperature 1; anything else is refused.
-* ``max_grad_norm`` is handed on; SkyRL 0.3.0 does not look at it. ``grad_norm`` is in the means where a
+* ``max_grad_norm`` is handed on; SkyRL does not look at it. ``grad_norm`` is in the means where a
   service says it.
-* A service scales adapters as it likes (SkyRL 0.3.0: alpha 32) and draws a fresh one in its own way.
+* A service scales adapters as it likes (SkyRL: alpha 32) and draws a fresh one in its own way.
 * ``save`` writes where the service keeps the state, not the state itself.
 * A service may compute in bfloat16, and sample with other kernels than it trains with: the figure
   ``sampler_mismatch`` is the mean difference between both log-probabilities of the same tokens.

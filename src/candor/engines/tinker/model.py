@@ -17,7 +17,7 @@ logger = logging.getLogger(__name__)
 
 HOSTED_KEY: Final = "TINKER_API_KEY"
 SERVICE_ALPHA: Final = 32.0
-"""Scale of adapters on SkyRL 0.3.0; the API has no word for it."""
+"""Scale of adapters on SkyRL; the API has no word for it."""
 
 
 @dataclass(frozen=True, slots=True)

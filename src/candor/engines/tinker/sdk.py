@@ -162,7 +162,7 @@ def download_adapter(service: Any, adapter: Any, name: str, folder: Path) -> Non
 def name_targets(folder: Path) -> None:
     """Write into an adapter's settings which modules it adapts.
 
-    SkyRL 0.3.0 leaves that out, and PEFT then takes the family's default modules and drops the weights of all others
+    SkyRL leaves that out, and PEFT then takes the family's default modules and drops the weights of all others
     without a word.
     """
     from safetensors import safe_open
