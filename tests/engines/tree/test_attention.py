@@ -18,7 +18,7 @@ from candor.engines.tree.attention import (
     Segment,
     TreePass,
     tree_attention,
-    tree_attention_enabled,
+    tree_attention_switch,
 )
 from candor.engines.tree.layout import Rows, Visibility
 from candor.errors import EngineError
@@ -182,7 +182,12 @@ def test_calls_outside_a_pass_are_refused() -> None:
 def test_a_model_gets_back_the_attention_that_it_had() -> None:
     model = make_model("llama", lora=False)
     before = model.config._attn_implementation
-    with pytest.raises(RuntimeError, match="stopped"), tree_attention_enabled(model):  # noqa: PT012 - both are checked
+    enabled = tree_attention_switch(model)
+    with pytest.raises(RuntimeError, match="stopped"), enabled():  # noqa: PT012 - both are checked
         assert model.config._attn_implementation == IMPLEMENTATION
+        # Wherever the model looks it up, as if set_attn_implementation had been called.
+        assert {each.config._attn_implementation for each in model.modules() if hasattr(each, "config")} == {
+            IMPLEMENTATION
+        }
         raise RuntimeError("stopped")
     assert model.config._attn_implementation == before

@@ -260,7 +260,7 @@ class LocalEngine:
         """Score continuations without gradients."""
         check_continuations(prompts, continuations)
         check_prompts(prompts, 0, self._max_length)
-        check_prompts(prompts, max(len(tokens) for group in continuations for tokens in group), self._max_length)
+        check_prompts(prompts, max(max(map(len, group)) for group in continuations), self._max_length)
         if reference and self._start is not None:
             self._kept = None  # it belongs to the weights that are now put aside
             with self._start.applied():

@@ -11,7 +11,7 @@ tokens only. The layout of a forward pass is handed over through the model's key
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any, TypeAlias, cast
 
@@ -235,15 +235,26 @@ class TreePass:
     stored: list[KeyValue] = field(default_factory=list)
 
 
-@contextlib.contextmanager
-def tree_attention_enabled(model: Any) -> Iterator[None]:
-    """Switch a transformers model to tree attention, and back to what it had at the end of the block."""
-    previous = model.config._attn_implementation
-    model.set_attn_implementation(IMPLEMENTATION)
-    try:
-        yield
-    finally:
-        model.set_attn_implementation(previous)
+def tree_attention_switch(model: Any) -> Callable[[], contextlib.AbstractContextManager[None]]:
+    """A context that switches a transformers model to tree attention, and back to what it had at the end of the block.
+
+    Where the model looks its attention up is found once: ``model.set_attn_implementation`` goes through all modules
+    for that, each time, which takes longer than a small model's forward pass.
+    """
+    configs = list({id(each.config): each.config for each in model.modules() if hasattr(each, "config")}.values())
+
+    @contextlib.contextmanager
+    def enabled() -> Iterator[None]:
+        previous = [config._attn_implementation for config in configs]
+        try:
+            for config in configs:
+                config._attn_implementation = IMPLEMENTATION
+            yield
+        finally:
+            for config, implementation in zip(configs, previous, strict=True):
+                config._attn_implementation = implementation
+
+    return enabled
 
 
 @dataclass(frozen=True, slots=True)

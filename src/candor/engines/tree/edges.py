@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import lru_cache
 
 import numpy as np
 import torch
@@ -18,9 +19,15 @@ def build_tries(continuations: Sequence[Sequence[Tokens]]) -> list[Trie]:
     previous: Sequence[Tokens] | None = None
     for current in continuations:
         same = previous is not None and (current is previous or list(current) == list(previous))
-        tries.append(tries[-1] if same else Trie.build(current))
+        tries.append(tries[-1] if same else _built(tuple(current)))
         previous = current
     return tries
+
+
+@lru_cache(maxsize=8)
+def _built(continuations: tuple[Tokens, ...]) -> Trie:
+    """A trie; those of the last calls are kept, because a grammar's answers come again with every batch."""
+    return Trie.build(continuations)
 
 
 def gather_edges(

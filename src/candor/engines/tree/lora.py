@@ -124,6 +124,11 @@ class _MadeAgain:
         self.norm, self.source, self.output = None, torch.empty(0), torch.empty(0)
 
 
+def _outputs(layer: _Layer, x: torch.Tensor) -> torch.Tensor:
+    """Outputs for inputs of any leading shape."""
+    return layer.outputs(x.reshape(-1, x.shape[-1])).view(*x.shape[:-1], -1)
+
+
 class _Linear(torch.autograd.Function):
     """A layer's outputs, with gradients for its input and its adapter."""
 
@@ -140,7 +145,7 @@ class _Linear(torch.autograd.Function):
     ) -> torch.Tensor:
         ctx.save_for_backward(x if source is None else source)
         ctx.layer, ctx.norm, ctx.again = layer, norm, again
-        return layer.outputs(x.reshape(-1, x.shape[-1])).view(*x.shape[:-1], -1)
+        return _outputs(layer, x)
 
     @staticmethod
     def backward(ctx: Any, grad: torch.Tensor) -> tuple[torch.Tensor | None, ...]:
@@ -167,8 +172,7 @@ class _GatedLinear(torch.autograd.Function):
     ) -> torch.Tensor:
         ctx.save_for_backward(gate, up)
         ctx.layer, ctx.activation = layer, activation
-        product = activation(gate) * up
-        return layer.outputs(product.reshape(-1, product.shape[-1])).view(*gate.shape[:-1], -1)
+        return _outputs(layer, activation(gate) * up)
 
     @staticmethod
     def backward(ctx: Any, grad: torch.Tensor) -> tuple[torch.Tensor | None, ...]:
@@ -230,10 +234,14 @@ class FastLora:
 
     def __init__(self, model: torch.nn.Module) -> None:
         self._layers = {module: _layer_of(module) for module in model.modules() if _is_plain(module)}
-        self._gated: list[Any] = [module for module in model.modules() if _is_gated(module)]
-        self._norms: list[Any] = [module for module in model.modules() if _is_norm(module)]
         self._again = _MadeAgain()
         self._fresh = False
+        modules: list[Any] = list(model.modules())
+        self._forwards: dict[Any, Callable[[torch.Tensor], torch.Tensor]] = {
+            **{module: _forward(layer, self._again) for module, layer in self._layers.items()},
+            **{norm: _noted(norm.forward) for norm in modules if _is_norm(norm)},
+            **{mlp: _gated_forward(mlp, self._layers[mlp.down_proj]) for mlp in modules if _is_gated(mlp)},
+        }
 
     def __len__(self) -> int:
         """Number of layers that run so; the others stay on PEFT's path."""
@@ -252,22 +260,19 @@ class FastLora:
                 for layer in self._layers.values():
                     layer.refresh()
             self._fresh = True
-        modules: dict[Any, Callable[..., torch.Tensor]] = {
-            module: _forward(layer, self._again) for module, layer in self._layers.items()
-        }
-        modules |= {norm: _noted(norm.forward) for norm in self._norms}
-        modules |= {mlp: _gated_forward(mlp, self._layers[mlp.down_proj]) for mlp in self._gated}
-        for module, forward in modules.items():
+        for module, forward in self._forwards.items():
             module.forward = forward
         try:
             yield
         finally:
-            for module in modules:
+            for module in self._forwards:
                 del module.forward
 
 
 def _forward(layer: _Layer, again: _MadeAgain) -> Callable[[torch.Tensor], torch.Tensor]:
     def forward(x: torch.Tensor) -> torch.Tensor:
+        if not torch.is_grad_enabled():
+            return _outputs(layer, x)
         norm, source = getattr(x, _NOTE, (None, None))
         out: torch.Tensor = cast(Any, _Linear).apply(x, layer.lora_a, layer.lora_b, layer, norm, source, again)
         return out
@@ -292,6 +297,8 @@ def _noted(norm: Norm) -> Norm:
 def _gated_forward(mlp: Any, layer: _Layer) -> Callable[[torch.Tensor], torch.Tensor]:
     def forward(x: torch.Tensor) -> torch.Tensor:
         gate, up = mlp.gate_proj(x), mlp.up_proj(x)
+        if not torch.is_grad_enabled():
+            return _outputs(layer, mlp.act_fn(gate) * up)
         out: torch.Tensor = cast(Any, _GatedLinear).apply(gate, up, layer.lora_a, layer.lora_b, layer, mlp.act_fn)
         return out
 

@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from candor.engines.base import Tokens, TokenScores
 from candor.engines.forward import Sampled, TokenCounts, backward_from, score_gradients
 from candor.engines.microbatch import split_by_size
-from candor.engines.tree.attention import PASS_ARGUMENT, Heads, KeyValue, TreePass, tree_attention_enabled
+from candor.engines.tree.attention import PASS_ARGUMENT, Heads, KeyValue, TreePass, tree_attention_switch
 from candor.engines.tree.checkpointing import checkpointed
 from candor.engines.tree.decode import Branches
 from candor.engines.tree.edges import along_paths, build_tries, gather_edges, joined
@@ -103,7 +103,7 @@ class PrefixTreePath:
         torch.set_flush_denormal(True)
         self._model = model
         self._base = _base_model(model)
-        self._backbone = self._base.get_decoder()
+        self._tree_attention, self._backbone = tree_attention_switch(self._base), self._base.get_decoder()
         head = self._base.get_output_embeddings()
         config = self._base.config
         self._head = OutputHead(head.weight, head.bias, getattr(config, "final_logit_softcapping", None))
@@ -140,7 +140,7 @@ class PrefixTreePath:
             self._entered = True
             stack.callback(setattr, self, "_entered", False)
             stack.enter_context(checkpointed(self._checkpointed))
-            stack.enter_context(tree_attention_enabled(self._base))
+            stack.enter_context(self._tree_attention())
             if not reference:
                 stack.enter_context(self._lora.applied())
                 stack.enter_context(self._expert_lora.applied())
