@@ -70,6 +70,32 @@ def test_what_gathers_meanwhile_shares_the_next_passes() -> None:
     assert sizes == [1, 4, 2]
 
 
+def test_those_who_were_answered_together_share_the_next_pass_again() -> None:
+    """The first of them to come back does not get a pass of its own, for which the others would have to wait."""
+
+    async def test(batcher: Batcher, fake: FakeVerifier) -> None:
+        fake.seconds = 0.4
+
+        async def client(number: int) -> None:
+            for _ in range(3):
+                await batcher.ask(asked("x" * number))
+                await asyncio.sleep(0.004 * number)  # its way there and back
+
+        await asyncio.gather(*map(client, range(1, 5)))
+
+    _, sizes = run(test)
+    assert sizes == [4, 4, 4]
+
+
+def test_nobody_who_waits_is_kept_for_those_who_do_not_come() -> None:
+    async def test(batcher: Batcher, fake: FakeVerifier) -> float:
+        await asyncio.gather(*(batcher.ask(asked("x")) for _ in range(4)))
+        return (await asyncio.wait_for(batcher.ask(asked("xx")), 5)).confidence
+
+    confidence, sizes = run(test)
+    assert (confidence, sizes) == (0.02, [4, 1])
+
+
 def test_a_question_that_cannot_be_asked_spoils_no_other() -> None:
     async def test(batcher: Batcher, fake: FakeVerifier) -> list[Any]:
         questions = [asked("a"), asked("unusable"), asked("abc")]

@@ -18,6 +18,12 @@ from candor.verifier import Verdict, Verifier
 RECENT_PASSES: Final = 8
 """Passes whose times say how long those to come will take."""
 
+PAUSE: Final = 1 / 16
+"""Part of the last pass's time in which somebody has to come for the next pass to wait for more."""
+
+PATIENCE: Final = 1 / 4
+"""Part of it that the next pass waits at most."""
+
 
 @dataclass(frozen=True, slots=True)
 class Question:
@@ -36,10 +42,11 @@ class _Waiting:
 class Batcher:
     """Feeds one model, which runs in a thread of its own, from many requests.
 
-    No request waits for others to come: a batch is whatever is there when the model is free. An answer belongs to its
-    question by the future that both share, so nothing can be mixed up; a question whose request has
-    timed out is not asked any more, and one that would time out, by how long the model's last passes took, is refused
-    at once.
+    A batch is whatever is there when the model is free. Behind a pass that answered several at once it waits for as
+    long as they keep coming back, and no longer than a small part of that pass: with the first of them alone in a pass
+    of its own the others would wait for longer. An answer belongs to its question by the future that both share, so
+    nothing can be mixed up; a question whose request has timed out is not asked any more, and one that would time out,
+    by how long the model's last passes took, is refused at once.
     """
 
     def __init__(
@@ -144,6 +151,14 @@ class Batcher:
                     waiting.answer.set_exception(answer)
                 else:
                     waiting.answer.set_result(answer)
+            await self._gathered(len(batch), self._seconds[-1])
+
+    async def _gathered(self, answered: int, seconds: float) -> None:
+        """Until as many wait as were just answered, in so many seconds, or nobody comes any more."""
+        until, before = time.perf_counter() + PATIENCE * seconds, -1
+        while before < self.depth < answered > 1 and not self._closed and time.perf_counter() < until:
+            before = self.depth
+            await asyncio.sleep(PAUSE * seconds)
 
     def _next_batch(self) -> list[_Waiting]:
         batch: list[_Waiting] = []
