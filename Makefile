@@ -5,7 +5,9 @@ BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 READY := $(VENV)/.ready
 TINKER ?= .venv-tinker
-# Bytecode is made for what is imported, not for everything (--no-compile).
+# Bytecode is made for what is imported, not for everything (--no-compile); where the environment forbids that, every start
+# of Python would compile torch anew, ten seconds each.
+unexport PYTHONDONTWRITEBYTECODE
 PIP := pip install --quiet --disable-pip-version-check --no-compile
 # One thread in each of the processes that test, unless the caller says otherwise: they share the cores. A process goes on
 # with the tests that lie beside its last, so that what a module's tests share is mostly made once.
@@ -90,10 +92,10 @@ experiments: $(INSTALLED)  ## run the sandbox experiments of docs/objective-resu
 	$(BIN)/candor run sandbox/field --jobs 2
 	$(BIN)/candor report runs/objectives runs/all-domains runs/ablations runs/field --out runs/experiments.html
 
-more-experiments: $(INSTALLED)  ## the same for prompts without labels and for base models that lack something (some two hours more)
-	$(BIN)/candor run sandbox/unlabelled --jobs 2
+more-experiments: $(INSTALLED)  ## the same for what carries a statement to other domains, and for base models that lack something (some three hours more)
+	$(BIN)/candor run sandbox/transfer --jobs 2
 	$(BIN)/python benchmarks/base_models.py --jobs 2
-	$(BIN)/candor report runs/unlabelled runs/bases --out runs/more-experiments.html
+	$(BIN)/candor report runs/transfer runs/bases --out runs/more-experiments.html
 
 base-model: $(INSTALLED)  ## make the sandbox's base model anew and pack it, after a change of what makes it (three minutes)
 	$(BIN)/python -c 'from candor import progress; from candor.engines import load; from candor.sandbox import model; \
