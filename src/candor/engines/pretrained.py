@@ -149,6 +149,7 @@ def load_model(config: ModelConfig, device: torch.device) -> Any:
                 config=text_config,
                 dtype=dtype,
                 trust_remote_code=False,
+                device_map={"": device},  # weight by weight, so that host memory never holds them all
                 output_loading_info=True,
                 **extra,
             )
@@ -158,7 +159,7 @@ def load_model(config: ModelConfig, device: torch.device) -> Any:
         kind = f"the language model within {model_config.model_type}" if text_config is not model_config else "it"
         raise ModelError(f"model.name: {config.name} lacks weights of {kind}: {_some(missing)}")
     model.requires_grad_(False)
-    return model.to(device).eval()
+    return model.eval()
 
 
 def text_part(config: Any) -> Any:
