@@ -216,3 +216,8 @@ def test_a_lock_raises_the_error_it_is_given(tmp_path: Path) -> None:
             pass
     with locked(tmp_path / LOCK, error=RunError("busy")):
         pass
+
+
+def test_a_json_object_says_a_thing_once() -> None:
+    with pytest.raises(files.RepeatedKeyError, match="repeats the key 'b'"):
+        files.parse_json('[{"a": 1}, {"b": 1, "a": 2, "b": 3}]')

@@ -79,7 +79,8 @@ def parse_json(text: str | bytes) -> Any:
         text: the whole of it; bytes are UTF-8.
 
     Raises:
-        ValueError: it is not JSON, not UTF-8, nested too deeply or holds a number of too many digits; says which.
+        ValueError: it is not JSON, not UTF-8, nested too deeply, or holds a number of too many digits or an object that
+            repeats a key (:class:`RepeatedKeyError`); says which.
 
     >>> parse_json("[" * 100_000)
     Traceback (most recent call last):
@@ -87,9 +88,26 @@ def parse_json(text: str | bytes) -> Any:
     ValueError: nested too deeply
     """
     try:
-        return json.loads(text if isinstance(text, str) else text.decode("utf-8"))
+        return json.loads(text if isinstance(text, str) else text.decode("utf-8"), object_pairs_hook=object_of)
     except RecursionError:
         raise ValueError("nested too deeply") from None
+
+
+class RepeatedKeyError(ValueError):
+    """An object says two things under one key, of which Python would keep the last."""
+
+
+def object_of(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """A JSON object, for ``object_pairs_hook``.
+
+    Raises:
+        RepeatedKeyError: a key stands in it twice.
+    """
+    made = dict(pairs)
+    if len(made) < len(pairs):
+        names = [name for name, _ in pairs]
+        raise RepeatedKeyError(f"a JSON object repeats the key {next(n for n in names if names.count(n) > 1)!r}")
+    return made
 
 
 def read_jsonl(path: Path | str) -> list[Any]:

@@ -110,3 +110,17 @@ def test_an_object_over_several_lines_says_what_is_expected() -> None:
     found = lines_of(json.dumps(ROWS[0], indent=1).encode())
     assert found[0][1].endswith("one JSON object a line is expected, and a document in a file named .json")
     assert lines_of(b'{"a": 1, "a": 2}\n') == [(1, "a JSON object repeats the key 'a'")]
+
+
+def test_a_list_with_a_line_that_is_too_long_loses_no_row_in_silence(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(lines, "MAX_LINE_BYTES", 60)
+    content = b'[\n{"claim": "A"},\n{"claim": "' + b"x" * 80 + b'"},\n{"claim": "C"}\n]'
+    ((place, error),) = lines_of(content)
+    assert place == 3
+    assert "longer than 60 bytes; give the file, which is one list, a name that ends in .json" in error
+    assert [row["claim"] for row in document(json.loads(content))][::2] == ["A", "C"]
+
+
+def test_columns_that_are_repeated() -> None:
+    (row,) = document({"columns": ["claim", "label", "label"], "data": [["A", "PASS", "FAIL"]]})
+    assert row == "'columns' repeats label"

@@ -133,3 +133,62 @@ def test_other_files_are_refused(tmp_path: Path) -> None:
     (tmp_path / "x").write_bytes(b"\x1f\x8bbroken")
     with pytest.raises(PredictionError, match="neither text nor gzipped"):
         read_predictions(tmp_path / "x")
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"evidence": "abc"}, "'evidence' must be a list of texts, not 'abc'"),
+        ({"evidence": [1, None]}, "'evidence' must be a list of texts"),
+        ({"evidence": {"a": 1}}, "'evidence' must be a list of texts"),
+        ({"id": 5}, "'id' must be text, not 5"),
+        ({"id": [1]}, "'id' must be text"),
+        ({"id": "\ud800"}, "'id' must be text"),
+        ({"group": None}, "'group' must be text, not None"),
+        ({"claim": None}, "'claim' must be text"),
+        ({"raw": None}, "'raw' must be text"),
+        ({"dataset": 4}, "'dataset' must be text"),
+        ({"evidence_dropped": "x"}, "'evidence_dropped' must be a whole number of at least 0, not 'x'"),
+        ({"evidence_dropped": -4}, "'evidence_dropped' must be a whole number of at least 0"),
+        ({"evidence_cut": True}, "'evidence_cut' must be a whole number"),
+        ({"label": 3}, "'label' must be text or null"),
+        ({"gold": None}, "'gold' must be text"),
+    ],
+)
+def test_fields_of_another_kind(tmp_path: Path, change: dict[str, object], words: str) -> None:
+    path = tmp_path / "p.jsonl"
+    write_predictions(path, HEADER, [ROW])
+    head, line = path.read_text().rstrip("\n").split("\n")
+    path.write_text(f"{head}\n{json.dumps(json.loads(line) | change)}\n")
+    with pytest.raises(PredictionError) as caught:
+        read_predictions(path)
+    assert f"p.jsonl:2: {words}" in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"model": 5}, "'model' must be text, not 5"),
+        ({"dataset": ["a"]}, "'dataset' must be text"),
+        ({"template_sha256": 5}, "'template_sha256' must be text"),
+        ({"seed": "zero"}, "'seed' must be a whole number"),
+        ({"chat": "x"}, "'chat' must be an object or null"),
+        ({"more": 1}, "the key 'more' is unknown"),
+    ],
+)
+def test_a_header_of_another_kind(tmp_path: Path, change: dict[str, object], words: str) -> None:
+    path = tmp_path / "p.jsonl"
+    write_predictions(path, HEADER, [ROW])
+    head, line = path.read_text().rstrip("\n").split("\n")
+    path.write_text(f"{json.dumps(json.loads(head) | change)}\n{line}\n")
+    with pytest.raises(PredictionError) as caught:
+        read_predictions(path)
+    assert f"p.jsonl:1: header: {words}" in str(caught.value)
+
+
+def test_a_key_that_stands_twice_in_a_row(tmp_path: Path) -> None:
+    path = tmp_path / "p.jsonl"
+    write_predictions(path, HEADER, [ROW])
+    path.write_text(path.read_text().rstrip("\n")[:-1] + ', "label": "PASS"}\n')
+    with pytest.raises(PredictionError, match=r"p\.jsonl:2: not JSON \(a JSON object repeats the key 'label'\)"):
+        read_predictions(path)

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import ast
-import json
 import math
 import re
 from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
 from candor.data.rows import RowError, clean, kind_of
+from candor.files import RepeatedKeyError, parse_json
 
 TEXT_KEYS: Final = ("text", "sentence", "evidence", "content", "passage", "snippet")
 """Keys under which an object of evidence has its text."""
@@ -124,7 +124,7 @@ def _of_object(value: Mapping[Any, Any], column: str, depth: int) -> Iterator[st
 def _listed(text: str, column: str) -> Any:
     """What a text holds as a list, an object or a further text; ``None`` where it is a sentence."""
     if text[:1] == '"':
-        inner = _json(text)
+        inner = _json(text, column)
         return inner if isinstance(inner, str) and inner.lstrip()[:1] in ("[", "{") else None
     if _SERIES.search(text):
         raise RowError(
@@ -137,14 +137,14 @@ def _listed(text: str, column: str) -> Any:
         )
     if not _LIST.match(text) or text[-1] not in "])}":
         return None
-    value = _json(text)
+    value = _json(text, column)
     if isinstance(value, list) and all(item is None or isinstance(item, str | Mapping) for item in value):
         return value
     if isinstance(value, Mapping):
         return value
     found = _flat(text, column)
     if found is None:
-        found = _python(text)
+        found = _python(text, column)
     if found is None and text[-1] in "])" and _LOOKS_LIKE_A_LIST.match(text):
         raise RowError(
             f"{column!r} begins and ends like a list, {text[:40]!r} to {text[-20:]!r}, but is none that can be read; "
@@ -153,10 +153,12 @@ def _listed(text: str, column: str) -> Any:
     return found
 
 
-def _json(text: str) -> Any:
+def _json(text: str, column: str) -> Any:
     try:
-        return json.loads(text)
-    except (ValueError, RecursionError):
+        return parse_json(text)
+    except RepeatedKeyError as error:
+        raise RowError(f"{column!r}: {error}") from None
+    except ValueError:
         return None
 
 
@@ -203,12 +205,18 @@ def _text_of(written: str) -> str | None:
     return value if isinstance(value, str) else None
 
 
-def _python(text: str) -> Any:
+def _python(text: str, column: str) -> Any:
     """A list or object with objects inside, as Python writes it."""
     if "{" not in text or len(text) > 2**20:
         return None
     try:
-        value = ast.literal_eval(text)
+        tree = ast.parse(text.strip(), mode="eval")
+        value = ast.literal_eval(tree)
     except (ValueError, SyntaxError, MemoryError, RecursionError, TypeError):
         return None
+    for node in ast.walk(tree):
+        keys = [key.value for key in node.keys if isinstance(key, ast.Constant)] if isinstance(node, ast.Dict) else []
+        if len(set(keys)) < len(keys):
+            repeated = next(key for key in keys if keys.count(key) > 1)
+            raise RowError(f"{column!r}: an object repeats the key {repeated!r}")
     return list(value) if isinstance(value, list | tuple) else value if isinstance(value, Mapping) else None

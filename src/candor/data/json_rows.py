@@ -9,6 +9,7 @@ from typing import Any, BinaryIO, Final
 
 from candor.data.lines import BLANK, decoded, lines_of, not_utf8
 from candor.data.rows import RowError, kind_of
+from candor.files import RepeatedKeyError, object_of
 
 _BLANK_BYTES: Final = BLANK.encode()
 _ROWS_KEYS: Final = ("results", "data", "examples", "rows", "claims", "records")
@@ -18,7 +19,7 @@ _ROWS_KEYS: Final = ("results", "data", "examples", "rows", "claims", "records")
 def json_lines(stream: BinaryIO) -> Iterator[tuple[int, Any]]:
     """Yield line number and JSON value (or a :class:`RowError`) of each line that is not blank.
 
-    A file that begins with a list is read as a document.
+    A file that begins with a list is read as a document; it may not have lines that are too long for a row.
     """
     lines = lines_of(stream)
     first = True
@@ -28,8 +29,13 @@ def json_lines(stream: BinaryIO) -> Iterator[tuple[int, Any]]:
         elif not data.strip(_BLANK_BYTES):
             continue
         elif first and data.lstrip().startswith(b"["):
-            rest = b"".join(line for _, line in lines if isinstance(line, bytes))
-            yield from _document(data + rest)
+            text = [data]
+            for place, line in lines:
+                if isinstance(line, RowError):
+                    yield place, RowError(f"{line}; give the file, which is one list, a name that ends in .json")
+                    return
+                text.append(line)
+            yield from _document(b"".join(text))
             return
         else:
             value = _value(data)
@@ -90,7 +96,10 @@ def _rows(document: dict[str, Any]) -> list[Any] | None:
 def _named(columns: list[Any], row: list[Any]) -> Any:
     if len(row) != len(columns):
         return RowError(f"{len(row)} cells, but there are {len(columns)} columns")
-    return dict(zip(map(str, columns), row, strict=True))
+    names = list(map(str, columns))
+    if repeated := sorted({name for name in names if names.count(name) > 1}):
+        return RowError(f"'columns' repeats {', '.join(repeated)}")
+    return dict(zip(names, row, strict=True))
 
 
 def _value(data: bytes) -> Any:
@@ -112,19 +121,12 @@ def _loads(text: str) -> Any:
         RowError: it is nested too deeply, holds a number of too many digits or an object that repeats a key.
     """
     try:
-        return json.loads(text.rstrip(BLANK), object_pairs_hook=_object)
+        return json.loads(text.rstrip(BLANK), object_pairs_hook=object_of)
     except RecursionError:
         raise RowError("JSON nested too deeply") from None
-    except (json.JSONDecodeError, RowError):
+    except RepeatedKeyError as error:
+        raise RowError(str(error)) from None
+    except json.JSONDecodeError:
         raise
     except ValueError as error:
         raise RowError(f"not JSON ({error})") from None
-
-
-def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    made = dict(pairs)
-    if len(made) < len(pairs):
-        names = [name for name, _ in pairs]
-        repeated = next(name for name in names if names.count(name) > 1)
-        raise RowError(f"a JSON object repeats the key {repeated!r}")
-    return made

@@ -6,10 +6,10 @@ The study's files (one JSON object with ``results``, plain or gzipped) are read 
 from __future__ import annotations
 
 import gzip
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, TypeAlias
 
 import candor
 from candor.errors import PredictionError
@@ -137,14 +137,11 @@ def read_predictions(path: Path | str) -> PredictionFile:
     first = _object(lines[0], path, 1)
     if first.get("candor") != _MAGIC:
         raise PredictionError(f"{path}: not a prediction file (its first line is not candor's header)")
-    if first.get("schema") != SCHEMA:
+    if first.get("schema") != SCHEMA or first["schema"] is True:
         raise PredictionError(
             f"{path}: prediction format {first.get('schema')!r}, but this version of candor reads {SCHEMA}"
         )
-    try:
-        header = Header(**{key: value for key, value in first.items() if key not in ("candor", "schema")})
-    except TypeError as error:
-        raise PredictionError(f"{path}:1: header: {error}") from error
+    header = _header(first, path)
     if header.shard is not None:
         raise PredictionError(f"{path}: is a shard of a file; put all of them together with candor join")
     rows: dict[str, Prediction] = {}
@@ -193,11 +190,79 @@ def _object(line: str, path: Path | str, number: int) -> Mapping[str, Any]:
     return value
 
 
+def _header(first: Mapping[str, Any], path: Path | str) -> Header:
+    values = {key: value for key, value in first.items() if key not in ("candor", "schema")}
+    try:
+        _check_kinds(values, _HEADER_KINDS)
+        return Header(**values)
+    except (TypeError, ValueError) as error:
+        raise PredictionError(f"{path}:1: header: {error}") from error
+
+
+def _text(value: object) -> bool:
+    """Text that can be written as UTF-8."""
+    return isinstance(value, str) and (value.isascii() or not any("\ud800" <= char <= "\udfff" for char in value))
+
+
+def _count(value: object) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and value >= 0
+
+
+def _texts(value: object) -> bool:
+    return isinstance(value, list | tuple) and all(map(_text, value))
+
+
+def _whole(value: object) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool)
+
+
+def _or_null(kind: Callable[[object], bool]) -> Callable[[object], bool]:
+    return lambda value: value is None or kind(value)
+
+
+Kinds: TypeAlias = Mapping[str, tuple[Callable[[object], bool], str, bool]]
+"""For each key what its value must be, in code and in words, and whether it must be there."""
+
+_HEADER_KINDS: Final[Kinds] = {
+    **dict.fromkeys(("model", "template", "template_sha256", "dataset", "split"), (_text, "text", True)),
+    "seed": (_whole, "a whole number", True),
+    "created_by": (_text, "text", False),
+    "rendered_sha256": (_or_null(_text), "text or null", False),
+    "chat": (_or_null(lambda value: isinstance(value, Mapping)), "an object or null", False),
+    "shard": (_or_null(lambda value: isinstance(value, Mapping)), "an object or null", False),
+}
+_ROW_KINDS: Final[Kinds] = {
+    **dict.fromkeys(("id", "dataset", "group", "claim", "raw", "gold", "validity"), (_text, "text", True)),
+    "evidence": (_texts, "a list of texts", True),
+    "label": (_or_null(_text), "text or null", True),
+    "confidence": (lambda _: True, "", True),
+    **{name: (lambda _: True, "", False) for name in ("label_probs", "valid_mass", "label_confidences", "posterior")},
+    **dict.fromkeys(("evidence_dropped", "evidence_cut"), (_count, "a whole number of at least 0", False)),
+}
+
+
+def _check_kinds(values: Mapping[str, Any], kinds: Kinds) -> None:
+    """Refuse keys that are missing or unknown, and values of another kind.
+
+    Raises:
+        ValueError: says which.
+    """
+    for name, (is_one, called, needed) in kinds.items():
+        if name not in values:
+            if needed:
+                raise ValueError(f"the key {name!r} is missing")
+        elif not is_one(values[name]):
+            raise ValueError(f"{name!r} must be {called}, not {values[name]!r:.80}")
+    if unknown := sorted(map(str, values.keys() - kinds.keys())):
+        raise ValueError(f"the key {unknown[0]!r} is unknown")
+
+
 def _prediction(row: Mapping[str, Any], path: Path | str, number: int) -> Prediction:
     def refuse(message: str) -> PredictionError:
         return PredictionError(f"{path}:{number}: {message}")
 
     try:
+        _check_kinds(row, _ROW_KINDS)
         label = None if row["label"] is None else Label(row["label"])
         prediction = Prediction(
             **{
@@ -211,8 +276,6 @@ def _prediction(row: Mapping[str, Any], path: Path | str, number: int) -> Predic
                 "label_confidences": _confidences(row.get("label_confidences")),
             }
         )
-    except KeyError as error:
-        raise refuse(f"the key {error} is missing") from error
     except (TypeError, ValueError) as error:
         raise refuse(str(error)) from error
     if (label is None) != (prediction.validity is Validity.NONE):
