@@ -93,3 +93,8 @@ def test_shares_are_asked_of_sources_without_counts() -> None:
     assert made.counts("validation") == {}
     assert (made.asks("train"), made.asks("validation")) == (True, False)
     assert DataConfig.model_validate(made.model_dump(mode="json")) == made
+
+
+def test_a_label_said_as_a_number_and_as_text_is_one_key() -> None:
+    with pytest.raises(ValueError, match="'1' stands in it twice, as a number and as text"):
+        TableSource.model_validate({"kind": "table", "path": "a.csv", "labels": {1: "PASS", "1": "FAIL"}})

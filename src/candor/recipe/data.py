@@ -39,7 +39,12 @@ def _label_keys(value: Any) -> Any:
         raise ValueError(
             "YAML reads an unquoted yes, no, true, false, on or off as a boolean; put such a key in quotes"
         )
-    return {str(key) if isinstance(key, int | float) else key: label for key, label in value.items()}
+    made: dict[Any, Any] = {}
+    for key, label in value.items():
+        name = str(key) if isinstance(key, int | float) else key
+        if made.setdefault(name, label) is not label:
+            raise ValueError(f"{name!r} stands in it twice, as a number and as text")
+    return made
 
 
 LabelName: TypeAlias = Annotated[Label, BeforeValidator(_label)]

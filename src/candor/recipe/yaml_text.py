@@ -13,9 +13,11 @@ class _Loader(yaml.SafeLoader):
     """YAML as people write it: 1e-3 is a number, and a key given twice is a mistake."""
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
-        """Refuse a key that stands twice in one mapping."""
+        """Refuse a key that stands twice in one mapping; what ``<<`` merges in may be said anew."""
         seen = set()
         for key_node, _ in node.value:
+            if key_node.tag == "tag:yaml.org,2002:merge":
+                continue
             key = self.construct_object(key_node, deep=True)
             if not isinstance(key, Hashable):
                 raise yaml.constructor.ConstructorError(
@@ -47,3 +49,6 @@ def load_yaml(text: str) -> Any:
         return yaml.load(text, Loader=_Loader)
     except RecursionError:
         raise yaml.YAMLError("nested too deeply") from None
+    except (ValueError, KeyError, AttributeError, OverflowError) as error:
+        # A date such as 2026-02-30, an integer of thousands of digits, or a tag that does not fit its value.
+        raise yaml.YAMLError(f"holds a value that cannot be read ({error}); put text in quotes") from None
