@@ -383,3 +383,12 @@ def test_a_changed_file_changes_what_is_said_of_a_models_files(tmp_path: Path) -
     (tmp_path / "model.safetensors").write_bytes(b"12345")
     assert before != files_sha256(str(tmp_path)) != files_sha256(str(tmp_path / "config.json"))
     assert files_sha256("owner/on-the-hub") is None
+
+
+@pytest.mark.parametrize("content", [b'{"eos_token_id": [1, 6],}', b"", b"\xef\xbb\xbf{}", b"[]", b"\xff"])
+def test_generation_settings_that_cannot_be_read_are_named(folder: Path, tmp_path: Path, content: bytes) -> None:
+    """Transformers passes over them, and with them over the tokens that end an answer."""
+    copy = shutil.copytree(folder, tmp_path / "model")
+    (copy / "generation_config.json").write_bytes(content)
+    with pytest.raises(ModelError, match=r"generation_config\.json: not .*; mend it, or remove it"):
+        _model(copy)

@@ -227,3 +227,33 @@ def test_settings_as_json_and_back() -> None:
     settings = ChatSettings(False, None, False, {"a": [1]}, "2025-02-03")
     assert ChatSettings.from_json(settings.as_json()) == settings
     assert {settings: 1}[ChatSettings.from_json(settings.as_json())] == 1
+
+
+@pytest.mark.parametrize(
+    ("code", "told"),
+    [
+        ("%c", "Thu Jan  1 00:00:00 2026"),
+        ("%x", "01/01/26"),
+        ("%-H", "0"),
+        ("%D", "01/01/26"),
+        ("%d%%d", "01%d"),
+        ("%U", "00"),
+    ],
+)
+def test_a_template_is_told_the_day_in_any_form(code: str, told: str) -> None:
+    tokenizer = chat_tokenizer("qwen3")
+    tokenizer.chat_template = "{{ strftime_now('" + code + "') }}|" + tokenizer.chat_template
+    assert frame_of(ChatSettings(), tokenizer).before.startswith(f"{told}|")
+
+
+def test_a_byte_order_mark_is_no_part_of_a_template() -> None:
+    tokenizer = chat_tokenizer("qwen3")
+    plain = frame_of(ChatSettings(), tokenizer)
+    tokenizer.chat_template = "\ufeff" + tokenizer.chat_template
+    assert frame_of(ChatSettings(), tokenizer) == plain
+
+
+@pytest.mark.parametrize("named", ["16", [1, 6.5], True, -1, 6.0, [[1, 6]], {"a": 1}, float("nan"), [None]])
+def test_stop_tokens_that_are_no_numbers_of_tokens(named: Any) -> None:
+    with pytest.raises(ModelError, match=r"eos_token_id of the model's generation_config\.json holds"):
+        stop_tokens(byte_tokenizer(), named)

@@ -15,7 +15,7 @@ import torch
 from candor.engines.foreign import read_plainly
 from candor.engines.hub import check_name
 from candor.errors import ModelError
-from candor.files import sha256
+from candor.files import parse_json, sha256
 from candor.recipe.engine import LoraConfig, ModelConfig
 from candor.seals import Seal
 
@@ -130,6 +130,7 @@ def load_model(config: ModelConfig, device: torch.device) -> Any:
 
     check_name(config.name)
     transformers_logging.disable_progress_bar()
+    _check_generation_settings(Path(config.name) / "generation_config.json")
     with read_plainly(lambda why: _not_loaded("model", config.name, why)):
         model_config = AutoConfig.from_pretrained(config.name, revision=config.revision, trust_remote_code=False)
         extra: dict[str, Any] = {}
@@ -160,6 +161,17 @@ def load_model(config: ModelConfig, device: torch.device) -> Any:
         raise ModelError(f"model.name: {config.name} lacks weights of {kind}: {_some(missing)}")
     model.requires_grad_(False)
     return model.eval()
+
+
+def _check_generation_settings(path: Path) -> None:
+    """Refuse settings that transformers would pass over in silence, and with them the tokens that end an answer."""
+    if path.is_file():
+        try:
+            settings = parse_json(path.read_bytes())
+        except ValueError as error:
+            raise ModelError(f"{path}: not JSON ({error}); mend it, or remove it") from error
+        if not isinstance(settings, dict):
+            raise ModelError(f"{path}: not a JSON object; mend it, or remove it")
 
 
 def text_part(config: Any) -> Any:

@@ -19,6 +19,7 @@ import datetime
 import functools
 import json
 import re
+import string
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
@@ -46,8 +47,10 @@ RESERVED: Final = frozenset(
 _NO_THINKING: Final = "/no_think"
 _SIGN: Final = "candor2prompt"
 """Stands for the prompt while a frame is rendered; letters and a digit, which no template changes."""
-_TIME_CODES: Final = ("Y", "y", "m", "d", "e", "B", "b", "A", "a", "j", "H", "I", "M", "S", "p", "F", "T")
-"""What templates ask a clock for, as ``strftime`` calls it."""
+_USUAL_TIME_CODES: Final = "YymdeBbAajHIMSpFT"
+"""What templates are known to ask for, also where the format is none of the template's own words."""
+_TIME_CODES: Final = ("", *"-_0^#")
+"""What may stand between ``%`` and the letter by which a template asks a clock for something, as in ``strftime``."""
 _TAKES_PARTS: Final = re.compile(r"['\"]type['\"]|\.type\b")
 SWITCHES: Final = ("enable_thinking", "thinking")
 """What templates call the switch of a thought."""
@@ -213,8 +216,16 @@ def stop_tokens(tokenizer: Any, named: int | Collection[int] | None = None) -> f
     Raises:
         ModelError: there is none.
     """
-    ends = {getattr(tokenizer, "eos_token_id", None), end_of_turn(tokenizer)}
-    ends.update([named] if named is None or isinstance(named, int) else named)
+    of_model: list[Any] = [named]
+    if named is None or isinstance(named, list | tuple | set | frozenset):
+        of_model = list(named or ())
+    wrong = [token for token in of_model if not isinstance(token, int) or isinstance(token, bool) or token < 0]
+    if wrong:
+        raise ModelError(
+            f"eos_token_id of the model's generation_config.json holds {wrong[0]!r:.40}; it must be the number of a "
+            "token, or a list of such"
+        )
+    ends = {getattr(tokenizer, "eos_token_id", None), end_of_turn(tokenizer), *of_model}
     known = frozenset(int(token) for token in ends if token is not None)
     if not known:
         raise ModelError("the tokenizer has no end-of-text token (eos_token), so no answer can end; set one")
@@ -236,7 +247,7 @@ def _source(tokenizer: Any) -> str | None:
                 "name one so in its chat_template"
             )
         return str(templates["default"])
-    return str(templates)
+    return str(templates).removeprefix("\ufeff")
 
 
 def _on(day: str, source: str) -> str:
@@ -244,8 +255,11 @@ def _on(day: str, source: str) -> str:
     if "strftime_now" not in source:
         return source
     now = datetime.datetime.fromisoformat(day)
-    written = "".join(f" | replace({'%' + code!r}, {now.strftime('%' + code)!r})" for code in _TIME_CODES)
-    written += f" | replace('%-d', '{now.day}') | replace('%-m', '{now.month}')"
+    codes = [f"%{flag}{letter}" for flag in _TIME_CODES for letter in string.ascii_letters]
+    told = {code: now.strftime(code) for code in codes if code in source or code[1] in _USUAL_TIME_CODES}
+    # Two signs stand for one, which is no code's beginning.
+    written = " | replace('%%', '\\x00')" + "".join(f" | replace({code!r}, {told[code]!r})" for code in told)
+    written += " | replace('\\x00', '%')"
     return "{%- macro strftime_now(format) -%}{{ format" + written + " }}{%- endmacro %}{{ '' }}" + source
 
 
