@@ -133,3 +133,11 @@ def test_without_pyarrow_the_error_says_what_to_install(monkeypatch: pytest.Monk
     monkeypatch.setitem(sys.modules, "pyarrow.parquet", None)
     with pytest.raises(DataError, match=r"need pyarrow; install it with: pip install -e '\.\[arrow\]'"):
         list(parquet_rows(io.BytesIO()))
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_column_that_is_repeated_is_an_error(kind: str) -> None:
+    table = pyarrow.table([["A"], ["PASS"], ["FAIL"]], names=["claim", "label", "label"])
+    (row,) = rows_of(kind, written(kind, table))
+    assert isinstance(row, RowError)
+    assert "repeats the column label" in str(row)

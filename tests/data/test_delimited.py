@@ -94,7 +94,7 @@ def test_columns_without_a_name(delimiter: str) -> None:
         (b"claim,\xe9vidence,label\nx,y,NA\n", "not UTF-8"),
         (b"claim\t\xe9vidence\tlabel\nx\ty\tNA\n", "not UTF-8"),
         (b"PK\x03\x04xlsx", "a workbook"),
-        ("x" * 200_000 + ",y\n", "not a row of a delimited table (field larger"),
+        ("x" * 1_100_000 + ",y\n", "not a row of a delimited table (field larger"),
     ],
 )
 def test_what_is_no_row(content: bytes | str, words: str) -> None:

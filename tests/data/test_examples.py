@@ -46,8 +46,12 @@ def test_fields_that_are_not_given_have_their_usual_values() -> None:
         ({"evidence": ["E", 1]}, "'evidence' must be text, not a number"),
         # Names of the official files are not those of our own.
         ({"label": "SUPPORTS"}, "no known label; known are 'pass', 'fail', 'na'"),
-        ({"posterior": [0.5, 0.5]}, r"three numbers: p\(PASS\), p\(FAIL\), p\(NA\)"),
+        ({"posterior": [0.5, 0.5]}, r"three numbers .*: p\(PASS\), p\(FAIL\), p\(NA\)"),
         ({"posterior": [0.5, 0.5, "0"]}, "three numbers"),
+        ({"posterior": [0.5, 0.5, 0.5]}, "three numbers from 0 to 1 that sum to 1"),
+        ({"posterior": [float("nan"), 2, -5]}, "three numbers"),
+        ({"posterior": [10**400, 0, 1]}, "three numbers"),
+        ({"posterior": [True, False, 0]}, "three numbers"),
         ({"group": " "}, "'group' is empty"),
         ({"evidence_source": None}, "'evidence_source' must be text, not null"),
     ],

@@ -63,3 +63,10 @@ def test_bad_rows_that_are_left_out_are_told(tmp_path: Path) -> None:
     assert words.startswith(f"mine: 1 bad row is left out, first: {tmp_path / 'mine.jsonl'}:2: not JSON")
     with pytest.raises(DataError, match=r"mine\.jsonl:2: not JSON"):
         read_splits(str(tmp_path / "mine.jsonl"))
+
+
+def test_a_table_with_the_columns_of_our_examples_is_a_table(tmp_path: Path) -> None:
+    row = {"id": 1, "dataset": "d", "group": "g", "claim": "A", "evidence": "e", "label": "SUPPORTS"}
+    (tmp_path / "a.jsonl").write_bytes(jsonl(row))
+    (example,) = read_splits(str(tmp_path / "a.jsonl"))["all"]["a"]
+    assert (example.label, example.evidence) == (Label.PASS, ("e",))

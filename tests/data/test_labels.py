@@ -48,6 +48,25 @@ def test_case_and_joints_of_a_known_name_do_not_matter(name: str, data: st.DataO
     assert read_label(text, "label", {}) is KNOWN_LABELS[name]
 
 
+@pytest.mark.parametrize(
+    "text", ["!PASS", "¬supports", "≠ entailment", "-PASS", "~refutes", "PASS?", "+pass", "pass/fail", "(not) pass"]
+)
+def test_a_sign_may_turn_a_label_round(text: str) -> None:
+    with pytest.raises(RowError, match="no known label"):
+        read_label(text, "label", {})
+
+
+@pytest.mark.parametrize("text", ["N\\A", "N-A", "(NA)", "#N A", "NA?", "N_A", "n.a"])
+def test_spellings_of_not_applicable(text: str) -> None:
+    with pytest.raises(RowError, match="can mean two things"):
+        read_label(text, "label", {})
+
+
+@pytest.mark.parametrize("text", ["'PASS'", '"Pass"', "[pass]", "(PASS)", "“pass”"])
+def test_marks_around_a_label(text: str) -> None:
+    assert read_label(text, "label", {}) is Label.PASS
+
+
 AMBIGUOUS: list[Any] = [0, 1, 2, -1, "0", "1", "2", 0.0, 1.0, "2.0", 0.5, True, False, "true", "FALSE", "yes", "No"]
 AMBIGUOUS += [
     "N/A",

@@ -88,3 +88,8 @@ def test_a_line_over_the_limit_is_no_text(encoding: str, monkeypatch: pytest.Mon
         *("abcde", "?line longer than 6 bytes", "?line longer than 6 bytes", "7"),
     ]
     assert texts(("x" * 20).encode(encoding)) == ["?line longer than 6 bytes"]
+
+
+@pytest.mark.parametrize("encoding", ["utf-32-le", "utf-32-be"])
+def test_utf_32_without_a_mark_is_known_by_its_first_letters(encoding: str) -> None:
+    assert texts("claim,ä\nx,y\n".encode(encoding)) == texts("claim,ä\nx,y\n".encode())

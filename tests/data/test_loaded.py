@@ -95,3 +95,21 @@ def test_checksums_beside_a_file(tmp_path: Path) -> None:
         checked_sha256(tmp_path / "b.jsonl")
     with pytest.raises(DataError, match="cannot be read"):
         checked_sha256(tmp_path)
+
+
+@pytest.mark.parametrize("content", [b"", b" \n", "a".encode("utf-16") * 9, b"0" * 63])
+def test_what_holds_no_checksum_is_named(tmp_path: Path, content: bytes) -> None:
+    path = tmp_path / "a.jsonl"
+    path.write_bytes(b"{}")
+    checksum_path(path).write_bytes(content)
+    with pytest.raises(DataError, match=r"a\.jsonl\.sha256: holds no SHA-256 of a\.jsonl"):
+        checked_sha256(path)
+
+
+@pytest.mark.parametrize("form", ["{}  a.jsonl\n", "{}\n", "SHA256 (a.jsonl) = {}\n"])
+def test_checksums_as_programs_write_them(tmp_path: Path, form: str) -> None:
+    path = tmp_path / "a.jsonl"
+    path.write_bytes(b"{}")
+    actual = hashlib.sha256(b"{}").hexdigest()
+    checksum_path(path).write_text(form.format(actual.upper()))
+    assert checked_sha256(path) == actual

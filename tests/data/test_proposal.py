@@ -83,3 +83,10 @@ def test_what_is_missing_is_named_with_a_way_on(tmp_path: Path, header: str, wor
 def test_a_file_without_rows(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="holds no row"):
         propose_form(table(tmp_path, "claim,evidence,label"))
+
+
+def test_a_label_column_is_told_in_any_case_and_must_be_there(tmp_path: Path) -> None:
+    path = table(tmp_path, "claim,evidence,Verdict", "A,e,PASS", "B,f,FAIL")
+    assert propose_form(path, TableForm(columns=Columns(label="VERDICT"))).form.columns.label == "VERDICT"
+    with pytest.raises(DataError, match="no column 'rating'; there are 'claim', 'evidence', 'Verdict'; say which"):
+        propose_form(path, TableForm(columns=Columns(label="rating")))

@@ -63,6 +63,14 @@ def test_claims_of_signs_alone_stay_apart() -> None:
         ("It is rated A-.", "It is rated A."),
         ("Blood of group AB- is rare.", "Blood of group AB is rare."),
         ("x = -5", "x = 5"),
+        ("a = -b", "a = b"),
+        ("About .5 percent.", "About 5 percent."),
+        ("It is 10⁵.", "It is 105."),
+        ("It is 5².", "It is 52."),
+        ("It is 10^5.", "It is 10 5."),
+        ("The share is 5‱.", "The share is 5."),
+        ("Cl- is an ion.", "Cl is an ion."),
+        ("O2- is an ion.", "O2 is an ion."),
     ],
 )
 def test_claims_that_differ_by_a_sign_are_two(one: str, other: str) -> None:
@@ -81,6 +89,9 @@ def test_claims_that_differ_by_a_sign_are_two(one: str, other: str) -> None:
         ("\u201cHello\u201d \u2014 he said\u2026", "Hello - he said..."),
         ("pre- and post-war", "pre and post war"),
         ("From 1990-2000", "From 1990\u20132000"),
+        ("It is 10⁵.", "It is 10^5"),
+        ("An area of 5 m²", "An area of 5 m2"),
+        ("About .5 percent", "About 0.5 percent"),
     ],
 )
 def test_punctuation_makes_no_claim_another(one: str, other: str) -> None:

@@ -248,3 +248,17 @@ def test_the_command_warns_of_claims_from_elsewhere(trained_run: Path, tmp_path:
     result = run(claims, "--out", tmp_path / "out.jsonl", "--run", trained_run)
     assert result.exit_code == 0, result.output
     assert "claims look unlike those the threshold was chosen on" in " ".join(result.stderr.split())
+
+
+def test_a_table_without_rows_is_an_error(verifier: Verifier, tmp_path: Path) -> None:
+    (tmp_path / "a.csv").write_text("claim,evidence\n")
+    with pytest.raises(DataError, match=r"a\.csv: holds no row"):
+        verify_file(tmp_path / "a.csv", tmp_path / "out.jsonl", verifier, batch_size=4)
+
+
+def test_rows_that_a_quotation_mark_swallowed_are_named(verifier: Verifier, tmp_path: Path) -> None:
+    (tmp_path / "a.csv").write_text('claim,evidence,label\nA,"e,PASS\nB,e",FAIL\nC,e,NA\n')
+    verify_file(tmp_path / "a.csv", tmp_path / "out.jsonl", verifier, batch_size=4)
+    first, second = rows_of(tmp_path / "out.jsonl")
+    assert "a cell of several lines holds what looks like a row" in first["error"]
+    assert "error" not in second

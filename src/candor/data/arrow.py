@@ -95,6 +95,10 @@ def _named(batches: Any, names: Mapping[str, list[str]]) -> Iterator[tuple[int, 
     """Rows of record batches; classes that the file knows by number have their names."""
     place = 0
     for batch in batches:
+        columns = batch.schema.names
+        if repeated := sorted({name for name in columns if columns.count(name) > 1}):
+            yield 1, RowError(f"the table repeats the column {', '.join(repeated)}")
+            return
         for row in batch.to_pylist():
             place += 1
             for column, classes in names.items():

@@ -63,6 +63,11 @@ def parse_example(value: Any) -> Example:
 def _posterior(value: Any) -> tuple[float, float, float] | None:
     if value is None:
         return None
-    if not isinstance(value, list) or len(value) != 3 or not all(isinstance(p, int | float) for p in value):
-        raise RowError("'posterior' must be three numbers: p(PASS), p(FAIL), p(NA)")
+    if (
+        not isinstance(value, list)
+        or len(value) != 3
+        or not all(isinstance(p, int | float) and not isinstance(p, bool) and 0 <= p <= 1 for p in value)
+        or abs(sum(value) - 1) > 1e-3
+    ):
+        raise RowError("'posterior' must be three numbers from 0 to 1 that sum to 1: p(PASS), p(FAIL), p(NA)")
     return float(value[0]), float(value[1]), float(value[2])

@@ -13,10 +13,10 @@ from candor.data.examples import parse_example
 from candor.data.layouts import layout_of, read_rows
 from candor.data.loaded import LoadedSource, Loading
 from candor.data.official.files import OFFICIAL_DATASETS, DataPath
-from candor.data.rows import BadRows
+from candor.data.rows import BadRows, RowError
 from candor.data.sources import study
 from candor.data.sources.load import load_source
-from candor.data.sources.table import REPEATED_ID, row_parser
+from candor.data.sources.table import REPEATED_ID, guarded, row_parser
 from candor.data.splits import Progress
 from candor.errors import DataError
 from candor.recipe.data import (
@@ -154,7 +154,8 @@ def stream_examples(target: str, *, form: TableForm | None = None) -> Iterator[E
         name, layout = path.name.partition(".")[0], layout_of(path)
         kind, parse = ("table", None) if form is not None else _kind_of(path, layout)
         if kind == "table":
-            parse = row_parser(name, form or TableForm(), group_prefix=path.name)
+            form = form or TableForm()
+            parse = guarded(row_parser(name, form, group_prefix=path.name), form, layout)
         if parse is not None:
             loading = Loading(name, BadRows("error"))
             return loading.read(DataPath(path), parse, layout, hint=REPEATED_ID if kind == "table" else "")
@@ -190,7 +191,7 @@ def read_file(path: Path, *, form: TableForm | None = None, on_bad_row: OnBadRow
 def _kind_of(path: Path, layout: str) -> tuple[str, Callable[[Any], Example | None] | None]:
     """Whether a file is of candor's own, the study's or a table; and how a row of one of our own is read."""
     first = _first_row(DataPath(path), layout)
-    if layout == "jsonl" and first.keys() >= _EXAMPLE_KEYS:
+    if layout == "jsonl" and first.keys() >= _EXAMPLE_KEYS and _is_example(first):
         return "own", parse_example
     if first.keys() >= study.KEYS:
         return "study", None
@@ -198,6 +199,15 @@ def _kind_of(path: Path, layout: str) -> tuple[str, Callable[[Any], Example | No
         parse = row_parser(str(first.get("dataset")), _PREDICTIONS, group_prefix=path.name.partition(".")[0])
         return "own", lambda row: None if row == first else parse(row)
     return "table", None
+
+
+def _is_example(row: dict[str, Any]) -> bool:
+    """Whether a row is one of ours, and not one of a table that has the same columns."""
+    try:
+        parse_example(row)
+    except RowError:
+        return False
+    return True
 
 
 def _first_row(source: DataPath, layout: str) -> dict[str, Any]:

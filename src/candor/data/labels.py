@@ -29,8 +29,8 @@ _EITHER_WAY: Final = {
         "true, false, yes, no, y, n, t, f, correct, incorrect, mostly true, mostly false, half true, pants on fire"
     ),
     "it may stand for a row without a label, or for one without enough evidence": (
-        "n/a, n.a., n.a, n. a., n a, <na>, #na, #n/a, -, --, ?, unknown, none, nan, null, nil, other, unlabeled, "
-        "unlabelled, not applicable, not available, missing"
+        "n/a, n.a., n.a, n. a., n a, n-a, n_a, n\\a, (na), <na>, #na, #n/a, #n a, na?, -, --, ?, unknown, none, nan, "
+        "null, nil, other, unlabeled, unlabelled, not applicable, not available, missing"
     ),
     "evidence that speaks both ways is NA to some, and left out by others": (
         "disputed, mixed, mixture, conflicting, conflicting evidence, conflicting evidence/cherrypicking, "
@@ -45,6 +45,10 @@ _MEANINGS: Final = {name: why for why, names in _EITHER_WAY.items() for name in 
 """Labels that could mean two things, in the form in which they are compared, and why they could."""
 
 _NUMBER: Final = "which class has which number differs from file to file"
+_PLAIN: Final = re.compile(r"[^\W_]+(?:[\s_.-]+[^\W_]+)*[\s_.-]*")
+"""A name of words; any other sign may turn it round, as in ``!supports`` and ``-pass``, or say that it is none."""
+
+_QUOTES: Final = "'\"“”‘’«»`[]{}()"
 _UNSEEN: Final = re.compile("[\u00ad\u200b-\u200f\u2060\ufeff\u0307]")
 
 
@@ -121,8 +125,11 @@ def known_label(value: Any, column: str) -> Label:
     name = str(value).strip()[:80]
     if why is not None:
         raise RowError(f"{column!r} is {name!r}, which can mean two things: {why}. {_fix(key)}")
-    known = KNOWN_LABELS.get("".join(character for character in key if character.isalnum()))
-    if known is None or "/" in key or "|" in key:
+    bare = key.strip(_QUOTES)
+    words = re.sub(r"[\s_.-]", "", bare) if _PLAIN.fullmatch(bare) else ""
+    known = KNOWN_LABELS.get(words)
+    # With a joint between its letters NA may say "not applicable", as N/A does.
+    if known is None or (words == "na" and bare.rstrip(".") != "na"):
         raise RowError(f"{column!r} is {name!r}, no known label. {_fix(key)}")
     return known
 

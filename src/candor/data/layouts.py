@@ -21,6 +21,9 @@ _SUFFIXES: Final = {
     ".arrow": "arrow",
 }
 
+DELIMITED: Final = frozenset({"csv", "tsv"})
+"""Layouts in which a quotation mark may be mistaken."""
+
 _READERS: Final[Mapping[str, Callable[[BinaryIO], Iterator[tuple[int, Any]]]]] = {
     "jsonl": json_lines,
     "json": json_document,

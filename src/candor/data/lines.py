@@ -129,11 +129,16 @@ def _binary(data: bytes) -> str | None:
 
 
 def _wide_encoding(data: bytes) -> str | None:
-    """UTF-16 or UTF-32 by its mark; UTF-16 without one by two characters of ASCII at its beginning."""
+    """UTF-16 or UTF-32 by its mark; without one by two characters of ASCII at its beginning."""
     for mark, encoding in _MARKS:
         if data.startswith(mark):
             return encoding
-    zeros = [byte == 0 for byte in data[:4]]
+    zeros = [byte == 0 for byte in data[:8]]
+    if zeros == [False, True, True, True] * 2:
+        return "utf-32-le"
+    if zeros == [True, True, True, False] * 2:
+        return "utf-32-be"
+    zeros = zeros[:4]
     if zeros == [False, True, False, True]:
         return "utf-16-le"
     return "utf-16-be" if zeros == [True, False, True, False] else None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import re
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -209,9 +210,10 @@ class Loading:
             DataError: no example is left.
         """
         if not examples:
-            first = f"; first: line {self.bad_rows.skipped[0].line}: {self.bad_rows.skipped[0].reason}"
+            first = [f"; first: line {row.line}: {row.reason}" for row in self.bad_rows.skipped[:1]]
+            why = first[0] if first else ": all are left out by their label"
             raise DataError(
-                f"no usable row for source {self.name!r}{first if self.bad_rows.skipped else ''}",
+                f"no usable row for source {self.name!r}{why}",
                 file=", ".join(file.path for file in self._files),
             )
         return LoadedSource(
@@ -253,6 +255,15 @@ def checksum_path(path: Path) -> Path:
 
 
 def kept_sha256(path: Path) -> str | None:
-    """The checksum kept beside a fetched file, if there is one."""
+    """The checksum kept beside a fetched file, as ``sha256sum`` writes it, if there is one.
+
+    Raises:
+        DataError: what lies there holds none.
+    """
     kept = checksum_path(path)
-    return kept.read_text(encoding="ascii").split()[0] if kept.is_file() else None
+    if not kept.is_file():
+        return None
+    found = re.findall(rb"(?<![0-9A-Za-z])[0-9a-fA-F]{64}(?![0-9A-Za-z])", kept.read_bytes())
+    if len(found) != 1:
+        raise DataError(f"holds no SHA-256 of {path.name}, or several; delete it to use the file as it is", file=kept)
+    return str(found[0], "ascii").lower()

@@ -14,7 +14,7 @@ from candor.data.cells import is_blank
 from candor.data.labels import label_key, own_labels, read_label
 from candor.data.layouts import layout_of, read_rows
 from candor.data.official.files import DataPath
-from candor.data.rows import RowError
+from candor.data.rows import RowError, column_of
 from candor.errors import DataError
 from candor.recipe.data import Columns, TableForm
 from candor.types import Label
@@ -73,7 +73,12 @@ def propose_form(path: Path, told: TableForm | None = None) -> Proposal:
     told = told or TableForm()
     rows = _rows(path)
     columns, notes = _columns(path, rows, told.columns)
-    column = next(name for name in rows[0] if name == columns.label)
+    column = column_of(rows[0], columns.label)
+    if column is None:
+        raise DataError(
+            f"no column {columns.label!r}; there are {', '.join(map(repr, rows[0]))}; say which: --column label=NAME",
+            file=path,
+        )
     labels, guessed = _labels(path, [row.get(column) for row in rows], column, told)
     return Proposal(TableForm(columns=columns, labels=labels), tuple(notes), guessed)
 

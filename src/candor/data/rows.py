@@ -85,6 +85,11 @@ def clean(value: object, key: str) -> str:
         raise RowError(f"{key!r} is empty")
     if "\0" in value:
         raise RowError(f"{key!r} holds a NUL, which is no text")
+    return writable(value, key)
+
+
+def writable(value: str, key: str) -> str:
+    """``value``, which can be written as UTF-8."""
     try:
         value.encode("utf-8")
     except UnicodeEncodeError as error:
@@ -115,3 +120,12 @@ def kind_of(value: Any) -> str:
     """JSON's word for the type of a value."""
     kinds = {dict: "an object", list: "a list", str: "text", bool: "a boolean", type(None): "null"}
     return kinds.get(type(value), "a number")
+
+
+def column_of(row: Mapping[str, Any], column: str) -> str | None:
+    """The row's key for a column: itself, or the one that differs in case or white space alone."""
+    if column in row:
+        return column
+    wanted = " ".join(column.split()).casefold()
+    alike = [key for key in row if isinstance(key, str) and " ".join(key.split()).casefold() == wanted]
+    return alike[0] if len(alike) == 1 else None

@@ -15,10 +15,10 @@ from typing import Any, Final
 
 import numpy as np
 
-from candor.data.layouts import layout_of, read_rows
+from candor.data.layouts import DELIMITED, layout_of, read_rows
 from candor.data.official.files import DataPath
 from candor.data.rows import RowError, record
-from candor.data.sources.table import claim_of, evidence_of, id_of
+from candor.data.sources.table import claim_of, evidence_of, id_of, refuse_swallowed_rows
 from candor.errors import CandorError, DataError
 from candor.files import Journal, atomic_path, journal_of, sha256
 from candor.prompts.encoding import EncodedPrompt
@@ -97,6 +97,8 @@ def verify_file(
 
     with journal_of(out) as journal:
         in_all = sum(1 for _ in _rows(claims, layout, None))
+        if not in_all:
+            raise DataError("holds no row", file=claims)
         if shard is not None and not shard.size(in_all):
             raise DataError(f"has {in_all} rows, so shard {shard} would be empty; take fewer shards", file=claims)
         made_from = {"candor": "verdicts", "claims_sha256": sha256(claims), "verifier": verifier.describe()}
@@ -109,7 +111,7 @@ def verify_file(
         on_total(in_all if shard is None else shard.size(in_all), done)
         rows = islice(_rows(claims, layout, shard), done, None)
         while batch := list(islice(rows, batch_size)):
-            lines = _judged([_read(line, row, columns, verifier) for line, row in batch], verifier)
+            lines = _judged([_read(line, row, columns, verifier, layout) for line, row in batch], verifier)
             for line in lines:
                 if "error" in line:
                     on_bad_row(f"{claims}:{line['line']}: {line['error']}")
@@ -152,7 +154,7 @@ def _asked(row: Mapping[str, Any], columns: Columns) -> tuple[str, tuple[str, ..
     return claim_of(row, columns), evidence_of(row, columns)
 
 
-def _read(line: int, value: Any, columns: Columns, verifier: Verifier) -> _Row:
+def _read(line: int, value: Any, columns: Columns, verifier: Verifier, layout: str) -> _Row:
     """A row's prompt, or what is wrong with the row."""
     row_id = None
     try:
@@ -160,6 +162,8 @@ def _read(line: int, value: Any, columns: Columns, verifier: Verifier) -> _Row:
             raise value
         row = record(value)
         row_id = id_of(row, columns)
+        if layout in DELIMITED:
+            refuse_swallowed_rows(row, columns, {})
         return _Row(line, row_id, verifier.encode(*_asked(row, columns)))
     except (RowError, CandorError) as error:
         return _Row(line, row_id, str(error))

@@ -135,6 +135,7 @@ def test_splits_draw_another_claim_where_evidence_is_missing(tmp_path: Path) -> 
         ({**CLAIMS[0], "evidence": [[[1, 2, "A"]]]}, "3 parts, not 4"),
         ({**CLAIMS[0], "evidence": [[[1, 2, "A", "0"]]]}, "must name a page and a line"),
         ({**CLAIMS[0], "evidence": [[[1, None, None, None]]]}, "no sentence is annotated"),
+        ({**CLAIMS[0], "evidence": [[[1, 2, "\ud800", 0]]]}, "'evidence' holds half of a surrogate pair"),
         ({**CLAIMS[0], "label": "MAYBE"}, "no known label"),
     ],
 )

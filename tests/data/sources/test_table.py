@@ -88,7 +88,7 @@ def test_labels_of_other_types(tmp_path: Path) -> None:
         ("a.csv", b"claim,claim,label\nx,y,NA\n", r"the header repeats claim"),
         ("a.csv", b"text,evidence,label\nx,y,NA\n", r"a.csv:2: no 'claim'; the row has 'text', 'evidence', 'label'"),
         ("a.csv", b'claim,evidence,label\n"x"y,z,NA\n', r"a.csv:2: not a row of a delimited table"),
-        ("a.csv", b"claim,evidence,label\n" + b"x" * 200_000 + b",z,NA\n", r"a.csv:2: .*field larger"),
+        ("a.csv", b"claim,evidence,label\n" + b"x" * 1_100_000 + b",z,NA\n", r"a.csv:2: .*field larger"),
         ("a.json", b'{"claim": "x"}', r"a JSON list of rows was expected, not an object"),
         ("a.json", b'[{"claim": "x"', r"not JSON"),
         ("a.json", b"[1]", r"a.json:1: a JSON object was expected, not a number"),
@@ -247,6 +247,49 @@ def test_a_quotation_mark_that_swallows_rows_is_an_error(tmp_path: Path) -> None
         table(tmp_path / "a.csv", content)
     prose = b'claim,evidence,label\nA.,"one, two\nthree, four, and NA",NA\n'
     assert table(tmp_path / "a.csv", prose).examples[0].evidence == ("one, two\nthree, four, and NA",)
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        'claim,evidence,label\nA,"e,PASS\nB,e",FAIL\nC,e,NA\n',
+        'claim|evidence|label\nA|"e|PASS\nB|e"|FAIL\nC|e|NA\n',
+        'label,claim,evidence\nPASS,"A,e\nFAIL,B",e\nNA,C,e\n',
+        'claim,label,evidence\n"A,PASS,e\nB",FAIL,e\n',
+        'id,claim,evidence,label\n1,"A,e,PASS\n2,B,e,FAIL\n3,C",e,NA\n',
+    ],
+)
+def test_rows_are_swallowed_wherever_the_label_stands(tmp_path: Path, content: str) -> None:
+    with pytest.raises(DataError, match="a cell of several lines holds what looks like a row"):
+        table(tmp_path / "a.csv", content.encode())
+
+
+def test_only_delimited_text_can_swallow_rows(tmp_path: Path) -> None:
+    listed = "Results:\nalgebra, 12, pass\nhistory, 9, fail"
+    assert table(tmp_path / "a.jsonl", jsonl(ROW | {"evidence": listed})).examples[0].evidence == (listed,)
+
+
+def test_a_long_document_in_a_cell(tmp_path: Path) -> None:
+    content = f'claim,evidence,label\nA.,"{"word, " * 60_000}",NA\n'.encode()
+    assert len(table(tmp_path / "a.csv", content).examples[0].evidence[0]) == 359_999
+
+
+def test_rows_that_are_all_left_out_by_their_label(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="no usable row for source 'mine': all are left out by their label"):
+        table(tmp_path / "a.jsonl", jsonl(ROW | {"label": "x"}), labels={"x": None})
+
+
+@pytest.mark.parametrize(
+    ("evidence", "words"),
+    [
+        ('{"text": "one", "text": "two"}', "'evidence': a JSON object repeats the key 'text'"),
+        ('[{"text": "one", "text": "two"}]', "'evidence': a JSON object repeats the key 'text'"),
+        ("[{'text': 'one', 'text': 'two'}]", "'evidence': an object repeats the key 'text'"),
+    ],
+)
+def test_a_key_that_is_repeated_in_a_cell(tmp_path: Path, evidence: str, words: str) -> None:
+    with pytest.raises(DataError, match=words):
+        table(tmp_path / "a.jsonl", jsonl(ROW | {"evidence": evidence}))
 
 
 def test_folders_that_are_no_dataset(tmp_path: Path) -> None:

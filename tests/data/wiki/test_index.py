@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import gzip
 import json
 import multiprocessing
 import os
@@ -123,6 +124,32 @@ def test_bad_page_of_the_dump(tmp_path: Path) -> None:
     index = WikiIndex(tmp_path / "index.sqlite")
     assert index.pages == 1
     assert [line for _, line, _ in index.skipped()] == [2, 3]
+
+
+@pytest.mark.parametrize("lines", ["0\tHalf a \ud800 .\t", "9" * 5000 + "\tA line .\t"])
+def test_pages_that_no_index_can_hold_are_bad_rows(tmp_path: Path, lines: str) -> None:
+    dump = tmp_path / "wiki-pages"
+    dump.mkdir()
+    rows = [page("Good", ["A sentence ."]), {"id": "Odd", "text": "", "lines": lines}]
+    (dump / "wiki-001.jsonl").write_text("\n".join(map(json.dumps, rows)))
+    build_wiki_index(dump, tmp_path / "index.sqlite", on_bad_row="skip")
+    index = WikiIndex(tmp_path / "index.sqlite")
+    assert [line for _, line, _ in index.skipped()] == ([2] if "\ud800" in lines else [])
+    assert index.pages == (1 if "\ud800" in lines else 2)
+
+
+@pytest.mark.parametrize("packed", [False, True])
+def test_shards_may_be_gzipped(tmp_path: Path, packed: bool) -> None:
+    content = gzip.compress(json.dumps(page("Good", ["A sentence ."])).encode())
+    dump = tmp_path / ("dump.zip" if packed else "wiki-pages")
+    if packed:
+        with zipfile.ZipFile(dump, "w") as archive:
+            archive.writestr("wiki-pages/wiki-001.jsonl.gz", content)
+    else:
+        dump.mkdir()
+        (dump / "wiki-001.jsonl.gz").write_bytes(content)
+    build_wiki_index(dump, tmp_path / "index.sqlite")
+    assert WikiIndex(tmp_path / "index.sqlite").pages == 1
 
 
 @pytest.mark.parametrize("content", [b"", b"not a database at all, but long enough to be read as one" * 20])

@@ -155,7 +155,7 @@ class DataPath:
 
     @contextlib.contextmanager
     def open(self) -> Iterator[BinaryIO]:
-        """Open for reading, decompressing zip members and ``.gz`` files as they are read.
+        """Open for reading, decompressing zip members and ``.gz`` files, in a zip too, as they are read.
 
         Raises:
             DataError: the file is not there, cannot be read or is damaged.
@@ -164,8 +164,10 @@ class DataPath:
             with contextlib.ExitStack() as stack:
                 if self.member is not None:
                     archive = stack.enter_context(zipfile.ZipFile(self.path))
-                    yield cast(BinaryIO, stack.enter_context(archive.open(self.member)))
-                elif self.path.suffix == ".gz":
+                    packed = stack.enter_context(archive.open(self.member))
+                    is_gzipped = self.member.lower().endswith(".gz")
+                    yield cast(BinaryIO, stack.enter_context(gzip.open(packed)) if is_gzipped else packed)
+                elif self.path.suffix.lower() == ".gz":
                     yield cast(BinaryIO, stack.enter_context(gzip.open(self.path)))
                 else:
                     yield stack.enter_context(self.path.open("rb"))

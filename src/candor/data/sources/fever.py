@@ -24,6 +24,7 @@ from candor.data.rows import (
     label,
     record,
     text,
+    writable,
 )
 from candor.data.text import claim_group, digest, main_page, page_group
 from candor.data.wiki.index import Sentence, WikiIndex, build_wiki_index, dump_identity
@@ -137,7 +138,7 @@ def _references(evidence: Any) -> list[Reference]:
                 continue
             if not isinstance(title, str) or not isinstance(number, int) or isinstance(number, bool):
                 raise RowError(f"a sentence of evidence must name a page and a line, not {title!r}, {number!r}")
-            cited.append((title, number))
+            cited.append((writable(title, "evidence"), number))
     return cited
 
 

@@ -2,22 +2,23 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from candor.data.arrow import dataset_files, is_dataset_folder
 from candor.data.cells import is_blank, is_missing, is_nothing, sentences_of
 from candor.data.labels import own_labels, read_label
-from candor.data.layouts import layout_of
+from candor.data.layouts import DELIMITED, layout_of
 from candor.data.loaded import LoadedSource, Loading
 from candor.data.official.files import DataPath
-from candor.data.rows import BadRows, RowError, clean, identifier, record
+from candor.data.rows import BadRows, RowError, clean, column_of, identifier, record
 from candor.data.text import claim_group, digest
 from candor.errors import DataError
 from candor.recipe.data import Columns, TableForm, TableSource
-from candor.types import Example
+from candor.types import Example, Label
+
+T = TypeVar("T")
 
 _USUAL = Columns()
 
@@ -42,7 +43,7 @@ def load(name: str, config: TableSource, data_dir: Path, bad_rows: BadRows) -> L
     for file in dataset_files(path) if path.is_dir() else [path]:
         layout = layout_of(file) if config.format == "auto" else config.format
         layouts.add(layout)
-        examples += loading.read(DataPath(file), counted, layout, hint=REPEATED_ID)
+        examples += loading.read(DataPath(file), guarded(counted, config, layout), layout, hint=REPEATED_ID)
     settings = {"kind": config.kind, "format": ", ".join(sorted(layouts)), "left_out_by_label": left_out}
     return loading.done(examples, settings)
 
@@ -77,7 +78,6 @@ def row_parser(name: str, form: TableForm, *, group_prefix: str) -> Callable[[An
             repeats = made_ids[example_id] = made_ids.get(example_id, 0) + 1
             example_id = example_id if repeats == 1 else f"{example_id}-{repeats}"
         group = claim_group(claim) if own_group is None else f"{group_prefix}:{own_group}"
-        _refuse_swallowed_rows((claim, *evidence), labels)
         return Example(example_id, name, claim, evidence, gold, group)
 
     return parse
@@ -118,7 +118,7 @@ def _own(row: Mapping[str, Any], column: str | None, *, needed: bool) -> str | N
     """The id or group of a row; ``None`` where there is none and the recipe does not name the column."""
     if column is None:
         return None
-    found = _column(row, column)
+    found = column_of(row, column)
     if not needed and (found is None or is_missing(row[found])):
         return None
     value = _cell(row, column, "id or group")
@@ -127,7 +127,7 @@ def _own(row: Mapping[str, Any], column: str | None, *, needed: bool) -> str | N
 
 
 def _cell(row: Mapping[str, Any], column: str, what: str) -> Any:
-    found = _column(row, column)
+    found = column_of(row, column)
     if found is None:
         without = ". Claims without labels are judged by `candor verify`" if what == "label" else ""
         raise RowError(
@@ -137,23 +137,39 @@ def _cell(row: Mapping[str, Any], column: str, what: str) -> Any:
     return row[found]
 
 
-def _column(row: Mapping[str, Any], column: str) -> str | None:
-    """The row's key for a column: itself, or the one that differs in case or white space alone."""
-    if column in row:
-        return column
-    wanted = " ".join(column.split()).casefold()
-    alike = [key for key in row if isinstance(key, str) and " ".join(key.split()).casefold() == wanted]
-    return alike[0] if len(alike) == 1 else None
+def guarded(parse: Callable[[Any], T], form: TableForm, layout: str) -> Callable[[Any], T]:
+    """``parse``, which of delimited text first refuses rows that took others into a cell."""
+    if layout not in DELIMITED:
+        return parse
+    labels = own_labels(form.labels)
+
+    def parse_guarded(row: Any) -> T:
+        refuse_swallowed_rows(record(row), form.columns, labels)
+        return parse(row)
+
+    return parse_guarded
 
 
-def _refuse_swallowed_rows(texts: tuple[str, ...], labels: Mapping[str, Any]) -> None:
-    """A quotation mark that is not closed takes the rows behind it into its cell; their labels give it away."""
-    for text in texts:
-        if "\n" not in text:
-            continue
-        for line in text.split("\n")[:-1]:
-            end = re.split(r"[,;|\t]", line)
-            if len(end) > 2 and _is_label(end[-1], labels):
+def refuse_swallowed_rows(row: Mapping[str, Any], columns: Columns, labels: Mapping[str, Label | None]) -> None:
+    """A quotation mark that is text, taken for one that quotes, takes the rows behind it into its cell.
+
+    Their labels give them away: a line of the row, other than the one on which its own label stands, that has as many
+    cells as the table and a label in the right one of them.
+
+    Raises:
+        RowError: there is such a line.
+    """
+    cells = [str(cell) for cell in row.values()]
+    column = column_of(row, columns.label)
+    if column is None or not any("\n" in cell for cell in cells):
+        return
+    place = list(row).index(column)
+    own_line = sum(cell.count("\n") for cell in cells[:place])
+    for delimiter in ",;|\t":
+        for number, line in enumerate(delimiter.join(cells).split("\n")):
+            parts = line.split(delimiter)
+            beside = place if len(parts) == len(cells) else -1 if place == len(cells) - 1 and len(parts) > 2 else None
+            if number != own_line and beside is not None and _is_label(parts[beside], labels):
                 raise RowError(
                     f"a cell of several lines holds what looks like a row ({line[-60:]!r}): a quotation mark that is "
                     "text was taken for one that quotes; double it and quote its cell, or save the table as TSV"

@@ -23,13 +23,14 @@ from typing import Any
 
 from candor.data.json_rows import json_lines
 from candor.data.official.files import DataPath, zip_members
-from candor.data.rows import BadRows, RowError, field, kind_of, record
+from candor.data.rows import BadRows, RowError, field, kind_of, record, writable
 from candor.data.text import canonical_title, digest, display_title, unescape
 from candor.errors import DataError
 from candor.recipe.data import OnBadRow
 
 SCHEMA_VERSION = "1"
 SENTENCE_BITS = 16
+_SHARDS = (".jsonl", ".jsonl.gz")
 """A sentence's number in the full-text index: the page's number shifted by so many bits, plus its line."""
 
 COMMON_TERM = 1000
@@ -199,11 +200,12 @@ def _parse_page(value: Any) -> tuple[str, list[tuple[int, str]]]:
     for key, item in (("id", title), ("lines", lines)):
         if not isinstance(item, str):
             raise RowError(f"{key!r} must be text, not {kind_of(item)}")
+        writable(item, key)
     sentences = []
     for line in lines.split("\n"):
         number, _, rest = line.partition("\t")
         # A line without a number continues one that was broken by a stray newline; no annotation points at it.
-        if number.isascii() and number.isdigit() and int(number) < 1 << SENTENCE_BITS:
+        if number.isascii() and number.isdigit() and len(number) < 10 and int(number) < 1 << SENTENCE_BITS:
             text = rest.partition("\t")[0].strip()
             if text:
                 sentences.append((int(number), text))
@@ -223,19 +225,19 @@ def _finish(connection: sqlite3.Connection) -> None:
 
 def _shards(dump: Path) -> list[DataPath]:
     if dump.is_dir():
-        shards = [DataPath(path) for path in sorted(dump.rglob("wiki-*.jsonl"))]
+        shards = [DataPath(path) for path in sorted(dump.rglob("wiki-*.jsonl*")) if path.name.endswith(_SHARDS)]
     elif dump.is_file():
         members = [PurePosixPath(name) for name in zip_members(dump)]
         # Archives packed on a Mac carry a hidden twin of every file.
         shards = [
             DataPath(dump, str(member))
             for member in sorted(members)
-            if member.suffix == ".jsonl" and not member.name.startswith(".")
+            if member.name.endswith(_SHARDS) and not member.name.startswith(".")
         ]
     else:
         raise DataError("no such dump", file=dump)
     if not shards:
-        raise DataError("holds no wiki-*.jsonl", file=dump)
+        raise DataError("holds no wiki-*.jsonl or wiki-*.jsonl.gz", file=dump)
     return shards
 
 
