@@ -50,6 +50,12 @@ def test_text_with_commas_between_semicolons() -> None:
     ]
 
 
+def test_a_tab_in_the_header_of_a_tsv_file_goes_before_commas_in_its_names() -> None:
+    content = "claim\tevidence (a, b, c, d)\tlabel\nA, b\te\tNA\n"
+    assert cells(content, "\t") == [["A, b", "e", "NA"]]
+    assert cells("claim,evidence,label\nA,e,NA\n", "\t") == [["A", "e", "NA"]]
+
+
 @pytest.mark.parametrize("line", ["sep=;", "SEP=;", '"sep=;"', "\ufeffsep=;"])
 def test_a_line_that_names_the_delimiter_is_no_row(line: str) -> None:
     assert found(f"{line}\r\nclaim;a,b,c,d\r\nx;y\r\n") == [(3, {"claim": "x", "a,b,c,d": "y"})]

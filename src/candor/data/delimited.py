@@ -102,8 +102,8 @@ def delimited(stream: BinaryIO, usual: str) -> Iterator[tuple[int, Any]]:
     """Yield line number and ``{column: cell}`` (or a :class:`RowError`) of each row after the header.
 
     Blank rows are left out, also those that a spreadsheet fills with delimiters. The delimiter is the one that a line
-    ``sep=;`` names, else the one of comma, semicolon, tab and bar that gives the header most columns. A row's number
-    is that of its last line.
+    ``sep=;`` names, else a tab where ``usual`` is one and the header has it, else the one of comma, semicolon, tab and
+    bar that gives the header most columns. A row's number is that of its last line.
 
     Args:
         stream: the table.
@@ -121,7 +121,9 @@ def delimited(stream: BinaryIO, usual: str) -> Iterator[tuple[int, Any]]:
             named = separator[1]
         elif line.strip(BLANK).strip("".join(_DELIMITERS)):
             break
-    delimiter = named or max((usual, *_DELIMITERS), key=lambda one: len(_cells_of(line, one)))
+    # Names of columns may hold commas; a tab in the header of a file that is named so is none of them.
+    tabbed = "\t" if usual == "\t" and "\t" in line else None
+    delimiter = named or tabbed or max((usual, *_DELIMITERS), key=lambda one: len(_cells_of(line, one)))
     lines.back([(lines.number, line)])
     yield from _tab_rows(lines) if delimiter == "\t" else _quoted_rows(lines, delimiter)
 
