@@ -124,3 +124,8 @@ def test_a_list_with_a_line_that_is_too_long_loses_no_row_in_silence(monkeypatch
 def test_columns_that_are_repeated() -> None:
     (row,) = document({"columns": ["claim", "label", "label"], "data": [["A", "PASS", "FAIL"]]})
     assert row == "'columns' repeats label"
+
+
+def test_a_column_called_claims_is_no_list_of_rows() -> None:
+    columns = {"claims": ["A", "B"], "evidence": [["e"], ["f"]], "label": ["PASS", "NA"]}
+    assert document(columns)[1] == {"claims": "B", "evidence": ["f"], "label": "NA"}

@@ -79,11 +79,12 @@ def _rows(document: dict[str, Any]) -> list[Any] | None:
     columns, data = document.get("columns"), document.get("data")
     if isinstance(columns, list) and isinstance(data, list) and all(isinstance(row, list) for row in data):
         return [_named(columns, row) for row in data]
-    lists = [document[key] for key in _ROWS_KEYS if isinstance(document.get(key), list)]
-    if len(lists) == 1 and "claim" not in document:
-        return list(lists[0])
     values = list(document.values())
-    if len(values) > 1 and all(isinstance(value, list) and len(value) == len(values[0]) for value in values):
+    are_columns = len(values) > 1 and all(isinstance(v, list) and len(v) == len(values[0]) for v in values)
+    lists = [document[key] for key in _ROWS_KEYS if isinstance(document.get(key), list)]
+    if len(lists) == 1 and "claim" not in document and not (are_columns and all(isinstance(t, str) for t in lists[0])):
+        return list(lists[0])
+    if are_columns:
         return [dict(zip(document, row, strict=True)) for row in zip(*values, strict=True)]
     if values and all(isinstance(value, dict) and value.keys() == values[0].keys() for value in values):
         if all(key.isdecimal() for key in document):
