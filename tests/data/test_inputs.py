@@ -70,3 +70,10 @@ def test_a_table_with_the_columns_of_our_examples_is_a_table(tmp_path: Path) -> 
     (tmp_path / "a.jsonl").write_bytes(jsonl(row))
     (example,) = read_splits(str(tmp_path / "a.jsonl"))["all"]["a"]
     assert (example.label, example.evidence) == (Label.PASS, ("e",))
+
+
+def test_examples_of_our_own_with_a_bad_first_row_are_not_taken_for_a_table(tmp_path: Path) -> None:
+    row = {"id": "1", "dataset": "d", "group": "g", "claim": "A", "evidence": ["", "x"], "label": "NA"}
+    (tmp_path / "a.jsonl").write_bytes(jsonl(row, row | {"id": "2", "evidence": ["x"]}))
+    with pytest.raises(DataError, match=r"a\.jsonl:1: 'evidence' is empty"):
+        read_splits(str(tmp_path / "a.jsonl"))

@@ -56,15 +56,22 @@ def test_a_sign_may_turn_a_label_round(text: str) -> None:
         read_label(text, "label", {})
 
 
-@pytest.mark.parametrize("text", ["N\\A", "N-A", "(NA)", "#N A", "NA?", "N_A", "n.a"])
+@pytest.mark.parametrize("text", ["N\\A", "N-A", "(NA)", "N\u2013A", "#N A", "NA?", "N_A", "n.a"])
 def test_spellings_of_not_applicable(text: str) -> None:
     with pytest.raises(RowError, match="can mean two things"):
         read_label(text, "label", {})
 
 
-@pytest.mark.parametrize("text", ["'PASS'", '"Pass"', "[pass]", "(PASS)", "“pass”"])
+@pytest.mark.parametrize(
+    "text", ["'PASS'", '"Pass"', "[pass]", "(PASS)", "“pass”", "**Pass**", "_pass_", "pass,", "Pass!"]
+)
 def test_marks_around_a_label(text: str) -> None:
     assert read_label(text, "label", {}) is Label.PASS
+
+
+@pytest.mark.parametrize("hyphen", "\u2010\u2011\u2013")
+def test_hyphens_of_print_are_joints(hyphen: str) -> None:
+    assert read_label(hyphen.join(["not", "enough", "info"]), "label", {}) is Label.NA
 
 
 AMBIGUOUS: list[Any] = [0, 1, 2, -1, "0", "1", "2", 0.0, 1.0, "2.0", 0.5, True, False, "true", "FALSE", "yes", "No"]

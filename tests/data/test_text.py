@@ -88,6 +88,7 @@ def test_claims_that_differ_by_a_sign_are_two(one: str, other: str) -> None:
         ("Coca-Cola® won", "Coca Cola won"),
         ("\u201cHello\u201d \u2014 he said\u2026", "Hello - he said..."),
         ("pre- and post-war", "pre and post war"),
+        ("on- and offline", "on and offline"),
         ("From 1990-2000", "From 1990\u20132000"),
         ("It is 10⁵.", "It is 10^5"),
         ("An area of 5 m²", "An area of 5 m2"),

@@ -192,3 +192,7 @@ def test_a_key_that_stands_twice_in_a_row(tmp_path: Path) -> None:
     path.write_text(path.read_text().rstrip("\n")[:-1] + ', "label": "PASS"}\n')
     with pytest.raises(PredictionError, match=r"p\.jsonl:2: not JSON \(a JSON object repeats the key 'label'\)"):
         read_predictions(path)
+    path.write_text(path.read_text().replace('"seed"', '"seed": 1, "seed"', 1))
+    assert is_prediction_file(read_text(path))
+    with pytest.raises(PredictionError, match=r"p\.jsonl:1: not JSON \(a JSON object repeats the key 'seed'\)"):
+        read_predictions(path)

@@ -246,6 +246,13 @@ def test_a_template_is_told_the_day_in_any_form(code: str, told: str) -> None:
     assert frame_of(ChatSettings(), tokenizer).before.startswith(f"{told}|")
 
 
+def test_a_form_of_the_day_may_come_with_the_settings() -> None:
+    tokenizer = chat_tokenizer("qwen3")
+    tokenizer.chat_template = "{{ strftime_now(form) }}|" + tokenizer.chat_template
+    settings = ChatSettings(kwargs={"form": "%-d %B %Y"}, date="2026-03-05")
+    assert frame_of(settings, tokenizer).before.startswith("5 March 2026|")
+
+
 def test_a_byte_order_mark_is_no_part_of_a_template() -> None:
     tokenizer = chat_tokenizer("qwen3")
     plain = frame_of(ChatSettings(), tokenizer)

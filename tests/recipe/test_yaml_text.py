@@ -25,5 +25,7 @@ def test_values_that_cannot_be_read_are_errors_of_the_file(text: str) -> None:
 def test_mappings_may_be_merged_and_said_anew() -> None:
     text = "base: &b {steps: 3, seed: 1}\nrun: {<<: *b, seed: 2}"
     assert load_yaml(text)["run"] == {"steps": 3, "seed": 2}
+    nested = "base: &a {x: 1, y: 2}\ntop:\n  b: &b {<<: *a, x: 3}\nc: {<<: *b}\n"
+    assert load_yaml(nested)["c"] == {"x": 3, "y": 2}
     with pytest.raises(yaml.YAMLError, match="'seed' is given twice"):
         load_yaml("base: &b {steps: 3}\nrun: {<<: *b, seed: 2, seed: 3}")

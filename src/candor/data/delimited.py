@@ -15,7 +15,7 @@ _DELIMITERS: Final = (",", ";", "\t", "|")
 _SEPARATOR_LINE: Final = re.compile(r'"?sep=(.)"?', re.IGNORECASE)
 """The line by which a spreadsheet is told the delimiter; it is no row."""
 
-csv.field_size_limit(2**20)  # 131,072 characters are fewer than a long document has
+csv.field_size_limit(max(csv.field_size_limit(), 2**20))  # 131,072 characters are fewer than a long document has
 
 _MAX_CELL_LINES: Final = 1000
 """Lines that a quoted cell of a tab-separated table may hold; a mark that is not closed by then is text."""

@@ -13,7 +13,7 @@ from candor.data.examples import parse_example
 from candor.data.layouts import layout_of, read_rows
 from candor.data.loaded import LoadedSource, Loading
 from candor.data.official.files import OFFICIAL_DATASETS, DataPath
-from candor.data.rows import BadRows, RowError
+from candor.data.rows import BadRows
 from candor.data.sources import study
 from candor.data.sources.load import load_source
 from candor.data.sources.table import REPEATED_ID, guarded, row_parser
@@ -40,7 +40,7 @@ from candor.recipe.data import (
 )
 from candor.run_folder import RunFolder
 from candor.sandbox.world import DOMAINS
-from candor.types import Example
+from candor.types import LABELS, Example
 
 SANDBOX_EXAMPLES = 3000
 """Examples made of a sandbox domain that is named without a number."""
@@ -202,12 +202,8 @@ def _kind_of(path: Path, layout: str) -> tuple[str, Callable[[Any], Example | No
 
 
 def _is_example(row: dict[str, Any]) -> bool:
-    """Whether a row is one of ours, and not one of a table that has the same columns."""
-    try:
-        parse_example(row)
-    except RowError:
-        return False
-    return True
+    """Whether a row, good or bad, is one of ours, and not one of a table that has the same columns."""
+    return isinstance(row["evidence"], list) and isinstance(row["id"], str) and row["label"] in LABELS
 
 
 def _first_row(source: DataPath, layout: str) -> dict[str, Any]:

@@ -29,7 +29,7 @@ _EITHER_WAY: Final = {
         "true, false, yes, no, y, n, t, f, correct, incorrect, mostly true, mostly false, half true, pants on fire"
     ),
     "it may stand for a row without a label, or for one without enough evidence": (
-        "n/a, n.a., n.a, n. a., n a, n-a, n_a, n\\a, (na), <na>, #na, #n/a, #n a, na?, -, --, ?, unknown, none, nan, "
+        "n/a, n.a., n.a, n. a., n a, n\\a, <na>, #na, #n/a, #n a, na?, -, --, ?, unknown, none, nan, "
         "null, nil, other, unlabeled, unlabelled, not applicable, not available, missing"
     ),
     "evidence that speaks both ways is NA to some, and left out by others": (
@@ -45,10 +45,13 @@ _MEANINGS: Final = {name: why for why, names in _EITHER_WAY.items() for name in 
 """Labels that could mean two things, in the form in which they are compared, and why they could."""
 
 _NUMBER: Final = "which class has which number differs from file to file"
-_PLAIN: Final = re.compile(r"[^\W_]+(?:[\s_.-]+[^\W_]+)*[\s_.-]*")
+_JOINTS: Final = r"[\s_.\u2010-\u2015-]"
+_PLAIN: Final = re.compile(rf"[^\W_]+(?:{_JOINTS}+[^\W_]+)*{_JOINTS}*")
 """A name of words; any other sign may turn it round, as in ``!supports`` and ``-pass``, or say that it is none."""
+_QUOTES: Final = "'\"“”‘’„«»‹›「」`"
+_MARKS: Final = f"{_QUOTES}[](){{}}<>*_ "
+"""What may stand around a label and say nothing."""
 
-_QUOTES: Final = "'\"“”‘’«»`[]{}()"
 _UNSEEN: Final = re.compile("[\u00ad\u200b-\u200f\u2060\ufeff\u0307]")
 
 
@@ -121,15 +124,16 @@ def known_label(value: Any, column: str) -> Label:
     if not isinstance(value, str | int | float):
         raise RowError(f"{column!r} must be a label, not {kind_of(value)}")
     key = label_key(value)
+    bare = key.strip(_QUOTES).rstrip(",:;!").strip(_MARKS)
+    words = re.sub(_JOINTS, "", bare) if _PLAIN.fullmatch(bare) else ""
     why = _NUMBER if re.fullmatch(r"[+-]?\d+(?:\.\d+)?", key) else _MEANINGS.get(key)
+    if words == "na" and key.strip(_QUOTES).rstrip(".") != "na":
+        why = _MEANINGS["n/a"]  # in brackets, or with a joint between its letters
     name = str(value).strip()[:80]
     if why is not None:
         raise RowError(f"{column!r} is {name!r}, which can mean two things: {why}. {_fix(key)}")
-    bare = key.strip(_QUOTES)
-    words = re.sub(r"[\s_.-]", "", bare) if _PLAIN.fullmatch(bare) else ""
     known = KNOWN_LABELS.get(words)
-    # With a joint between its letters NA may say "not applicable", as N/A does.
-    if known is None or (words == "na" and bare.rstrip(".") != "na"):
+    if known is None:
         raise RowError(f"{column!r} is {name!r}, no known label. {_fix(key)}")
     return known
 

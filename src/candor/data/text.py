@@ -24,8 +24,8 @@ _NOT_WORD = re.compile(r"[\W_]+")
 _NOT_EQUAL = re.compile(r"!=|=/=|<>")
 _MINUS = re.compile(r"(?<!\w)[-\u2010-\u2013\u2212](?=[^\w\s]?\d)")
 """A dash before a number and not behind a word: ``-2``, ``-$5``, but not ``1990-2000`` or ``COVID-19``."""
-_MINUS_BEHIND = re.compile(r"(\b[^\W\d_]{1,2}\d*)[-\u2212](?!\w)")
-"""A dash behind a letter or two, of a mark, a blood group or an ion: ``A-``, ``AB-``, ``Cl-``, ``O2-``."""
+_MINUS_BEHIND = re.compile(r"(\b(?:[^\W\d_]\d*|[Aa][Bb]|[A-Z][a-z]\d*))[-\u2212](?!\w)")
+"""A dash behind a letter, ``AB`` or what may be an element: of a mark, a blood group or an ion."""
 _MINUS_IN_TERM = re.compile(r"([=<>\u2260\u2264\u2265+*/\u00d7\u00f7]\s*)[-\u2010-\u2013\u2212](?=\w)")
 """A dash behind a sign of mathematics: ``a = -b``."""
 _POWER = re.compile("(?<=\\d)[\u2070\u00b9\u00b2\u00b3\u2074-\u2079]+")
@@ -49,10 +49,10 @@ def normalise_claim(claim: str) -> str:
     >>> normalise_claim("It rose by -2 %.")
     'it rose by - 2 %'
     """
-    folded = _folded(_POWER.sub(lambda power: f"\N{UPWARDS ARROW}{power[0]}", claim))
+    marked = _MINUS_BEHIND.sub("\\1\N{MINUS SIGN}", claim)
+    folded = _folded(_POWER.sub(lambda power: f"\N{UPWARDS ARROW}{power[0]}", marked))
     signed = _NOT_EQUAL.sub("\N{NOT EQUAL TO}", folded)
     signed = _MINUS_IN_TERM.sub("\\1\N{MINUS SIGN}", _MINUS.sub("\N{MINUS SIGN}", signed))
-    signed = _MINUS_BEHIND.sub("\\1\N{MINUS SIGN}", signed)
     signed = _POINT.sub(" 0 ", _RAISED.sub("\N{UPWARDS ARROW}", signed))
     kept = "".join(_in_claim(character) for character in signed)
     return " ".join(kept.split()) or " ".join(folded.split())

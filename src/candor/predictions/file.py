@@ -6,6 +6,7 @@ The study's files (one JSON object with ``results``, plain or gzipped) are read 
 from __future__ import annotations
 
 import gzip
+import json
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -174,8 +175,8 @@ def read_text(path: Path | str) -> str:
 def is_prediction_file(text: str) -> bool:
     """Whether a file's text starts with candor's header."""
     try:
-        first = parse_json(text.split("\n", 1)[0])
-    except ValueError:
+        first = json.loads(text.split("\n", 1)[0])  # read_predictions is stricter, and says what is wrong
+    except (ValueError, RecursionError):
         return False
     return isinstance(first, dict) and first.get("candor") == _MAGIC
 

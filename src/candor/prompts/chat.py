@@ -256,7 +256,8 @@ def _on(day: str, source: str) -> str:
         return source
     now = datetime.datetime.fromisoformat(day)
     codes = [f"%{flag}{letter}" for flag in _TIME_CODES for letter in string.ascii_letters]
-    told = {code: now.strftime(code) for code in codes if code in source or code[1] in _USUAL_TIME_CODES}
+    usual = {f"%{flag}{letter}" for flag in ("", "-") for letter in _USUAL_TIME_CODES}
+    told = {code: now.strftime(code) for code in codes if code in source or code in usual}
     # Two signs stand for one, which is no code's beginning.
     written = " | replace('%%', '\\x00')" + "".join(f" | replace({code!r}, {told[code]!r})" for code in told)
     written += " | replace('\\x00', '%')"

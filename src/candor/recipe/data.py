@@ -42,7 +42,7 @@ def _label_keys(value: Any) -> Any:
     made: dict[Any, Any] = {}
     for key, label in value.items():
         name = str(key) if isinstance(key, int | float) else key
-        if made.setdefault(name, label) is not label:
+        if made.setdefault(name, label) != label:
             raise ValueError(f"{name!r} stands in it twice, as a number and as text")
     return made
 

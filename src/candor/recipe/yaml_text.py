@@ -12,8 +12,19 @@ import yaml
 class _Loader(yaml.SafeLoader):
     """YAML as people write it: 1e-3 is a number, and a key given twice is a mistake."""
 
-    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+    def __init__(self, text: str) -> None:
+        super().__init__(text)
+        self._checked: dict[int, yaml.MappingNode] = {}
+
+    def flatten_mapping(self, node: yaml.MappingNode) -> None:
         """Refuse a key that stands twice in one mapping; what ``<<`` merges in may be said anew."""
+        # Merging changes a node, which may be merged into another before it is constructed itself.
+        if id(node) not in self._checked:
+            self._checked[id(node)] = node
+            self._check(node)
+        super().flatten_mapping(node)
+
+    def _check(self, node: yaml.MappingNode) -> None:
         seen = set()
         for key_node, _ in node.value:
             if key_node.tag == "tag:yaml.org,2002:merge":
@@ -28,7 +39,6 @@ class _Loader(yaml.SafeLoader):
                     None, None, f"the key {key!r} is given twice", key_node.start_mark
                 )
             seen.add(key)
-        return super().construct_mapping(node, deep)
 
 
 _Loader.add_implicit_resolver(

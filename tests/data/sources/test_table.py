@@ -1,6 +1,8 @@
 from __future__ import annotations
 
+import csv
 import gzip
+import io
 import json
 from pathlib import Path
 from typing import Any
@@ -262,6 +264,24 @@ def test_a_quotation_mark_that_swallows_rows_is_an_error(tmp_path: Path) -> None
 def test_rows_are_swallowed_wherever_the_label_stands(tmp_path: Path, content: str) -> None:
     with pytest.raises(DataError, match="a cell of several lines holds what looks like a row"):
         table(tmp_path / "a.csv", content.encode())
+
+
+@pytest.mark.parametrize(
+    ("header", "cells"),
+    [
+        ("id,claim,evidence,label", ("1", "A", "Neutral\nThe committee met.", "PASS")),
+        ("id,claim,evidence,label", ("1", "A", "Results: 12%, 14%, neutral\nand more", "PASS")),
+        ("claim,evidence,label", ("In 2010, sales rose.", "Support\nfollowed.", "PASS")),
+        ("claim,evidence,votes,label", ("A", "e", "ann, 2020, SUPPORTS\nbob, 2021, NA", "PASS")),
+        ("label,claim,evidence", ("PASS", "A", "One.\nNeutral, however, it stayed.\nTwo.")),
+        ("id,claim,label,evidence,source", ("1", "A", "PASS", "| a | b | c |\n| X | Pass | 5 |\n", "s")),
+    ],
+)
+def test_prose_and_tables_of_several_lines_are_cells(tmp_path: Path, header: str, cells: tuple[str, ...]) -> None:
+    stream = io.StringIO()
+    csv.writer(stream, lineterminator="\n").writerow(cells)
+    (example,) = table(tmp_path / "a.csv", f"{header}\n{stream.getvalue()}".encode()).examples
+    assert example.label is Label.PASS
 
 
 def test_only_delimited_text_can_swallow_rows(tmp_path: Path) -> None:

@@ -148,8 +148,11 @@ def test_shards_may_be_gzipped(tmp_path: Path, packed: bool) -> None:
     else:
         dump.mkdir()
         (dump / "wiki-001.jsonl.gz").write_bytes(content)
+        # What unpacking leaves behind is not read twice.
+        (dump / "wiki-002.jsonl").write_text(json.dumps(page("Other", ["A sentence ."])))
+        (dump / "wiki-002.jsonl.gz").write_bytes(gzip.compress((dump / "wiki-002.jsonl").read_bytes()))
     build_wiki_index(dump, tmp_path / "index.sqlite")
-    assert WikiIndex(tmp_path / "index.sqlite").pages == 1
+    assert WikiIndex(tmp_path / "index.sqlite").pages == (1 if packed else 2)
 
 
 @pytest.mark.parametrize("content", [b"", b"not a database at all, but long enough to be read as one" * 20])

@@ -153,27 +153,36 @@ def guarded(parse: Callable[[Any], T], form: TableForm, layout: str) -> Callable
 def refuse_swallowed_rows(row: Mapping[str, Any], columns: Columns, labels: Mapping[str, Label | None]) -> None:
     """A quotation mark that is text, taken for one that quotes, takes the rows behind it into its cell.
 
-    Their labels give them away: a line of the row, other than the one on which its own label stands, that has as many
-    cells as the table and a label in the right one of them.
+    Their labels give them away: a line of a cell that makes a row, together with the cells before it if it is the
+    cell's first, or those behind it if it is the last, and that has a label in the right place. Prose has white space
+    behind its commas, and rows have none.
 
     Raises:
         RowError: there is such a line.
     """
-    cells = [str(cell) for cell in row.values()]
+    cells = list(map(str, row.values()))
     column = column_of(row, columns.label)
-    if column is None or not any("\n" in cell for cell in cells):
+    if column is None:
         return
     place = list(row).index(column)
-    own_line = sum(cell.count("\n") for cell in cells[:place])
-    for delimiter in ",;|\t":
-        for number, line in enumerate(delimiter.join(cells).split("\n")):
-            parts = line.split(delimiter)
-            beside = place if len(parts) == len(cells) else -1 if place == len(cells) - 1 and len(parts) > 2 else None
-            if number != own_line and beside is not None and _is_label(parts[beside], labels):
-                raise RowError(
-                    f"a cell of several lines holds what looks like a row ({line[-60:]!r}): a quotation mark that is "
-                    "text was taken for one that quotes; double it and quote its cell, or save the table as TSV"
-                )
+    for at, cell in enumerate(cells):
+        lines = cell.split("\n")
+        for number, line in enumerate(lines if len(lines) > 1 else ()):
+            before = at if number == 0 else 0
+            behind = len(cells) - 1 - at if number == len(lines) - 1 else 0
+            for delimiter in ",;|\t":
+                parts = line.split(delimiter)
+                if (
+                    before + len(parts) + behind == len(cells)
+                    and 0 <= place - before < len(parts)
+                    and not any(part[:1].isspace() for part in parts[1:])
+                    and _is_label(parts[place - before], labels)
+                ):
+                    raise RowError(
+                        f"a cell of several lines holds what looks like a row ({line[-60:]!r}): a quotation mark that "
+                        "is text was taken for one that quotes; double it and quote its cell, or save the table as "
+                        "JSON lines"
+                    )
 
 
 def _is_label(text: str, labels: Mapping[str, Any]) -> bool:

@@ -29,8 +29,8 @@ from candor.errors import DataError
 from candor.recipe.data import OnBadRow
 
 SCHEMA_VERSION = "1"
-SENTENCE_BITS = 16
 _SHARDS = (".jsonl", ".jsonl.gz")
+SENTENCE_BITS = 16
 """A sentence's number in the full-text index: the page's number shifted by so many bits, plus its line."""
 
 COMMON_TERM = 1000
@@ -236,6 +236,9 @@ def _shards(dump: Path) -> list[DataPath]:
         ]
     else:
         raise DataError("no such dump", file=dump)
+    # Who unpacks a shard may have left the packed one beside it.
+    plain = {str(shard) for shard in shards}
+    shards = [shard for shard in shards if str(shard).removesuffix(".gz") == str(shard) or str(shard)[:-3] not in plain]
     if not shards:
         raise DataError("holds no wiki-*.jsonl or wiki-*.jsonl.gz", file=dump)
     return shards
