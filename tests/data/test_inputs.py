@@ -77,3 +77,5 @@ def test_examples_of_our_own_with_a_bad_first_row_are_not_taken_for_a_table(tmp_
     (tmp_path / "a.jsonl").write_bytes(jsonl(row, row | {"id": "2", "evidence": ["x"]}))
     with pytest.raises(DataError, match=r"a\.jsonl:1: 'evidence' is empty"):
         read_splits(str(tmp_path / "a.jsonl"))
+    (tmp_path / "a.jsonl").write_bytes(jsonl(row | {"evidence": ["x"], "label": "na"}))
+    assert read_splits(str(tmp_path / "a.jsonl"))["all"]["d"][0].group == "g"

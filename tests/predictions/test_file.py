@@ -36,6 +36,17 @@ NONE = replace(
 )
 
 
+def refusal(path: Path, place: int, change: dict[str, object]) -> str:
+    """What is said of a file of one row whose header (0) or row (1) was changed."""
+    write_predictions(path, HEADER, [ROW])
+    lines = path.read_text().rstrip("\n").split("\n")
+    lines[place] = json.dumps(json.loads(lines[place]) | change)
+    path.write_text("\n".join(lines))
+    with pytest.raises(PredictionError) as caught:
+        read_predictions(path)
+    return str(caught.value)
+
+
 def test_round_trip(tmp_path: Path) -> None:
     path = tmp_path / "p.jsonl"
     write_predictions(path, HEADER, [ROW, NONE])
@@ -156,13 +167,7 @@ def test_other_files_are_refused(tmp_path: Path) -> None:
     ],
 )
 def test_fields_of_another_kind(tmp_path: Path, change: dict[str, object], words: str) -> None:
-    path = tmp_path / "p.jsonl"
-    write_predictions(path, HEADER, [ROW])
-    head, line = path.read_text().rstrip("\n").split("\n")
-    path.write_text(f"{head}\n{json.dumps(json.loads(line) | change)}\n")
-    with pytest.raises(PredictionError) as caught:
-        read_predictions(path)
-    assert f"p.jsonl:2: {words}" in str(caught.value)
+    assert f"p.jsonl:2: {words}" in refusal(tmp_path / "p.jsonl", 1, change)
 
 
 @pytest.mark.parametrize(
@@ -177,13 +182,7 @@ def test_fields_of_another_kind(tmp_path: Path, change: dict[str, object], words
     ],
 )
 def test_a_header_of_another_kind(tmp_path: Path, change: dict[str, object], words: str) -> None:
-    path = tmp_path / "p.jsonl"
-    write_predictions(path, HEADER, [ROW])
-    head, line = path.read_text().rstrip("\n").split("\n")
-    path.write_text(f"{json.dumps(json.loads(head) | change)}\n{line}\n")
-    with pytest.raises(PredictionError) as caught:
-        read_predictions(path)
-    assert f"p.jsonl:1: header: {words}" in str(caught.value)
+    assert f"p.jsonl:1: header: {words}" in refusal(tmp_path / "p.jsonl", 0, change)
 
 
 def test_a_key_that_stands_twice_in_a_row(tmp_path: Path) -> None:

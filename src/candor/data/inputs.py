@@ -203,7 +203,7 @@ def _kind_of(path: Path, layout: str) -> tuple[str, Callable[[Any], Example | No
 
 def _is_example(row: dict[str, Any]) -> bool:
     """Whether a row, good or bad, is one of ours, and not one of a table that has the same columns."""
-    return isinstance(row["evidence"], list) and isinstance(row["id"], str) and row["label"] in LABELS
+    return isinstance(row["evidence"], list) and isinstance(row["id"], str) and str(row["label"]).upper() in LABELS
 
 
 def _first_row(source: DataPath, layout: str) -> dict[str, Any]:

@@ -31,6 +31,7 @@ _MINUS_IN_TERM = re.compile(r"([=<>\u2260\u2264\u2265+*/\u00d7\u00f7]\s*)[-\u201
 _POWER = re.compile("(?<=\\d)[\u2070\u00b9\u00b2\u00b3\u2074-\u2079]+")
 """Raised digits behind a digit, which NFKC would put beside it: ``10⁵`` is not 105."""
 _RAISED = re.compile(r"(?<=\w)\^(?=\d)")
+"""The same as it is typed: ``10^5``."""
 _POINT = re.compile(r"(?<![\w.])\.(?=\d)")
 """A decimal point before the first digit: ``.5``."""
 _SIGNS = frozenset("%‰‱#&@*/§†°′″")

@@ -205,16 +205,16 @@ def _text(value: object) -> bool:
     return isinstance(value, str) and (value.isascii() or not any("\ud800" <= char <= "\udfff" for char in value))
 
 
+def _whole(value: object) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool)
+
+
 def _count(value: object) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool) and value >= 0
+    return isinstance(value, int) and _whole(value) and value >= 0
 
 
 def _texts(value: object) -> bool:
     return isinstance(value, list | tuple) and all(map(_text, value))
-
-
-def _whole(value: object) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool)
 
 
 def _or_null(kind: Callable[[object], bool]) -> Callable[[object], bool]:

@@ -237,8 +237,8 @@ def _shards(dump: Path) -> list[DataPath]:
     else:
         raise DataError("no such dump", file=dump)
     # Who unpacks a shard may have left the packed one beside it.
-    plain = {str(shard) for shard in shards}
-    shards = [shard for shard in shards if str(shard).removesuffix(".gz") == str(shard) or str(shard)[:-3] not in plain]
+    packed = {f"{shard}.gz" for shard in shards}
+    shards = [shard for shard in shards if str(shard) not in packed]
     if not shards:
         raise DataError("holds no wiki-*.jsonl or wiki-*.jsonl.gz", file=dump)
     return shards
